@@ -1,0 +1,34 @@
+# Two commands do everything: `make run` and `make test`.
+
+ONNXRUNTIME := .onnxruntime/libonnxruntime.so
+PYTHON ?= python3
+ARGS ?=
+
+.PHONY: run test setup build bench format lint
+
+## Set up, build, and serve the bundled models on 127.0.0.1:8080. ARGS="--listen …" adds flags.
+run: build
+	@exec target/release/onnxd serve $(ARGS)
+
+## Set up and run every test.
+test: setup
+	cargo test --release --locked
+
+build: setup
+	cargo build --release --locked
+
+## Fetch ONNX Runtime (pinned, checked by SHA-256) into .onnxruntime/.
+setup: $(ONNXRUNTIME)
+
+$(ONNXRUNTIME): scripts/fetch_onnxruntime.py
+	$(PYTHON) scripts/fetch_onnxruntime.py $@
+
+bench: setup
+	cargo bench --locked
+
+format:
+	cargo fmt
+
+lint:
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings

@@ -1,0 +1,191 @@
+//! The JSON body of `/predict`: which model, which input, which parameters.
+//!
+//! Two passes: the first checks the syntax of the whole and leaves the input as it stands, the
+//! second reads the input as the model's kind. So an error names its field, and no intermediate
+//! tree is built.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::inputs;
+use super::predict::{Prepared, Target, find_model, set_model};
+use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::model::repository::ModelRepository;
+use crate::tasks::{Features, Input, InputKind, Parameters};
+
+/// Fields of the body. `inputs` is Hugging Face's name for any of the three kinds.
+pub const FIELDS: [&str; 6] = ["model", "image", "text", "features", "inputs", "parameters"];
+/// Fields of `parameters`, names in a query and parts of a form.
+pub const PARAMETERS: [&str; 3] = ["top_k", "raw_scores", "truncate"];
+
+/// # Errors
+/// Broken JSON with its line and column, an unknown field with the nearest known one, a missing or
+/// an ambiguous input, an unknown model.
+pub fn parse(
+    body: &[u8],
+    mut target: Target,
+    mut parameters: Parameters,
+    repository: &ModelRepository,
+) -> Result<Prepared, Error> {
+    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|e| broken(body, &e))?;
+    if let Some((name, expected)) = envelope.unknown {
+        return Err(Error::invalid(excerpt(&name), expected, "an unknown field"));
+    }
+    if let Some(name) = envelope.twice {
+        return Err(Error::invalid(name, "one field of that name", "several"));
+    }
+    if let Some(model) = envelope.model {
+        set_model(&mut target, inputs::read("model", model)?)?;
+    }
+    if let Some(given) = envelope.parameters {
+        read_parameters(given, &mut parameters)?;
+    }
+    let (field, kind, raw) = match envelope.inputs.as_slice() {
+        [(field, raw)] => (*field, kind(field), *raw),
+        [] => {
+            let expected = "one of the fields `image`, `text`, `features`, `inputs`";
+            return Err(Error::invalid("body", expected, "none of them"));
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|(name, _)| format!("`{name}`")).collect();
+            return Err(Error::invalid("body", "one input field", names.join(" and ")));
+        }
+    };
+    let model = find_model(repository, &target, kind)?;
+    let input = match kind.unwrap_or(model.input_kind()) {
+        InputKind::Image => Input::Images(inputs::images(field, raw.get())?),
+        InputKind::Text => Input::Texts(inputs::texts(field, raw.get())?),
+        InputKind::Features => Input::Features(features(field, raw.get())?),
+    };
+    Ok(Prepared { model, input, parameters })
+}
+
+/// Feature rows or named features from JSON.
+///
+/// # Errors
+/// What is no row of numbers, with its place.
+pub fn features(field: &str, json: &str) -> Result<Features, Error> {
+    Ok(Features { field: field.to_owned(), cells: inputs::cells(field, json)? })
+}
+
+fn kind(field: &str) -> Option<InputKind> {
+    match field {
+        "image" => Some(InputKind::Image),
+        "text" => Some(InputKind::Text),
+        "features" => Some(InputKind::Features),
+        _ => None,
+    }
+}
+
+/// A syntax error with its place; a body that is JSON but no object is an error of content.
+fn broken(body: &[u8], error: &serde_json::Error) -> Error {
+    if error.classify() == serde_json::error::Category::Data {
+        let got = serde_json::from_slice::<serde_json::Value>(body)
+            .map_or("something else", |value| inputs::kind_of(&value));
+        return Error::invalid("body", "a JSON object such as {\"text\": \"…\"}", got);
+    }
+    let mut said = error.to_string();
+    if let Some(place) = said.rfind(" at line ") {
+        said.truncate(place);
+    }
+    let place = format!("line {}, column {}", error.line(), error.column());
+    // A number such as 1e999 is well-formed; no finite value can hold it.
+    let kind = match said.as_str() {
+        "number out of range" => ErrorKind::InvalidInput,
+        _ => ErrorKind::Syntax,
+    };
+    Error::field(kind, "body", "JSON", format!("{said} at {place}"))
+}
+
+/// Sets the parameter of this name from text, as queries and forms have it. `false`: no such name.
+///
+/// # Errors
+/// A value of the wrong kind.
+pub fn set_parameter(
+    parameters: &mut Parameters,
+    name: &str,
+    value: &str,
+) -> Result<bool, Error> {
+    let wrong = |expected: &str| Error::invalid(name, expected, format!("`{}`", excerpt(value)));
+    let flag = || value.parse::<bool>().map_err(|_| wrong("true or false"));
+    match name {
+        "top_k" => {
+            let count = value.parse::<usize>().ok().filter(|count| *count > 0);
+            parameters.top_k = count.ok_or_else(|| wrong("a whole number from 1 on"))?;
+        }
+        "raw_scores" => parameters.raw_scores = flag()?,
+        "truncate" => parameters.truncate = flag()?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn read_parameters(raw: &RawValue, parameters: &mut Parameters) -> Result<(), Error> {
+    let given: serde_json::Map<String, serde_json::Value> = inputs::read("parameters", raw)?;
+    for (name, value) in given {
+        let field = format!("parameters.{}", excerpt(&name));
+        if !PARAMETERS.contains(&name.as_str()) {
+            let expected = format!("{} in `parameters`", one_of(&name, PARAMETERS));
+            return Err(Error::invalid(field, expected, "an unknown parameter"));
+        }
+        // JSON's numbers and truth values are spelt as in a query; a string must not pass for one.
+        let spelt = value.to_string();
+        set_parameter(parameters, &name, &spelt)
+            .map_err(|error| error.within("parameters."))?;
+    }
+    Ok(())
+}
+
+/// The body after the first pass.
+#[derive(Default)]
+struct Envelope<'a> {
+    model: Option<&'a RawValue>,
+    parameters: Option<&'a RawValue>,
+    inputs: Vec<(&'static str, &'a RawValue)>,
+    /// The first unknown field, and what was expected instead.
+    unknown: Option<(String, String)>,
+    twice: Option<&'static str>,
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+                let mut envelope = Envelope::default();
+                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    let Some(field) = FIELDS.into_iter().find(|field| *field == name) else {
+                        map.next_value::<IgnoredAny>()?;
+                        let expected = one_of(&name, FIELDS);
+                        envelope.unknown.get_or_insert((name.into_owned(), expected));
+                        continue;
+                    };
+                    let value: &RawValue = map.next_value()?;
+                    let twice = match field {
+                        "model" => envelope.model.replace(value).is_some(),
+                        "parameters" => envelope.parameters.replace(value).is_some(),
+                        _ => {
+                            let twice = envelope.inputs.iter().any(|(name, _)| *name == field);
+                            envelope.inputs.push((field, value));
+                            twice
+                        }
+                    };
+                    if twice {
+                        envelope.twice.get_or_insert(field);
+                    }
+                }
+                Ok(envelope)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}

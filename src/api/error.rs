@@ -1,0 +1,86 @@
+//! [`Error`] as HTTP: its status, and a body of `application/problem+json` (RFC 9457).
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind};
+
+/// An error on its way out. Its body is written by [`super::request_id::assign`], which knows the
+/// request's id.
+pub struct ApiError(pub Error);
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = status(self.0.kind).into_response();
+        response.extensions_mut().insert(Arc::new(self.0));
+        response
+    }
+}
+
+fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Syntax => StatusCode::BAD_REQUEST,
+        ErrorKind::InvalidInput => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::UnknownModel | ErrorKind::UnknownRoute => StatusCode::NOT_FOUND,
+        ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorKind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    /// The same sentence, which clients of the Open Inference Protocol look for.
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    got: Option<&'a str>,
+    request_id: &'a str,
+}
+
+/// The error as the client sees it. Headers that the response has already are kept.
+pub fn render(response: &mut Response, error: &Error, request_id: &str) {
+    let problem = Problem {
+        r#type: format!("urn:onnxd:error:{}", error.kind.code()),
+        title: error.kind.title(),
+        status: response.status().as_u16(),
+        detail: &error.detail,
+        error: &error.detail,
+        field: error.field.as_deref(),
+        expected: error.expected.as_deref(),
+        got: error.got.as_deref(),
+        request_id,
+    };
+    // Strings and a number: this cannot fail to serialise.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let headers = response.headers_mut();
+    // Left by the empty body of `into_response`.
+    headers.remove(header::CONTENT_LENGTH);
+    let problem_json = HeaderValue::from_static("application/problem+json");
+    headers.insert(header::CONTENT_TYPE, problem_json);
+    if matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    *response.body_mut() = body.into();
+}

@@ -1,0 +1,188 @@
+//! `/predict`: one handler for every route and every form of input.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{RawPathParams, RawQuery, State};
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::body::{self, Form};
+use super::envelope::{self, set_parameter};
+use super::error::ApiError;
+use super::{App, multipart};
+use crate::error::{Error, ErrorKind, one_of};
+use crate::model::Model;
+use crate::model::repository::ModelRepository;
+use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
+
+/// JSON that is larger is parsed on a compute thread.
+const PARSE_INLINE: usize = 16 * 1024;
+
+/// The body of a 200: one entry in `result` for each input, in order.
+#[derive(Serialize)]
+pub struct Answer {
+    model: String,
+    version: String,
+    result: Vec<Prediction>,
+}
+
+/// Which model a request names: in its path, its query or its body.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    pub model: Option<String>,
+    pub version: Option<String>,
+}
+
+/// A request that is understood.
+pub struct Prepared {
+    pub model: Arc<Model>,
+    pub input: Input,
+    pub parameters: Parameters,
+}
+
+pub async fn predict(
+    State(app): State<App>,
+    path: RawPathParams,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Answer>, ApiError> {
+    // One deadline over everything; dropping the work abandons what has not started.
+    let work = answer(&app, &path, query.as_deref(), &headers, body);
+    match tokio::time::timeout(app.server.request_timeout, work).await {
+        Ok(result) => Ok(Json(result?)),
+        Err(_) => {
+            let detail = format!("no answer within {:?}", app.server.request_timeout);
+            Err(ApiError(Error::new(ErrorKind::DeadlineExceeded, detail)))
+        }
+    }
+}
+
+async fn answer(
+    app: &App,
+    path: &RawPathParams,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Answer, Error> {
+    let mut target = Target::default();
+    for (name, value) in path {
+        match name {
+            "model" => target.model = Some(value.to_owned()),
+            _ => target.version = Some(value.to_owned()),
+        }
+    }
+    // A name in the path is checked before the body is read.
+    if let Some(model) = &target.model {
+        app.repository.find(model, target.version.as_deref())?;
+    }
+    let mut parameters = Parameters::default();
+    read_query(query.unwrap_or_default(), &mut target, &mut parameters)?;
+    let form = body::form(headers);
+    let server = &app.server;
+    let bytes = body::read(headers, body, server.max_body_size, server.body_timeout).await?;
+    let prepared = prepare(app, form?, bytes, target, parameters).await?;
+    let Prepared { model, input, parameters } = prepared;
+    let result = model.predict(input, parameters).await?;
+    Ok(Answer { model: model.name.clone(), version: model.version.to_string(), result })
+}
+
+/// From a body to an input for a model that is there.
+async fn prepare(
+    app: &App,
+    form: Form,
+    bytes: Bytes,
+    target: Target,
+    parameters: Parameters,
+) -> Result<Prepared, Error> {
+    let repository = &app.repository;
+    match form {
+        Form::Json if bytes.len() <= PARSE_INLINE => {
+            envelope::parse(&bytes, target, parameters, repository)
+        }
+        Form::Json => {
+            let repository = repository.clone();
+            let parse = move || envelope::parse(&bytes, target, parameters, &repository);
+            app.compute.run(parse).await
+        }
+        Form::Multipart(boundary) => {
+            multipart::parse(bytes, &boundary, target, parameters, app).await
+        }
+        Form::Image(media_type) => {
+            let source = ImageSource::File(bytes, media_type);
+            let input = Input::Images(vec![Image { field: "body".into(), source }]);
+            with_model(repository, &target, input, parameters)
+        }
+        Form::Text => {
+            let text = std::str::from_utf8(&bytes).map_err(|error| {
+                let got = format!("other bytes after byte {}", error.valid_up_to());
+                Error::field(ErrorKind::Syntax, "body", "text in UTF-8", got)
+            })?;
+            // A file's last line end is not part of the text.
+            let text = text.strip_suffix('\n').unwrap_or(text).to_owned();
+            let input = Input::Texts(vec![Text { field: "body".into(), text, pair: None }]);
+            with_model(repository, &target, input, parameters)
+        }
+    }
+}
+
+/// The model that a request names, else the one for its kind of input.
+pub fn find_model(
+    repository: &ModelRepository,
+    target: &Target,
+    kind: Option<InputKind>,
+) -> Result<Arc<Model>, Error> {
+    let model = match (&target.model, kind) {
+        (Some(name), _) => repository.find(name, target.version.as_deref())?,
+        (None, Some(kind)) => repository.find_by_kind(kind)?,
+        (None, None) => {
+            let expected = "a model's name, since `inputs` may be of any kind";
+            return Err(Error::invalid("model", expected, "no name"));
+        }
+    };
+    Ok(model.clone())
+}
+
+pub fn with_model(
+    repository: &ModelRepository,
+    target: &Target,
+    input: Input,
+    parameters: Parameters,
+) -> Result<Prepared, Error> {
+    let model = find_model(repository, target, Some(input.kind()))?;
+    Ok(Prepared { model, input, parameters })
+}
+
+/// Takes over a model's name from a query or body; the path's name wins only if they are the same.
+pub fn set_model(target: &mut Target, name: String) -> Result<(), Error> {
+    match &target.model {
+        Some(given) if *given != name => {
+            let expected = format!("`{given}`, as in the path, or nothing");
+            Err(Error::invalid("model", expected, format!("`{name}`")))
+        }
+        _ => {
+            target.model = Some(name);
+            Ok(())
+        }
+    }
+}
+
+fn read_query(
+    query: &str,
+    target: &mut Target,
+    parameters: &mut Parameters,
+) -> Result<(), Error> {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == "model" {
+            set_model(target, value.into_owned())?;
+        } else if !set_parameter(parameters, &name, &value)? {
+            let known = ["model"].into_iter().chain(envelope::PARAMETERS);
+            let expected = format!("parameters of the query: {}", one_of(&name, known));
+            return Err(Error::invalid(crate::error::excerpt(&name), expected, "an unknown name"));
+        }
+    }
+    Ok(())
+}

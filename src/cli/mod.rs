@@ -1,0 +1,111 @@
+//! The command line: one file for each command.
+
+mod predict;
+mod serve;
+mod sources;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Flags, ServerConfig};
+use crate::model::load::Loader;
+use crate::model::repository::ModelRepository;
+use crate::runtime::compute::Compute;
+use crate::runtime::library::Runtime;
+use crate::runtime::provider::ExecutionProvider;
+
+/// `EX_CONFIG` of sysexits.h: the configuration or a model is wrong, so that trying again is no use.
+const EXIT_CONFIG: u8 = 78;
+
+/// Serves ONNX models over HTTP.
+#[derive(Parser)]
+#[command(name = "onnxd", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Predict(predict::Predict),
+}
+
+/// Options that every command has.
+#[derive(Args)]
+struct Common {
+    /// Configuration file (TOML); config/default.toml documents every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder with one folder a model.
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+    /// ONNX Runtime's shared library.
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+}
+
+/// Runs the command that the process was called with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(command) => serve::run(command),
+        Command::Predict(command) => predict::run(command),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("onnxd: {error:#}");
+        ExitCode::from(EXIT_CONFIG)
+    })
+}
+
+impl Common {
+    fn config(&self, listen: Option<SocketAddr>) -> anyhow::Result<ServerConfig> {
+        let flags =
+            Flags { listen, models: self.models.clone(), library: self.onnxruntime.clone() };
+        ServerConfig::load(self.config.as_deref(), &flags)
+    }
+}
+
+/// Logs go to standard error; standard output is for answers.
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) => EnvFilter::try_new(filter).context("RUST_LOG")?,
+        Err(_) => EnvFilter::try_new(filter).context("log.filter")?,
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+/// Loads ONNX Runtime and the models (or the one called `only`).
+fn load(
+    config: &ServerConfig,
+    only: Option<&str>,
+) -> anyhow::Result<(Arc<ModelRepository>, Arc<Compute>)> {
+    let loader = Loader {
+        runtime: Runtime::load(config.runtime.library())?,
+        provider: ExecutionProvider::Cpu,
+        compute: Arc::new(Compute::new(config.runtime.compute_threads())?),
+        config: config.runtime.clone(),
+        limits: config.limits,
+    };
+    let repository = ModelRepository::load(&config.models.path, only, &loader)?;
+    Ok((Arc::new(repository), loader.compute))
+}
+
+fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async threads")
+}

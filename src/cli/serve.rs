@@ -1,0 +1,70 @@
+//! `onnxd serve`: loads the models and answers HTTP.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Common, async_runtime, load, start_log};
+use crate::api::App;
+use crate::model::Model;
+use crate::model::repository::ModelRepository;
+use crate::server;
+
+/// Serve the models over HTTP.
+#[derive(Args)]
+pub struct Serve {
+    #[command(flatten)]
+    common: Common,
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Load everything, say what would be served, and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
+    let config = command.common.config(command.listen)?;
+    start_log(&config.log.filter)?;
+    if command.check {
+        let (repository, _) = load(&config, None)?;
+        println!("ok: {}", models(&repository));
+        return Ok(ExitCode::SUCCESS);
+    }
+    async_runtime()?.block_on(async {
+        // First the port, so that one in use is told before the models are loaded.
+        let listen = config.server.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}"))?;
+        let (repository, compute) = tokio::task::block_in_place(|| load(&config, None))?;
+        println!("onnxd serves http://{} with {}", listener.local_addr()?, models(&repository));
+        let app = App { repository, compute, server: config.server, limits: config.limits };
+        server::run(listener, app, stop()?).await.context("the server failed")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn models(repository: &ModelRepository) -> String {
+    let describe = |model: &Model| {
+        format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider.name())
+    };
+    repository.iter().map(|model| describe(model)).collect::<Vec<_>>().join(", ")
+}
+
+/// Ends at SIGTERM or SIGINT.
+fn stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new connections, requests in work are finished");
+    })
+}

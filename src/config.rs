@@ -1,0 +1,214 @@
+//! Configuration: of the server (defaults < file < environment < flags) and of one model.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+
+/// The file that documents every key.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// What `onnxd serve` and `onnxd predict` are told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    pub server: Server,
+    pub models: Models,
+    pub limits: Limits,
+    pub runtime: RuntimeConfig,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Bytes.
+    pub max_body_size: usize,
+    pub max_concurrent_requests: NonZeroUsize,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    pub path: PathBuf,
+}
+
+/// Bounds on what one request may ask.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub max_images: usize,
+    pub max_texts: usize,
+    pub max_rows: usize,
+    /// Bytes of UTF-8.
+    pub max_text_bytes: usize,
+    /// Pixels.
+    pub max_image_side: u32,
+    /// Width × height.
+    pub max_image_pixels: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeConfig {
+    library: PathBuf,
+    pub instances: NonZeroUsize,
+    intra_op_threads: usize,
+    compute_threads: usize,
+    pub max_batch_size: NonZeroUsize,
+    pub max_queue_size: NonZeroUsize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub filter: String,
+}
+
+/// What the command line may say; each overrides its key.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    pub listen: Option<SocketAddr>,
+    pub models: Option<PathBuf>,
+    pub library: Option<PathBuf>,
+}
+
+impl ServerConfig {
+    /// # Errors
+    /// A file that cannot be read, an unknown key, or a value of the wrong kind; the message names
+    /// the key and where it came from.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(file) = file {
+            // Read here, since a file that is missing must not pass as empty.
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("configuration file {}", file.display()))?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        figment = figment.merge(Env::prefixed("ONNXD_").split("__"));
+        if let Some(listen) = flags.listen {
+            figment = figment.merge(("server.listen", listen.to_string()));
+        }
+        if let Some(path) = &flags.models {
+            figment = figment.merge(("models.path", path));
+        }
+        if let Some(path) = &flags.library {
+            figment = figment.merge(("runtime.library", path));
+        }
+        figment.extract().context("configuration")
+    }
+}
+
+impl RuntimeConfig {
+    /// The library's path, if one is named.
+    #[must_use]
+    pub fn library(&self) -> Option<&Path> {
+        Some(self.library.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    #[must_use]
+    pub fn intra_op_threads(&self) -> usize {
+        or_cores(self.intra_op_threads)
+    }
+
+    #[must_use]
+    pub fn compute_threads(&self) -> usize {
+        or_cores(self.compute_threads)
+    }
+}
+
+/// `threads`, or for 0 the cores that this process may use (affinity and the cgroup's quota).
+fn or_cores(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        some => some,
+    }
+}
+
+/// `model.toml`: only what the model's own files do not say.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// `image-classification`, `text-classification`, `tabular-classification` or
+    /// `tabular-regression`.
+    pub task: Option<String>,
+    /// Answers `/predict` when several models take that kind of input and none is named.
+    #[serde(default)]
+    pub default: bool,
+    pub labels: Option<Vec<String>>,
+    /// Names of the features, in the order of the input's columns.
+    pub feature_names: Option<Vec<String>>,
+    /// Which output holds the scores.
+    pub output: Option<String>,
+    pub scores: Option<Scores>,
+    /// As in Hugging Face's `config.json`, for example `multi_label_classification`.
+    pub problem_type: Option<String>,
+    /// Most tokens of a text.
+    pub max_length: Option<usize>,
+    pub max_batch_size: Option<NonZeroUsize>,
+    /// Model files by execution provider: `cpu = "model.int8.onnx"`.
+    #[serde(default)]
+    pub variants: BTreeMap<String, PathBuf>,
+    /// Keys of Hugging Face's `preprocessor_config.json`, which override that file's.
+    pub preprocess: Option<toml::Table>,
+}
+
+/// What the scores in a model's output are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scores {
+    /// Before softmax (or sigmoid, for several labels).
+    Logits,
+    Probabilities,
+    /// No scores but values: a regression.
+    Values,
+}
+
+impl ModelConfig {
+    /// # Errors
+    /// The file is no TOML, or has an unknown key.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| format!("model.toml: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_defaults_are_valid_and_flags_win() {
+        let flags = Flags { models: Some("elsewhere".into()), ..Flags::default() };
+        let config = ServerConfig::load(None, &flags).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.models.path, Path::new("elsewhere"));
+        assert_eq!(config.runtime.library(), None);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("onnxd.toml");
+        std::fs::write(&file, "[server]\nlisten_on = \"127.0.0.1:1\"\n").unwrap();
+        let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
+        assert!(format!("{error:#}").contains("listen_on"), "{error:#}");
+        assert!(ModelConfig::parse("lables = []").unwrap_err().contains("lables"));
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        let file = Path::new("/nonexistent/onnxd.toml");
+        assert!(ServerConfig::load(Some(file), &Flags::default()).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! Tensors in, tensors out. The only place that names `ort`.
+
+pub mod compute;
+pub mod library;
+pub mod pool;
+pub mod provider;
+pub mod session;

@@ -1,0 +1,179 @@
+//! One loaded network: what goes in, what comes out, and the run between.
+
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn};
+use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
+use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
+
+use super::library::Runtime;
+use super::provider::ExecutionProvider;
+use crate::error::Error;
+use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
+use crate::tensor::{DataType, Tensor, Tensors};
+
+/// Tensors in, tensors out. Implemented by [`OnnxSession`] and by the doubles in tests.
+pub trait Session: Send {
+    /// Runs one batch and gives the outputs of these names, in this order. Inputs are named as in
+    /// [`Signature::inputs`].
+    ///
+    /// # Errors
+    /// Whatever the backend says, as [`crate::error::ErrorKind::Internal`].
+    fn run(&mut self, inputs: &Tensors, outputs: &[String]) -> Result<Tensors, Error>;
+}
+
+/// A session of ONNX Runtime.
+pub struct OnnxSession {
+    session: OrtSession,
+    signature: Signature,
+    /// ONNX Runtime's environment must outlive its sessions.
+    _runtime: Runtime,
+}
+
+impl OnnxSession {
+    /// Loads the model file, with `threads` threads inside an operator.
+    ///
+    /// # Errors
+    /// ONNX Runtime's own, about a file that is missing, damaged or of an unknown opset.
+    pub fn load(
+        runtime: &Runtime,
+        file: &Path,
+        provider: ExecutionProvider,
+        threads: usize,
+    ) -> Result<Self, String> {
+        let mut builder = OrtSession::builder(&runtime.environment)
+            .and_then(|builder| Ok(builder.with_intra_threads(threads)?))
+            // Idle threads that spin take the processor from the other sessions.
+            .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
+            .map_err(|error| error.to_string())?;
+        match provider {
+            // Every build of ONNX Runtime has this provider; nothing is to be registered.
+            ExecutionProvider::Cpu => {}
+        }
+        let session = builder.commit_from_file(file).map_err(|error| error.to_string())?;
+        let specs = |outlets: &[ort::value::Outlet]| {
+            outlets.iter().map(|outlet| spec(outlet.name(), outlet.dtype())).collect()
+        };
+        let signature =
+            Signature { inputs: specs(session.inputs()), outputs: specs(session.outputs()) };
+        Ok(Self { session, signature, _runtime: runtime.clone() })
+    }
+
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+}
+
+impl Session for OnnxSession {
+    fn run(&mut self, inputs: &Tensors, outputs: &[String]) -> Result<Tensors, Error> {
+        let views: Vec<(&str, SessionInputValue<'_>)> = inputs
+            .0
+            .iter()
+            .map(|(name, tensor)| Ok((name.as_str(), view(tensor)?)))
+            .collect::<Result<_, ort::Error>>()
+            .map_err(Error::internal)?;
+        let selected = outputs.iter().fold(OutputSelector::no_default(), OutputSelector::with);
+        let options = RunOptions::new().map_err(Error::internal)?.with_outputs(selected);
+        let values = self.session.run_with_options(views, &options).map_err(Error::internal)?;
+        let mut tensors = Vec::with_capacity(outputs.len());
+        for name in outputs {
+            let value = values
+                .get(name)
+                .ok_or_else(|| Error::internal(format!("output `{name}` is missing")))?;
+            if value.dtype().is_tensor() {
+                tensors.push((name.clone(), copy(value).map_err(Error::internal)?));
+            } else {
+                let (scores, keys) = class_map(value).map_err(Error::internal)?;
+                tensors.push((name.clone(), scores));
+                tensors.push((format!("{name}{KEYS_SUFFIX}"), keys));
+            }
+        }
+        Ok(Tensors(tensors))
+    }
+}
+
+fn spec(name: &str, value: &ValueType) -> TensorSpec {
+    let (kind, shape) = match value {
+        ValueType::Tensor { ty, shape, .. } => (
+            data_type(*ty).map_or(Kind::Other, Kind::Tensor),
+            shape.iter().map(|axis| usize::try_from(*axis).ok()).collect(),
+        ),
+        ValueType::Sequence(of) if matches!(**of, ValueType::Map { .. }) => {
+            (Kind::ClassMap, vec![None, None])
+        }
+        _ => (Kind::Other, vec![]),
+    };
+    TensorSpec { name: name.to_owned(), kind, shape }
+}
+
+/// Pairs each of ONNX Runtime's element types with ours, once.
+macro_rules! for_each_number {
+    ($with:ident) => {
+        $with! {
+            Bool: bool = Bool, Uint8: u8 = U8, Uint16: u16 = U16, Uint32: u32 = U32,
+            Uint64: u64 = U64, Int8: i8 = I8, Int16: i16 = I16, Int32: i32 = I32, Int64: i64 = I64,
+            Float16: half::f16 = F16, Bfloat16: half::bf16 = BF16, Float32: f32 = F32,
+            Float64: f64 = F64
+        }
+    };
+}
+
+macro_rules! define_conversions {
+    ($($theirs:ident: $element:ty = $ours:ident),+) => {
+        fn data_type(element: TensorElementType) -> Option<DataType> {
+            match element {
+                $(TensorElementType::$theirs => Some(DataType::$ours),)+
+                TensorElementType::String => Some(DataType::String),
+                _ => None,
+            }
+        }
+
+        /// A tensor as ONNX Runtime sees it. Numbers are borrowed, strings are copied.
+        fn view(tensor: &Tensor) -> Result<SessionInputValue<'_>, ort::Error> {
+            Ok(match tensor {
+                $(Tensor::$ours(array) => TensorRef::from_array_view(array.view())?.into(),)+
+                Tensor::String(array) => ort::value::Tensor::from_string_array(array)?.into(),
+            })
+        }
+
+        /// An output copied out of ONNX Runtime's memory.
+        fn copy(value: &ort::value::DynValue) -> Result<Tensor, ort::Error> {
+            Ok(match value.dtype().tensor_type() {
+                $(Some(TensorElementType::$theirs) => {
+                    Tensor::$ours(value.try_extract_array::<$element>()?.to_owned())
+                })+
+                Some(TensorElementType::String) => Tensor::String(value.try_extract_string_array()?),
+                other => return Err(ort::Error::new(format!("an output of type {other:?}"))),
+            })
+        }
+    };
+}
+for_each_number!(define_conversions);
+
+/// Scores and class names of a `ZipMap` output, both `[rows, classes]`.
+fn class_map(value: &ort::value::DynValue) -> Result<(Tensor, Tensor), ort::Error> {
+    let sequence = value.view().downcast::<ort::value::DynSequenceValueType>()?;
+    let (mut scores, mut keys, mut rows) = (Vec::new(), Vec::new(), 0);
+    for map in sequence.try_extract_sequence::<DynMapValueType>()? {
+        let pairs: Vec<(String, f32)> = match map.try_extract_key_values::<String, f32>() {
+            Ok(pairs) => pairs,
+            Err(_) => map
+                .try_extract_key_values::<i64, f32>()?
+                .into_iter()
+                .map(|(key, score)| (key.to_string(), score))
+                .collect(),
+        };
+        rows += 1;
+        for (key, score) in pairs {
+            keys.push(key);
+            scores.push(score);
+        }
+    }
+    let shape = IxDyn(&[rows, scores.len().checked_div(rows).unwrap_or(0)]);
+    let uneven = |_| ort::Error::new("rows of a map output differ in their classes");
+    Ok((
+        ArrayD::from_shape_vec(shape.clone(), scores).map_err(uneven)?.into(),
+        ArrayD::from_shape_vec(shape, keys).map_err(uneven)?.into(),
+    ))
+}

@@ -1,0 +1,72 @@
+//! What Hugging Face's `config.json` says of a model.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The keys of `config.json` that matter for serving; the rest is ignored.
+#[derive(Debug, Default, Deserialize)]
+pub struct HfConfig {
+    #[serde(default)]
+    pub architectures: Option<Vec<String>>,
+    pub model_type: Option<String>,
+    pub problem_type: Option<String>,
+    #[serde(default)]
+    id2label: Option<BTreeMap<String, String>>,
+    pub max_position_embeddings: Option<usize>,
+    pub pad_token_id: Option<u32>,
+}
+
+impl HfConfig {
+    /// The task that the architecture's name ends in.
+    ///
+    /// # Errors
+    /// An architecture for a task that is not served.
+    pub fn task(&self) -> Result<Option<&'static str>, String> {
+        let Some(architecture) = self.architectures.as_ref().and_then(|names| names.first()) else {
+            return Ok(None);
+        };
+        match architecture {
+            name if name.ends_with("ForImageClassification") => Ok(Some("image-classification")),
+            name if name.ends_with("ForSequenceClassification") => Ok(Some("text-classification")),
+            name if name.contains("For") => Err(format!(
+                "config.json: architecture {name} is not served; served are \
+                 …ForImageClassification and …ForSequenceClassification"
+            )),
+            _ => Ok(None),
+        }
+    }
+
+    /// Class names in the order of the outputs.
+    ///
+    /// # Errors
+    /// Keys that are not 0, 1, 2, ….
+    pub fn labels(&self) -> Result<Option<Vec<String>>, String> {
+        let Some(id2label) = &self.id2label else { return Ok(None) };
+        let mut by_id = BTreeMap::new();
+        for (id, label) in id2label {
+            let id: usize =
+                id.parse().map_err(|_| format!("config.json: id2label has the key `{id}`"))?;
+            by_id.insert(id, label.clone());
+        }
+        match by_id.keys().copied().eq(0..by_id.len()) {
+            true => Ok(Some(by_id.into_values().collect())),
+            false => Err("config.json: id2label does not number its labels from 0 on".into()),
+        }
+    }
+
+    /// Most tokens that the position embeddings have room for.
+    #[must_use]
+    pub fn max_positions(&self) -> Option<usize> {
+        // These count positions from the padding token's id + 1 on.
+        const OFFSET: [&str; 6] =
+            ["roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "xlm-roberta-xl"];
+        let room = self.max_position_embeddings?;
+        match self.model_type.as_deref() {
+            Some(model) if OFFSET.contains(&model) => {
+                Some(room.saturating_sub(self.pad_token_id.unwrap_or(1) as usize + 1))
+            }
+            _ => Some(room),
+        }
+    }
+}

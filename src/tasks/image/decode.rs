@@ -1,0 +1,106 @@
+//! From encoded bytes to upright RGB pixels.
+
+use std::panic::catch_unwind;
+
+use image::{DynamicImage, RgbImage, metadata::Orientation};
+
+use super::{Format, ImageError, bmp, gif, jpeg, png, webp};
+
+/// What an image may measure. Checked against the header, before any pixel is allocated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageLimits {
+    /// Largest width and largest height, in pixels.
+    pub max_side: u32,
+    /// Largest width × height, in pixels.
+    pub max_pixels: u64,
+}
+
+impl Default for ImageLimits {
+    fn default() -> Self {
+        Self { max_side: 8192, max_pixels: 16_800_000 }
+    }
+}
+
+impl ImageLimits {
+    /// Checks the size that a header declares.
+    ///
+    /// # Errors
+    /// [`ImageError::TooLarge`] beyond the limits, [`ImageError::Corrupt`] for a side of zero.
+    pub(super) fn check(&self, format: Format, width: u64, height: u64) -> Result<(u32, u32), ImageError> {
+        let too_large =
+            ImageError::TooLarge { width, height, max_side: self.max_side, max_pixels: self.max_pixels };
+        let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else { return Err(too_large) };
+        if w == 0 || h == 0 {
+            return Err(ImageError::corrupt(format, format_args!("its size is {w} × {h}")));
+        }
+        if w > self.max_side || h > self.max_side || u64::from(w) * u64::from(h) > self.max_pixels {
+            return Err(too_large);
+        }
+        Ok((w, h))
+    }
+}
+
+/// What a format's decoder hands over: pixels as stored, and how to turn them upright.
+pub(super) struct Decoded {
+    pub image: RgbImage,
+    pub orientation: Orientation,
+}
+
+impl Decoded {
+    /// Takes interleaved RGB; `exif` is the TIFF structure of an EXIF block, with or without its `Exif\0\0` prefix.
+    ///
+    /// # Errors
+    /// [`ImageError::Corrupt`] when there are fewer than width × height × 3 bytes.
+    pub fn new(format: Format, (width, height): (u32, u32), rgb: Vec<u8>, exif: Option<&[u8]>) -> Result<Self, ImageError> {
+        let image = RgbImage::from_raw(width, height, rgb)
+            .ok_or_else(|| ImageError::corrupt(format, "it has fewer pixels than its header says"))?;
+        let orientation = exif
+            .and_then(|exif| Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif)))
+            .unwrap_or(Orientation::NoTransforms);
+        Ok(Self { image, orientation })
+    }
+}
+
+/// Decodes one image: RGB, 8 bits a channel, turned upright as its EXIF orientation says.
+///
+/// Equals Pillow's `ImageOps.exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; of 16 bits the high byte
+/// is kept; CMYK is taken as Adobe's inverted one; of an animated GIF or PNG the first image counts.
+///
+/// # Errors
+/// Every [`ImageError`]. A file that ends early is an error, never a partly grey picture.
+pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError> {
+    if bytes.is_empty() {
+        return Err(ImageError::Empty);
+    }
+    let Some(format) = Format::sniff(bytes) else {
+        return Err(ImageError::NotAnImage { first_bytes: bytes.iter().take(8).copied().collect() });
+    };
+    // The decoders' authors say themselves that malicious input may make them panic; one request must not cost a thread.
+    let decoded = catch_unwind(|| match format {
+        Format::Jpeg => jpeg::decode(bytes, limits),
+        Format::Png => png::decode(bytes, limits),
+        Format::WebP => webp::decode(bytes, limits),
+        Format::Gif => gif::decode(bytes, limits),
+        Format::Bmp => bmp::decode(bytes, limits),
+    });
+    let Decoded { image, orientation } =
+        decoded.unwrap_or_else(|_| Err(ImageError::corrupt(format, "the decoder gave up")))?;
+    let mut image = DynamicImage::ImageRgb8(image);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// Drops what follows the first three of every `channels` bytes, in place.
+pub(super) fn drop_alpha(mut pixels: Vec<u8>, channels: usize) -> Vec<u8> {
+    let count = pixels.len() / channels;
+    for index in 0..count {
+        pixels.copy_within(index * channels..index * channels + 3, index * 3);
+    }
+    pixels.truncate(count * 3);
+    pixels
+}
+
+/// Repeats the first of every `channels` bytes three times.
+pub(super) fn grey_to_rgb(pixels: &[u8], channels: usize) -> Vec<u8> {
+    pixels.iter().step_by(channels).flat_map(|&grey| [grey; 3]).collect()
+}

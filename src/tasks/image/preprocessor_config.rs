@@ -1,0 +1,308 @@
+//! Hugging Face's `preprocessor_config.json`, read into a [`Preprocessing`]. The keys mean what they mean in transformers'
+//! image processors; whatever cannot be done as there is an error that names the key, so that a model is never served with
+//! other pixels than it was trained on.
+
+use serde::{Deserialize, Deserializer};
+
+use super::{
+    ConfigError,
+    processor::{Processor, Size, Special},
+    resample::Filter,
+    timm_config::TimmConfig,
+    transform::{ChannelOrder, Crop, CropRounding, Layout, Preprocessing, Resize, Scaling},
+};
+
+/// Largest side that a configuration may ask for, in pixels.
+const MAX_SIDE: u32 = 4096;
+
+/// Reads a `preprocessor_config.json`, or a timm model's `config.json`.
+///
+/// `input_hw` is the height and width that the model takes, in pixels, where they are fixed. Keys that are unknown are
+/// ignored; keys that are left out take the default of the processor class.
+///
+/// # Errors
+/// Every [`ConfigError`].
+pub fn from_hugging_face(json: &str, input_hw: Option<(u32, u32)>) -> Result<Preprocessing, ConfigError> {
+    let file: File = serde_json::from_str(json)?;
+    let preprocessing = match file.timm {
+        Some(timm) => timm.preprocessing()?,
+        None => file.keys.preprocessing()?,
+    };
+    if let Some(expected) = input_hw {
+        let got = preprocessing.output_size().ok_or_else(|| ConfigError::Unsupported {
+            key: "size",
+            what: "it gives images of different sizes, and the model takes one; expected a crop_size".to_owned(),
+        })?;
+        if got != expected {
+            return Err(ConfigError::SizeMismatch { expected, got });
+        }
+    }
+    Ok(preprocessing)
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(alias = "pretrained_cfg", alias = "data_config")]
+    timm: Option<TimmConfig>,
+    #[serde(flatten)]
+    keys: Keys,
+}
+
+/// The keys of `preprocessor_config.json` that bear on pixels. A `null` is a key left out.
+#[derive(Debug, Default, Deserialize)]
+struct Keys {
+    image_processor_type: Option<String>,
+    feature_extractor_type: Option<String>,
+    do_resize: Option<bool>,
+    size: Option<SizeValue>,
+    resample: Option<ResampleValue>,
+    do_center_crop: Option<bool>,
+    crop_size: Option<SizeValue>,
+    crop_pct: Option<f64>,
+    do_rescale: Option<bool>,
+    rescale_factor: Option<f64>,
+    rescale_offset: Option<bool>,
+    include_top: Option<bool>,
+    do_normalize: Option<bool>,
+    image_mean: Option<ChannelValue>,
+    image_std: Option<ChannelValue>,
+    do_flip_channel_order: Option<bool>,
+    do_pad: Option<bool>,
+    #[serde(default, deserialize_with = "positive_divisor")]
+    size_divisor: Option<u32>,
+}
+
+/// `size` and `crop_size`: a bare number in old files, else named sides, or `[height, width]`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum SizeValue {
+    Side(u32),
+    Pair([u32; 2]),
+    Sides { height: Option<u32>, width: Option<u32>, shortest_edge: Option<u32>, longest_edge: Option<u32> },
+}
+
+/// `resample`: Pillow's code, or its name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum ResampleValue {
+    Code(i64),
+    Name(String),
+}
+
+/// `image_mean` and `image_std`: one number a channel, or one for all.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum ChannelValue {
+    Each([f64; 3]),
+    All(f64),
+}
+
+fn positive_divisor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Ok(Option::<u32>::deserialize(deserializer)?.filter(|&divisor| divisor > 1))
+}
+
+impl Keys {
+    fn preprocessing(self) -> Result<Preprocessing, ConfigError> {
+        let name = self.processor_name();
+        let processor = match name.as_deref().map(Processor::named) {
+            Some(None) => {
+                return Err(ConfigError::Unsupported {
+                    key: "image_processor_type",
+                    what: format!("{:?}; the steps of that class are not known", name.unwrap_or_default()),
+                });
+            }
+            Some(processor) => processor,
+            None => None,
+        };
+        let special = processor.map_or(Special::None, |processor| processor.special);
+        if self.do_pad == Some(true) || self.size_divisor.is_some() {
+            return Err(ConfigError::Unsupported {
+                key: if self.size_divisor.is_some() { "size_divisor" } else { "do_pad" },
+                what: "images are not padded to a common size; expected none".to_owned(),
+            });
+        }
+
+        let resize_and_crop = Steps { keys: &self, processor, special };
+        let (resize, crop) = resize_and_crop.resolve()?;
+        let bgr = special == Special::MobileVit && self.do_flip_channel_order.unwrap_or(true)
+            || self.do_flip_channel_order == Some(true);
+        Ok(Preprocessing {
+            resize,
+            filter: if resize.is_some() { self.filter(processor)? } else { Filter::default() },
+            crop,
+            channels: if bgr { ChannelOrder::Bgr } else { ChannelOrder::Rgb },
+            layout: Layout::Chw,
+            scaling: self.scaling(processor, special)?,
+        })
+    }
+
+    /// The processor's class name, without the suffixes that tell its generation and backend.
+    fn processor_name(&self) -> Option<String> {
+        let class = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref())?;
+        let class = class.strip_suffix("Fast").or_else(|| class.strip_suffix("Pil")).unwrap_or(class);
+        let name = class.strip_suffix("ImageProcessor").or_else(|| class.strip_suffix("FeatureExtractor"));
+        Some(name.unwrap_or(class).to_owned())
+    }
+
+    fn missing(&self, key: &'static str) -> ConfigError {
+        let processor = self.processor_name().unwrap_or_else(|| "a file without `image_processor_type`".to_owned());
+        ConfigError::Missing { key, processor }
+    }
+
+    fn filter(&self, processor: Option<Processor>) -> Result<Filter, ConfigError> {
+        let (filter, got) = match &self.resample {
+            None => return processor.map(|p| p.filter).ok_or_else(|| self.missing("resample")),
+            Some(ResampleValue::Code(code)) => (Filter::from_pillow_code(*code), code.to_string()),
+            Some(ResampleValue::Name(name)) => (Filter::from_name(&name.to_lowercase()), format!("{name:?}")),
+        };
+        filter.ok_or_else(|| ConfigError::Unsupported {
+            key: "resample",
+            what: format!("{got}; expected one of Pillow's codes 0 to 5"),
+        })
+    }
+
+    fn scaling(&self, processor: Option<Processor>, special: Special) -> Result<[Scaling; 3], ConfigError> {
+        let factor = if self.do_rescale.unwrap_or(true) { self.rescale_factor.unwrap_or(1.0 / 255.0) } else { 1.0 };
+        let mut offset = 0.0;
+        let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
+        let normalize = self.do_normalize.unwrap_or(true) && special != Special::MobileVit;
+        let include_top = special == Special::EfficientNet && self.include_top.unwrap_or(true);
+        if normalize || include_top {
+            let defaults = processor.map(|processor| processor.mean_std);
+            let given = |value: Option<ChannelValue>| match value {
+                Some(ChannelValue::Each(each)) => Some(each),
+                Some(ChannelValue::All(all)) => Some([all; 3]),
+                None => None,
+            };
+            let image_mean = given(self.image_mean).or(defaults.map(|d| d.0)).ok_or_else(|| self.missing("image_mean"))?;
+            let image_std = given(self.image_std).or(defaults.map(|d| d.1)).ok_or_else(|| self.missing("image_std"))?;
+            if image_std.contains(&0.0) {
+                return Err(ConfigError::Unsupported { key: "image_std", what: "it contains 0".to_owned() });
+            }
+            if normalize {
+                (mean, std) = (image_mean, image_std);
+            }
+            if include_top {
+                for (std, image_std) in std.iter_mut().zip(image_std) {
+                    *std *= image_std;
+                }
+            }
+        }
+        if special == Special::EfficientNet && self.do_rescale.unwrap_or(true) && self.rescale_offset == Some(true) {
+            offset = 1.0;
+        }
+        Ok(Scaling::normalize(factor, mean.map(|mean| mean + offset), std))
+    }
+}
+
+/// The geometric half of the keys.
+struct Steps<'a> {
+    keys: &'a Keys,
+    processor: Option<Processor>,
+    special: Special,
+}
+
+impl Steps<'_> {
+    fn resolve(&self) -> Result<(Option<Resize>, Option<Crop>), ConfigError> {
+        let default_crop = self.processor.and_then(|processor| processor.crop);
+        let do_crop = self.keys.do_center_crop.unwrap_or(default_crop.is_some_and(|(_, on)| on));
+        let mut crop = match (do_crop, self.keys.crop_size) {
+            (false, _) => None,
+            (true, Some(value)) => match self.size("crop_size", value, Some(true))? {
+                Size::Exact(height, width) => Some(centre(height, width)),
+                Size::Shortest(side) | Size::ShortestLongest(side, _) => Some(centre(side, side)),
+            },
+            (true, None) => {
+                let (side, _) = default_crop.ok_or_else(|| self.keys.missing("crop_size"))?;
+                Some(centre(side, side))
+            }
+        };
+        if !self.keys.do_resize.unwrap_or(true) {
+            return Ok((None, crop));
+        }
+        let size = match (self.keys.size, self.processor) {
+            (Some(value), processor) => self.size("size", value, processor.map(|p| p.default_to_square))?,
+            (None, Some(processor)) => processor.size,
+            (None, None) => return Err(self.keys.missing("size")),
+        };
+        let resize = match (self.special, size) {
+            (Special::ConvNext, Size::Shortest(side)) if side < 384 => {
+                // The class crops to the same square itself; a centre crop after that would only make it smaller.
+                crop = crop.or(Some(centre(side, side)));
+                shortest(enlarge(side, self.crop_pct(224.0 / 256.0)?))
+            }
+            (Special::ConvNext, Size::Shortest(side)) => Resize::Exact { height: side, width: side },
+            (Special::ConvNext, _) => {
+                return Err(ConfigError::Unsupported { key: "size", what: "expected a shortest_edge".to_owned() });
+            }
+            (Special::PoolFormer, Size::Shortest(side)) => shortest(enlarge(side, self.crop_pct(0.9)?)),
+            (Special::PoolFormer, Size::Exact(height, width)) => {
+                let pct = self.crop_pct(0.9)?;
+                match (enlarge(height, pct), enlarge(width, pct)) {
+                    (height, width) if height == width => shortest(height),
+                    (height, width) => Resize::Exact { height, width },
+                }
+            }
+            (Special::Levit, Size::Shortest(side)) => shortest((256.0 / 224.0 * f64::from(side)) as u32),
+            (_, Size::Shortest(side)) => shortest(side),
+            (_, Size::ShortestLongest(edge, longest)) => Resize::ShortestEdge { edge, longest: Some(longest) },
+            (_, Size::Exact(height, width)) => Resize::Exact { height, width },
+        };
+        Ok((Some(resize), crop))
+    }
+
+    fn crop_pct(&self, default: f64) -> Result<f64, ConfigError> {
+        let pct = self.keys.crop_pct.unwrap_or(default);
+        if (0.1..=10.0).contains(&pct) {
+            Ok(pct)
+        } else {
+            Err(ConfigError::Unsupported { key: "crop_pct", what: format!("{pct}; expected about 0.9") })
+        }
+    }
+
+    fn size(&self, key: &'static str, value: SizeValue, square: Option<bool>) -> Result<Size, ConfigError> {
+        let size = match value {
+            SizeValue::Side(side) => match square {
+                Some(true) => Size::Exact(side, side),
+                Some(false) => Size::Shortest(side),
+                None => return Err(self.keys.missing("image_processor_type")),
+            },
+            SizeValue::Pair([height, width]) => Size::Exact(height, width),
+            SizeValue::Sides { shortest_edge: Some(edge), longest_edge: None, .. } => Size::Shortest(edge),
+            SizeValue::Sides { shortest_edge: Some(edge), longest_edge: Some(longest), .. } => {
+                Size::ShortestLongest(edge, longest)
+            }
+            SizeValue::Sides { height: Some(height), width: Some(width), .. } => Size::Exact(height, width),
+            SizeValue::Sides { .. } => {
+                return Err(ConfigError::Unsupported {
+                    key,
+                    what: "expected height and width, or shortest_edge".to_owned(),
+                });
+            }
+        };
+        let (Size::Exact(a, b) | Size::ShortestLongest(a, b)) = (match size {
+            Size::Shortest(side) => Size::Exact(side, side),
+            size => size,
+        }) else {
+            return Ok(size);
+        };
+        if (1..=MAX_SIDE).contains(&a) && (1..=MAX_SIDE).contains(&b) {
+            Ok(size)
+        } else {
+            Err(ConfigError::Unsupported { key, what: format!("{a} and {b}; expected 1 to {MAX_SIDE} pixels") })
+        }
+    }
+}
+
+fn centre(height: u32, width: u32) -> Crop {
+    Crop { height, width, rounding: CropRounding::Transformers, fill: [0; 3] }
+}
+
+fn shortest(edge: u32) -> Resize {
+    Resize::ShortestEdge { edge, longest: None }
+}
+
+/// `int(side / pct)`.
+fn enlarge(side: u32, pct: f64) -> u32 {
+    (f64::from(side) / pct) as u32
+}

@@ -1,0 +1,340 @@
+//! A photo to classes.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ndarray::{ArrayD, IxDyn};
+use rayon::prelude::*;
+
+use super::head::Head;
+use super::hugging_face::HfConfig;
+use super::image::{
+    Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
+    TransformError, decode, from_hugging_face,
+};
+use super::{
+    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction, Task,
+};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::signature::{BatchAxis, Signature};
+use crate::tensor::{DataType, Tensor, Tensors};
+
+/// Standard base64, with or without its padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+struct ImageClassification {
+    input: String,
+    data_type: DataType,
+    /// Of the model's input, in pixels.
+    height: usize,
+    width: usize,
+    /// 3, or 1 for a model of grey images.
+    channels: usize,
+    preprocessing: Preprocessing,
+    limits: ImageLimits,
+    head: Head,
+    batch_axis: BatchAxis,
+    assumptions: Vec<String>,
+}
+
+/// # Errors
+/// What is missing for a model of images.
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+    let Material { signature, limits, .. } = material;
+    let [spec] = signature.inputs.as_slice() else {
+        return Err(format!(
+            "an image model has one input, this one has {}",
+            Signature::list(&signature.inputs)
+        ));
+    };
+    let data_type = spec.data_type().filter(|_| spec.is(4, &FLOATS_AND_BYTES));
+    let data_type = data_type
+        .ok_or_else(|| format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}"))?;
+    let is_channels = |axis: Option<usize>| matches!(axis, Some(1 | 3));
+    let (layout, channels, height, width) = match spec.shape.as_slice() {
+        [_, c, h, w] if is_channels(*c) => (Layout::Chw, *c, *h, *w),
+        [_, h, w, c] if is_channels(*c) => (Layout::Hwc, *c, *h, *w),
+        // Exporters that leave every axis open write planes first.
+        [_, None, h, w] => (Layout::Chw, Some(3), *h, *w),
+        _ => return Err(format!("input {spec} has neither 1 nor 3 channels")),
+    };
+    let channels = channels.unwrap_or(3);
+    let (mut preprocessing, assumptions) =
+        preprocessing(material, height.zip(width), channels)?;
+    preprocessing.layout = layout;
+    let (height, width) = preprocessing.output_size().ok_or(
+        "images would come out in different sizes; say the size in model.toml: \
+         [preprocess] crop_size = {height = 224, width = 224}",
+    )?;
+    Ok(Box::new(ImageClassification {
+        input: spec.name.clone(),
+        data_type,
+        height: height as usize,
+        width: width as usize,
+        channels,
+        preprocessing,
+        limits: ImageLimits {
+            max_side: limits.max_image_side,
+            max_pixels: limits.max_image_pixels,
+        },
+        head: Head::build(material, hf, true)?,
+        batch_axis: BatchAxis::of(spec),
+        assumptions,
+    }))
+}
+
+/// From `preprocessor_config.json` and `[preprocess]` in `model.toml`, else from timm's part of
+/// `config.json`, else as torchvision's models are evaluated.
+fn preprocessing(
+    Material { files, config, .. }: Material<'_>,
+    size: Option<(usize, usize)>,
+    channels: usize,
+) -> Result<(Preprocessing, Vec<String>), String> {
+    let pixels = |side: usize| u32::try_from(side).map_err(|_| "the input is too large");
+    let size = match size {
+        Some((height, width)) => Some((pixels(height)?, pixels(width)?)),
+        None => None,
+    };
+    let mut keys: Option<serde_json::Map<String, serde_json::Value>> =
+        files.json("preprocessor_config.json")?;
+    if keys.is_none() && config.preprocess.is_none() {
+        keys = files.json("config.json")?;
+        keys = keys.filter(|keys| keys.contains_key("pretrained_cfg"));
+    }
+    if let Some(own) = &config.preprocess {
+        let own = serde_json::to_value(own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
+        let keys = keys.get_or_insert_default();
+        keys.extend(own.as_object().cloned().unwrap_or_default());
+    }
+    if let Some(keys) = keys {
+        let json = serde_json::Value::from(keys).to_string();
+        let preprocessing =
+            from_hugging_face(&json, size).map_err(|e| format!("preprocessor_config.json: {e}"))?;
+        return Ok((preprocessing, Vec::new()));
+    }
+    let Some((height, width)) = size else {
+        return Err("no file says which image size the model takes; say it in model.toml: \
+                    [preprocess] size = {height = 224, width = 224}"
+            .to_owned());
+    };
+    let mut preprocessing = Preprocessing::imagenet_default(height, width);
+    let mut assumed = "resized to cover 1/0.875 of the input, its centre cut out, RGB, ImageNet's \
+                       mean and deviation";
+    if channels == 1 {
+        preprocessing.scaling = Scaling::normalize(1.0 / 255.0, [0.0; 3], [1.0; 3]);
+        assumed = "resized to cover 1/0.875 of the input, its centre cut out, grey from 0 to 1";
+    }
+    let assumption = format!(
+        "no preprocessor_config.json, so images are {assumed}; [preprocess] in model.toml takes \
+         that file's keys (size, crop_size, resample, image_mean, image_std, …)"
+    );
+    Ok((preprocessing, vec![assumption]))
+}
+
+impl ImageClassification {
+    fn pixels(&self, image: &Image) -> Result<RgbImage, Error> {
+        let field = &image.field;
+        let decoded = match &image.source {
+            ImageSource::File(bytes, declared) => {
+                check_media_type(field, declared.as_deref(), bytes)?;
+                decode(bytes, &self.limits)
+            }
+            ImageSource::Base64(text) => decode(&from_base64(field, text)?, &self.limits),
+        };
+        let mut pixels = decoded.map_err(|error| refuse(field, error))?;
+        if self.channels == 1 {
+            make_grey(&mut pixels);
+        }
+        Ok(pixels)
+    }
+
+    /// Writes one image's numbers to `out`, which holds `channels × height × width` of them.
+    fn write<T: Copy + Default>(
+        &self,
+        image: &Image,
+        out: &mut [T],
+        apply: impl Fn(&Preprocessing, &RgbImage, &mut [T]) -> Result<(), TransformError>,
+    ) -> Result<(), Error> {
+        let pixels = self.pixels(image)?;
+        let done = if self.channels == 3 {
+            apply(&self.preprocessing, &pixels, out)
+        } else {
+            // Grey pixels have three equal channels, of which the first plane is the answer.
+            let mut planes = vec![T::default(); out.len() * 3];
+            let layout = Preprocessing { layout: Layout::Chw, ..self.preprocessing.clone() };
+            let done = apply(&layout, &pixels, &mut planes);
+            out.copy_from_slice(&planes[..out.len()]);
+            done
+        };
+        done.map_err(|error| match error {
+            TransformError::TooElongated { .. } => {
+                Error::invalid(&image.field, "an image that is less elongated", error.to_string())
+            }
+            TransformError::BufferLength { .. } => Error::internal(error),
+        })
+    }
+
+    /// All images' numbers, `[images, …]` in the model's layout.
+    fn fill<T: Copy + Default + Send + Sync>(
+        &self,
+        images: &[Image],
+        apply: impl Fn(&Preprocessing, &RgbImage, &mut [T]) -> Result<(), TransformError> + Sync,
+    ) -> Result<ArrayD<T>, Error> {
+        let (height, width) = (self.height, self.width);
+        let size = self.channels * height * width;
+        let mut values = vec![T::default(); images.len() * size];
+        match images {
+            [only] => self.write(only, &mut values, apply)?,
+            many => values
+                .par_chunks_exact_mut(size)
+                .zip(many)
+                .map(|(out, image)| self.write(image, out, &apply))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .collect::<Result<(), _>>()?,
+        }
+        let shape = match self.preprocessing.layout {
+            Layout::Chw => [images.len(), self.channels, height, width],
+            Layout::Hwc => [images.len(), height, width, self.channels],
+        };
+        ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(Error::internal)
+    }
+}
+
+/// The magic bytes decide; a client that says otherwise is told.
+fn check_media_type(field: &str, declared: Option<&str>, bytes: &[u8]) -> Result<(), Error> {
+    let (Some(declared), Some(format)) = (declared, Format::sniff(bytes)) else { return Ok(()) };
+    // Spellings that are in use beside the registered ones.
+    let registered = match declared {
+        "image/jpg" | "image/pjpeg" => "image/jpeg",
+        "image/x-ms-bmp" | "image/x-bmp" => "image/bmp",
+        other => other,
+    };
+    if registered == format.media_type() || registered == "image/*" {
+        return Ok(());
+    }
+    Err(Error::field(
+        ErrorKind::UnsupportedMediaType,
+        field,
+        format!("`{declared}`, as the content type says"),
+        format!("`{}`", format.media_type()),
+    ))
+}
+
+/// The bytes of a bare base64 string or of a data URI.
+fn from_base64(field: &str, text: &str) -> Result<Vec<u8>, Error> {
+    let data = match text.strip_prefix("data:") {
+        Some(uri) => match uri.split_once(',') {
+            Some((media, data)) if media.ends_with(";base64") => data,
+            _ => {
+                let expected = "a data URI in base64 (data:image/…;base64,…)";
+                return Err(Error::invalid(field, expected, format!("\"{}\"", excerpt(text))));
+            }
+        },
+        None if text.starts_with("http://") || text.starts_with("https://") => {
+            let expected = "an image in base64; addresses are never fetched";
+            return Err(Error::invalid(field, expected, format!("\"{}\"", excerpt(text))));
+        }
+        None => text,
+    };
+    // Line breaks, which encoders put in, are no part of the data.
+    let data: std::borrow::Cow<'_, str> = match data.contains(['\n', '\r']) {
+        true => data.replace(['\n', '\r'], "").into(),
+        false => data.into(),
+    };
+    BASE64.decode(data.as_bytes()).map_err(|error| Error::invalid(field, "base64", error.to_string()))
+}
+
+fn refuse(field: &str, error: ImageError) -> Error {
+    const FORMATS: &str = "a JPEG, PNG, WebP, GIF or BMP image";
+    match error {
+        ImageError::Empty => Error::invalid(field, FORMATS, "no bytes"),
+        ImageError::NotAnImage { first_bytes } => {
+            let start: String = first_bytes.iter().map(|byte| format!(" {byte:02x}")).collect();
+            Error::invalid(field, FORMATS, format!("data that starts with{start}"))
+        }
+        ImageError::TooLarge { width, height, max_side, max_pixels } => Error::too_large(
+            field,
+            format!("at most {max_side} pixels a side and {max_pixels} in all"),
+            format!("{width} × {height}"),
+        ),
+        ImageError::Unsupported { format, what } => Error::field(
+            ErrorKind::UnsupportedMediaType,
+            field,
+            "a still image in a common encoding",
+            format!("a {format} file with {what}"),
+        ),
+        ImageError::Corrupt { format, detail } => {
+            Error::invalid(field, format!("a valid {format} file"), format!("a corrupt one ({detail})"))
+        }
+        ImageError::Truncated { format } => {
+            Error::invalid(field, format!("a whole {format} file"), "one that ends early")
+        }
+    }
+}
+
+/// Pillow's `convert("L")`, in all three channels.
+fn make_grey(image: &mut RgbImage) {
+    for pixel in image.pixels_mut() {
+        let [r, g, b] = pixel.0.map(u32::from);
+        let grey = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+        pixel.0 = [u8::try_from(grey).unwrap_or(u8::MAX); 3];
+    }
+}
+
+impl Task for ImageClassification {
+    fn name(&self) -> &'static str {
+        if self.head.classifies() { "image-classification" } else { "image-regression" }
+    }
+
+    fn input_kind(&self) -> InputKind {
+        InputKind::Image
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        self.head.outputs()
+    }
+
+    fn batch_axis(&self) -> BatchAxis {
+        self.batch_axis
+    }
+
+    fn encode(&self, input: &Input, _: &Parameters) -> Result<Tensors, Error> {
+        let Input::Images(images) = input else {
+            return Err(Error::internal("an image task was given another kind of input"));
+        };
+        let tensor = if self.data_type == DataType::U8 {
+            Tensor::U8(self.fill(images, Preprocessing::apply_u8)?)
+        } else {
+            let values = self.fill(images, Preprocessing::apply)?;
+            match self.data_type {
+                DataType::F16 => Tensor::F16(values.mapv(half::f16::from_f32)),
+                DataType::F64 => Tensor::F64(values.mapv(f64::from)),
+                _ => Tensor::F32(values),
+            }
+        };
+        Ok(Tensors(vec![(self.input.clone(), tensor)]))
+    }
+
+    fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error> {
+        self.head.decode(outputs, parameters)
+    }
+
+    fn sample(&self) -> Input {
+        // A GIF of one grey pixel.
+        const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\x80\x80\x80\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+        let source = ImageSource::File(bytes::Bytes::from_static(PIXEL), None);
+        Input::Images(vec![Image { field: "image".into(), source }])
+    }
+
+    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
+        self.head.calibrate(outputs)
+    }
+
+    fn assumptions(&self) -> Vec<String> {
+        self.assumptions.iter().chain(self.head.assumptions()).cloned().collect()
+    }
+}

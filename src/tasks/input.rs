@@ -1,0 +1,118 @@
+//! What a client asks a prediction for, before any model has looked at it.
+
+use bytes::Bytes;
+
+/// Which kind of input a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    Image,
+    Text,
+    Features,
+}
+
+impl InputKind {
+    /// The JSON field of this kind.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Text => "text",
+            Self::Features => "features",
+        }
+    }
+}
+
+/// One or many inputs of one kind. Every item knows the field it came from, for error messages.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    Images(Vec<Image>),
+    Texts(Vec<Text>),
+    Features(Features),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    pub field: String,
+    pub source: ImageSource,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImageSource {
+    /// The file as it is, and the media type that the client says it has.
+    File(Bytes, Option<String>),
+    /// The file in base64, bare or as a data URI.
+    Base64(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    pub field: String,
+    pub text: String,
+    /// The second of a pair, for models that compare two texts.
+    pub pair: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    pub field: String,
+    pub cells: Cells,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cells {
+    /// `rows × columns` numbers in row-major order.
+    Rows { values: Vec<f64>, columns: usize, rows: usize },
+    /// Columns by name, all of one length.
+    Columns { columns: Vec<(String, Column)>, rows: usize },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Column {
+    Numbers(Vec<f64>),
+    Strings(Vec<String>),
+}
+
+impl Input {
+    #[must_use]
+    pub fn kind(&self) -> InputKind {
+        match self {
+            Self::Images(_) => InputKind::Image,
+            Self::Texts(_) => InputKind::Text,
+            Self::Features(_) => InputKind::Features,
+        }
+    }
+
+    /// Number of inputs, which is the number of answers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Images(images) => images.len(),
+            Self::Texts(texts) => texts.len(),
+            Self::Features(features) => match features.cells {
+                Cells::Rows { rows, .. } | Cells::Columns { rows, .. } => rows,
+            },
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a client may ask for beside the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameters {
+    /// How many classes to list for each input.
+    pub top_k: usize,
+    /// The model's own scores, without softmax or sigmoid.
+    pub raw_scores: bool,
+    /// Cut a text that is longer than the model takes; if not, it is an error.
+    pub truncate: bool,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { top_k: 5, raw_scores: false, truncate: true }
+    }
+}

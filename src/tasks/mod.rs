@@ -1,0 +1,147 @@
+//! From an [`Input`] to tensors and from tensors to [`Prediction`]s. Synchronous, and pure once loaded.
+//!
+//! A new task is one file here and one arm in [`build`].
+
+mod files;
+mod head;
+mod hugging_face;
+pub mod image;
+mod image_classification;
+mod input;
+mod tabular;
+mod text;
+mod text_classification;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use files::ModelFiles;
+pub use input::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Parameters, Text};
+
+use crate::config::{Limits, ModelConfig};
+use crate::error::Error;
+use crate::signature::{BatchAxis, Signature};
+use crate::tensor::{DataType, Tensors};
+use hugging_face::HfConfig;
+
+/// The answer for one input.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Prediction {
+    /// The best class, and the `top_k` best in falling order of score.
+    Classes { label: Arc<str>, score: f32, classes: Vec<ClassScore> },
+    /// A regression's value, or its values where the model gives several.
+    Value { value: Value },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassScore {
+    pub label: Arc<str>,
+    pub score: f32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    One(f32),
+    Many(Vec<f32>),
+}
+
+/// What a model is for: the steps before and after the network.
+pub trait Task: Send + Sync {
+    /// The task's name as the model hubs write it, for example `image-classification`.
+    fn name(&self) -> &'static str;
+
+    fn input_kind(&self) -> InputKind;
+
+    /// Names of the outputs that [`Self::decode`] reads.
+    fn outputs(&self) -> Vec<String>;
+
+    fn batch_axis(&self) -> BatchAxis;
+
+    /// Pre-processing: one row for each input, in order.
+    ///
+    /// # Errors
+    /// Inputs that the model cannot take, with the field named.
+    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Tensors, Error>;
+
+    /// Post-processing: one prediction for each row, in order.
+    ///
+    /// # Errors
+    /// NaN or infinite outputs.
+    fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error>;
+
+    /// An input that the model takes, for the warm-up run at load.
+    fn sample(&self) -> Input;
+
+    /// Learns from the warm-up's outputs what the model's files do not say, such as whether scores
+    /// are probabilities already.
+    ///
+    /// # Errors
+    /// Outputs that do not fit the files, for example another number of classes than labels.
+    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String>;
+
+    /// What was assumed for want of a file that says it, and the line that would change it.
+    fn assumptions(&self) -> Vec<String>;
+}
+
+/// Everything that is known of a model before its task is.
+#[derive(Clone, Copy)]
+pub struct Material<'a> {
+    pub signature: &'a Signature,
+    pub files: &'a ModelFiles,
+    pub config: &'a ModelConfig,
+    pub limits: &'a Limits,
+}
+
+/// Values of the key `task` in `model.toml`.
+const TASKS: [&str; 4] =
+    ["image-classification", "text-classification", "tabular-classification", "tabular-regression"];
+
+const FLOATS_AND_BYTES: [DataType; 4] =
+    [DataType::F32, DataType::F16, DataType::F64, DataType::U8];
+
+/// Chooses the task: from `model.toml`, from `config.json`, else from the shapes.
+///
+/// # Errors
+/// What is missing and the line in `model.toml` that would supply it.
+pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
+    let hf: Option<HfConfig> = material.files.json("config.json")?;
+    let hf = hf.unwrap_or_default();
+    let task = match &material.config.task {
+        Some(task) if TASKS.contains(&task.as_str()) => task.as_str(),
+        Some(task) => {
+            return Err(format!("task = \"{task}\": {}", crate::error::one_of(task, TASKS)));
+        }
+        None => match hf.task()? {
+            Some(task) => task,
+            None => task_of_shapes(material.signature)?,
+        },
+    };
+    match task {
+        "image-classification" => image_classification::build(material, &hf),
+        "text-classification" => text_classification::build(material, &hf),
+        _ => tabular::build(material, &hf),
+    }
+}
+
+fn task_of_shapes(signature: &Signature) -> Result<&'static str, String> {
+    let inputs = &signature.inputs;
+    match inputs.as_slice() {
+        [only] if only.is(4, &FLOATS_AND_BYTES) => Ok("image-classification"),
+        [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
+            Ok("text-classification")
+        }
+        _ if signature.input("input_ids").is_some() => Ok("text-classification"),
+        _ if tabular::fits(signature) => Ok("tabular"),
+        _ => Err(format!(
+            "cannot tell from its inputs what the model takes: {}. Served are images \
+             ([N,3,H,W] or [N,H,W,3]), text (`input_ids` with a tokenizer.json, or strings [N,1]) \
+             and features ([N,F], or several columns [N,1]). If it is one of these, say so in \
+             model.toml: task = \"image-classification\" (or {})",
+            Signature::list(inputs),
+            TASKS[1..].iter().map(|task| format!("\"{task}\"")).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}

@@ -1,0 +1,198 @@
+//! Named arrays, the one currency between tasks and sessions.
+
+use half::{bf16, f16};
+use ndarray::{ArrayD, Axis, Slice};
+
+/// Defines [`Tensor`] and [`DataType`] from one list, so that a type is added in one place.
+macro_rules! tensor_types {
+    ($($variant:ident($element:ty) = $name:literal),+ $(,)?) => {
+        /// Element type of a tensor, named as the Open Inference Protocol does.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum DataType { $($variant),+ }
+
+        impl DataType {
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        /// An array of any rank with one of the element types that a session takes or gives.
+        /// Axis 0 is the batch axis wherever the model has one.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Tensor { $($variant(ArrayD<$element>)),+ }
+
+        impl Tensor {
+            #[must_use]
+            pub fn data_type(&self) -> DataType {
+                match self { $(Self::$variant(_) => DataType::$variant),+ }
+            }
+
+            #[must_use]
+            pub fn shape(&self) -> &[usize] {
+                match self { $(Self::$variant(array) => array.shape()),+ }
+            }
+
+            /// Rows `start..end` along axis 0, copied.
+            fn slice_rows(&self, start: usize, end: usize) -> Self {
+                let range = Slice::from(start..end);
+                match self {
+                    $(Self::$variant(array) => {
+                        Self::$variant(array.slice_axis(Axis(0), range).to_owned())
+                    }),+
+                }
+            }
+
+            /// The first row without its batch axis.
+            fn drop_batch_axis(self) -> Self {
+                match self {
+                    $(Self::$variant(array) => Self::$variant(array.index_axis_move(Axis(0), 0))),+
+                }
+            }
+
+            /// The same array as the only row of a batch.
+            fn add_batch_axis(self) -> Self {
+                match self {
+                    $(Self::$variant(array) => Self::$variant(array.insert_axis(Axis(0)))),+
+                }
+            }
+
+            /// One tensor from several of one type, along axis 0. `None` if the shapes do not fit.
+            fn concatenate(parts: &[&Tensor]) -> Option<Self> {
+                match parts.first()? {
+                    $(Self::$variant(_) => {
+                        let views: Option<Vec<_>> = parts
+                            .iter()
+                            .map(|part| match part {
+                                Self::$variant(array) => Some(array.view()),
+                                _ => None,
+                            })
+                            .collect();
+                        ndarray::concatenate(Axis(0), &views?).ok().map(Self::$variant)
+                    }),+
+                }
+            }
+        }
+
+        $(impl From<ArrayD<$element>> for Tensor {
+            fn from(array: ArrayD<$element>) -> Self { Self::$variant(array) }
+        })+
+    };
+}
+
+tensor_types! {
+    Bool(bool) = "BOOL",
+    U8(u8) = "UINT8",
+    U16(u16) = "UINT16",
+    U32(u32) = "UINT32",
+    U64(u64) = "UINT64",
+    I8(i8) = "INT8",
+    I16(i16) = "INT16",
+    I32(i32) = "INT32",
+    I64(i64) = "INT64",
+    F16(f16) = "FP16",
+    BF16(bf16) = "BF16",
+    F32(f32) = "FP32",
+    F64(f64) = "FP64",
+    String(String) = "BYTES",
+}
+
+impl Tensor {
+    /// The elements as `f32` in row-major order; `None` for a type that holds no real numbers.
+    #[must_use]
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        match self {
+            Self::F32(array) => Some(array.iter().copied().collect()),
+            #[allow(clippy::cast_possible_truncation)]
+            Self::F64(array) => Some(array.iter().map(|v| *v as f32).collect()),
+            Self::F16(array) => Some(array.iter().map(|v| v.to_f32()).collect()),
+            Self::BF16(array) => Some(array.iter().map(|v| v.to_f32()).collect()),
+            _ => None,
+        }
+    }
+}
+
+/// Tensors by name, in the order in which the model declares them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tensors(pub Vec<(String, Tensor)>);
+
+impl Tensors {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// Number of rows: the length of axis 0 of the first tensor.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.0.first().and_then(|(_, t)| t.shape().first().copied()).unwrap_or(0)
+    }
+
+    /// Rows `start..end` of every tensor, copied.
+    ///
+    /// # Panics
+    /// If a tensor has no axis 0 or fewer than `end` rows.
+    #[must_use]
+    pub fn slice_rows(&self, start: usize, end: usize) -> Self {
+        self.map(|tensor| tensor.slice_rows(start, end))
+    }
+
+    /// Tensors of one row without the batch axis, for models that have none.
+    #[must_use]
+    pub fn drop_batch_axis(self) -> Self {
+        Self(self.0.into_iter().map(|(name, t)| (name, t.drop_batch_axis())).collect())
+    }
+
+    /// The reverse of [`Self::drop_batch_axis`].
+    #[must_use]
+    pub fn add_batch_axis(self) -> Self {
+        Self(self.0.into_iter().map(|(name, t)| (name, t.add_batch_axis())).collect())
+    }
+
+    /// One set of tensors from several with the same names, along the batch axis.
+    /// `None` if names, types or shapes do not fit.
+    #[must_use]
+    pub fn concatenate(parts: &[Self]) -> Option<Self> {
+        let first = parts.first()?;
+        let stack = |name: &String| {
+            let column: Option<Vec<&Tensor>> = parts.iter().map(|part| part.get(name)).collect();
+            Some((name.clone(), Tensor::concatenate(&column?)?))
+        };
+        first.0.iter().map(|(name, _)| stack(name)).collect::<Option<_>>().map(Self)
+    }
+
+    fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
+        Self(self.0.iter().map(|(name, tensor)| (name.clone(), f(tensor))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{ArrayD, IxDyn};
+
+    fn rows(values: &[f32]) -> Tensors {
+        let array = ArrayD::from_shape_vec(IxDyn(&[values.len(), 1]), values.to_vec()).unwrap();
+        Tensors(vec![("x".into(), array.into())])
+    }
+
+    #[test]
+    fn split_rows_come_back_in_order() {
+        let whole = rows(&[1.0, 2.0, 3.0]);
+        let parts = [whole.slice_rows(0, 2), whole.slice_rows(2, 3)];
+        assert_eq!(parts[0].rows(), 2);
+        assert_eq!(Tensors::concatenate(&parts).unwrap(), whole);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_not_joined() {
+        let other = Tensors(vec![("y".into(), ArrayD::<f32>::zeros(IxDyn(&[1, 1])).into())]);
+        assert_eq!(Tensors::concatenate(&[rows(&[1.0]), other]), None);
+    }
+
+    #[test]
+    fn the_batch_axis_can_be_taken_off_and_put_back() {
+        let one = rows(&[7.0]);
+        assert_eq!(one.clone().drop_batch_axis().add_batch_axis(), one);
+    }
+}

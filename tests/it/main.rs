@@ -1,0 +1,10 @@
+//! Integration tests: the real router, on port 0, asked by a real HTTP client.
+//!
+//! ONNX Runtime has one environment a process, so all of them are one test binary.
+
+mod answers;
+mod cli;
+mod errors;
+mod reference;
+mod support;
+mod zero_config;

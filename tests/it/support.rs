@@ -1,0 +1,151 @@
+//! A server on a port of its own, and a client for it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use onnxd::api::App;
+use onnxd::config::{Flags, ServerConfig};
+use onnxd::model::load::Loader;
+use onnxd::model::repository::ModelRepository;
+use onnxd::runtime::compute::Compute;
+use onnxd::runtime::library::Runtime;
+use onnxd::runtime::provider::ExecutionProvider;
+use onnxd::server;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn image(name: &str) -> Vec<u8> {
+    let path = root().join("tests/fixtures/images").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn default_config() -> ServerConfig {
+    ServerConfig::load(None, &Flags::default()).unwrap()
+}
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let library = root().join(".onnxruntime/libonnxruntime.so");
+    Runtime::load(Some(&library)).expect("run `make setup` first")
+});
+
+pub fn loader(config: &ServerConfig) -> Loader {
+    Loader {
+        runtime: RUNTIME.clone(),
+        provider: ExecutionProvider::Cpu,
+        compute: Arc::new(Compute::new(2).unwrap()),
+        config: config.runtime.clone(),
+        limits: config.limits,
+    }
+}
+
+/// The bundled models under the default configuration, loaded once.
+pub static BUNDLED: LazyLock<App> =
+    LazyLock::new(|| app(&default_config(), &root().join("models"), None).unwrap());
+
+/// Loads a models folder, or one model of it.
+pub fn app(config: &ServerConfig, models: &Path, only: Option<&str>) -> anyhow::Result<App> {
+    let loader = loader(config);
+    let repository = Arc::new(ModelRepository::load(models, only, &loader)?);
+    let (server, limits) = (config.server.clone(), config.limits);
+    Ok(App { repository, compute: loader.compute, server, limits })
+}
+
+/// One of the fixture folders alone. The error is what the start would say.
+pub fn fixture(name: &str) -> anyhow::Result<App> {
+    app(&default_config(), &root().join("tests/fixtures/models"), Some(name))
+}
+
+/// A models folder that the test writes itself; removed when dropped.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Copies a fixture's or a bundled model's file.
+    pub fn copy(&self, from: impl Into<PathBuf>, to: &str) -> &Self {
+        self.write(to, std::fs::read(root().join(from.into())).unwrap())
+    }
+
+    pub fn load(&self) -> anyhow::Result<App> {
+        app(&default_config(), self.path(), None)
+    }
+}
+
+/// A running server. Stops when dropped, with the test's async runtime.
+pub struct Server {
+    pub address: SocketAddr,
+    client: reqwest::Client,
+}
+
+/// Status, content type, headers that matter, and the body as JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Server {
+    pub async fn bundled() -> Self {
+        Self::start(BUNDLED.clone()).await
+    }
+
+    pub async fn start(app: App) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(server::run(listener, app, std::future::pending()));
+        Self { address, client: reqwest::Client::new() }
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = method.parse().unwrap();
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub async fn json(&self, path: &str, body: Value) -> Answer {
+        send(self.request("POST", path).json(&body)).await
+    }
+
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let request = self.request("POST", path).header("content-type", content_type);
+        send(request.body(body.into())).await
+    }
+}
+
+pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let content_type = headers.get("content-type").map_or("", |v| v.to_str().unwrap()).to_owned();
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answer { status, content_type, headers, body }
+}
+
+impl Answer {
+    /// The entries of `result`.
+    #[track_caller]
+    pub fn result(&self) -> &[Value] {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body["result"].as_array().unwrap()
+    }
+}

@@ -1,0 +1,105 @@
+//! Folders with no file of ours: as Hugging Face Optimum writes them, and bare ONNX files.
+//! The values in tests/reference/zero_config.json are made by transformers' own processors.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::reference::{Case, compare};
+use crate::support::{Server, fixture, image, root};
+
+#[derive(Deserialize)]
+struct Expected {
+    task: String,
+    cases: Vec<Case>,
+}
+
+fn expected() -> BTreeMap<String, Expected> {
+    let path = root().join("tests/reference/zero_config.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Lossless images must match closely, so that a wrong filter shows; JPEG decoders may round.
+fn tolerance(input: &Value) -> f64 {
+    match input.as_str() {
+        Some(name) if name.ends_with(".png") || name.ends_with(".webp") => 1e-3,
+        Some(name) if name.ends_with(".jpg") => 0.02,
+        _ => 1e-4,
+    }
+}
+
+/// Every folder of one task whose name starts so.
+async fn serve_all(prefix: &str, field: &str) -> usize {
+    let mut served = 0;
+    for (name, Expected { task, cases }) in expected() {
+        let fits = match field {
+            "image" => task == "image-classification",
+            "text" => task == "text-classification",
+            _ => task.starts_with("tabular"),
+        };
+        if !fits || !name.starts_with(prefix) || cases.is_empty() {
+            continue;
+        }
+        let app = fixture(&name).unwrap_or_else(|error| panic!("{error:#}"));
+        let server = Server::start(app).await;
+        let path = format!("/predict/{name}?top_k=100");
+        let mut largest = 0.0_f64;
+        for case in &cases {
+            let answer = match (field, &case.input) {
+                ("image", input) => {
+                    let file = image(input.as_str().unwrap());
+                    server.post(&path, "application/octet-stream", file).await
+                }
+                ("features", Value::Array(_)) => {
+                    server.json(&path, json!({"features": [case.input]})).await
+                }
+                // A pair of texts is told from two texts by standing in a list.
+                ("text", Value::Array(_)) => server.json(&path, json!({"text": [case.input]})).await,
+                (field, input) => server.json(&path, json!({ field: input })).await,
+            };
+            if case.error.is_some() {
+                assert_eq!(answer.status, 500, "{name}: {}", answer.body);
+                continue;
+            }
+            assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+            largest = largest.max(compare(&answer.result()[0], case, tolerance(&case.input)));
+        }
+        println!("{name}: {} cases, largest difference {largest:.6}", cases.len());
+        served += 1;
+    }
+    served
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_folders_of_optimum() {
+    assert_eq!(serve_all("optimum-", "image").await, 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_folders_of_optimum() {
+    assert_eq!(serve_all("optimum-", "text").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bare_image_models() {
+    assert_eq!(serve_all("bare-", "image").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bare_text_models() {
+    assert_eq!(serve_all("bare-", "text").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bare_feature_models() {
+    assert_eq!(serve_all("", "features").await, 8);
+}
+
+#[tokio::test]
+async fn what_cannot_be_known_is_asked_for() {
+    let said = format!("{:#}", fixture("two-inputs-unknown").err().unwrap());
+    assert!(said.contains("two-inputs-unknown"), "{said}");
+    assert!(said.contains("`image` FP32 [?,3,32,32], `extra` FP32 [?,5]"), "{said}");
+    assert!(said.contains("task = "), "{said}");
+}
