@@ -20,8 +20,7 @@ pub async fn read(
     limit: usize,
     timeout: Duration,
 ) -> Result<Bytes, Error> {
-    let too_large =
-        |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
+    let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
     if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
         && !encoding.eq_ignore_ascii_case("identity")
     {
@@ -71,8 +70,7 @@ pub enum Form {
 /// # Errors
 /// [`ErrorKind::UnsupportedMediaType`].
 pub fn form(headers: &HeaderMap) -> Result<Form, Error> {
-    const SERVED: &str =
-        "`application/json`, `image/*`, `text/plain` or `multipart/form-data`";
+    const SERVED: &str = "`application/json`, `image/*`, `text/plain` or `multipart/form-data`";
     let refuse = |expected: &str, got: String| {
         Err(Error::field(ErrorKind::UnsupportedMediaType, "content-type", expected, got))
     };
@@ -98,7 +96,9 @@ pub fn form(headers: &HeaderMap) -> Result<Form, Error> {
             None => refuse("`multipart/form-data; boundary=…`", quoted),
         },
         ("application", "x-www-form-urlencoded") => refuse(
-            &format!("{SERVED} (curl -d sends forms unless you add -H 'content-type: application/json')"),
+            &format!(
+                "{SERVED} (curl -d sends forms unless you add -H 'content-type: application/json')"
+            ),
             quoted,
         ),
         _ => refuse(SERVED, quoted),

@@ -104,11 +104,7 @@ fn broken(body: &[u8], error: &serde_json::Error) -> Error {
 ///
 /// # Errors
 /// A value of the wrong kind.
-pub fn set_parameter(
-    parameters: &mut Parameters,
-    name: &str,
-    value: &str,
-) -> Result<bool, Error> {
+pub fn set_parameter(parameters: &mut Parameters, name: &str, value: &str) -> Result<bool, Error> {
     let wrong = |expected: &str| Error::invalid(name, expected, format!("`{}`", excerpt(value)));
     let flag = || value.parse::<bool>().map_err(|_| wrong("true or false"));
     match name {
@@ -133,8 +129,7 @@ fn read_parameters(raw: &RawValue, parameters: &mut Parameters) -> Result<(), Er
         }
         // JSON's numbers and truth values are spelt as in a query; a string must not pass for one.
         let spelt = value.to_string();
-        set_parameter(parameters, &name, &spelt)
-            .map_err(|error| error.within("parameters."))?;
+        set_parameter(parameters, &name, &spelt).map_err(|error| error.within("parameters."))?;
     }
     Ok(())
 }

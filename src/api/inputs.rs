@@ -202,8 +202,7 @@ struct TextFields {
 }
 
 impl<'de> Item<'de> for TextItem {
-    const EXPECTED: &'static str =
-        "a text, or a pair as [\"a\", \"b\"] within a list or {\"text\": \"a\", \"text_pair\": \"b\"}";
+    const EXPECTED: &'static str = "a text, or a pair as [\"a\", \"b\"] within a list or {\"text\": \"a\", \"text_pair\": \"b\"}";
 
     fn from_str(text: Cow<'de, str>) -> Self {
         Self { text: text.into_owned(), pair: None }
@@ -306,7 +305,9 @@ impl<'de> Deserialize<'de> for AnyCells {
                     }
                     rows.get_or_insert((name.clone(), len));
                     if columns.iter().any(|(other, _)| *other == name) {
-                        return Err(A::Error::custom(format!("each name once; got `{name}` twice")));
+                        return Err(A::Error::custom(format!(
+                            "each name once; got `{name}` twice"
+                        )));
                     }
                     columns.push((name, column));
                 }

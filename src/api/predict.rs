@@ -170,11 +170,7 @@ pub fn set_model(target: &mut Target, name: String) -> Result<(), Error> {
     }
 }
 
-fn read_query(
-    query: &str,
-    target: &mut Target,
-    parameters: &mut Parameters,
-) -> Result<(), Error> {
+fn read_query(query: &str, target: &mut Target, parameters: &mut Parameters) -> Result<(), Error> {
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if name == "model" {
             set_model(target, value.into_owned())?;

@@ -50,6 +50,8 @@ mod tests {
     #[test]
     fn only_harmless_ids_are_taken_over() {
         assert!(is_valid("4bf92f35-77b3.4da6_a3"));
-        assert!(!is_valid("") && !is_valid("a b") && !is_valid("a\nb") && !is_valid(&"a".repeat(65)));
+        assert!(
+            !is_valid("") && !is_valid("a b") && !is_valid("a\nb") && !is_valid(&"a".repeat(65))
+        );
     }
 }

@@ -114,9 +114,7 @@ async fn predict(model: &Model, (name, input): Item, parameters: Parameters) -> 
 fn progress(count: Option<u64>) -> ProgressBar {
     let (bar, style) = match count {
         Some(0 | 1) => return ProgressBar::hidden(),
-        Some(count) => {
-            (ProgressBar::new(count), "{bar:40} {pos}/{len} {per_sec} {eta} left")
-        }
+        Some(count) => (ProgressBar::new(count), "{bar:40} {pos}/{len} {per_sec} {eta} left"),
         None => (ProgressBar::no_length(), "{spinner} {pos} {per_sec}"),
     };
     bar.with_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()))
@@ -157,9 +155,7 @@ impl Output {
 
     fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Table(table) => {
-                writeln!(std::io::stdout(), "{table}").context("standard output")
-            }
+            Self::Table(table) => writeln!(std::io::stdout(), "{table}").context("standard output"),
             Self::Jsonl(_) => Ok(()),
         }
     }

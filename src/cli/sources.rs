@@ -152,8 +152,10 @@ fn row(
     if line.trim_start().starts_with(['[', '{']) {
         return Ok(features(cells(name, line)?));
     }
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(line.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .trim(csv::Trim::All)
+        .from_reader(line.as_bytes());
     let record = reader.records().next().context("no fields")??;
     let numbers: Option<Vec<f64>> = record.iter().map(|cell| cell.parse().ok()).collect();
     let (file, number) = name.rsplit_once(':').unwrap_or((name, ""));

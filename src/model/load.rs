@@ -54,9 +54,13 @@ impl Loader {
         };
         let mut first = open()?;
         let signature = first.signature().clone();
-        let limits = &self.limits;
-        let material = Material { signature: &signature, files: &files, config: &config, limits };
-        let mut task = tasks::build(material)?;
+        let mut task = tasks::build(Material {
+            network: &path,
+            signature: &signature,
+            files: &files,
+            config: &config,
+            limits: &self.limits,
+        })?;
         let batching = Batching {
             axis: task.batch_axis(),
             max_batch_size: config.max_batch_size.unwrap_or(self.config.max_batch_size).get(),
@@ -129,7 +133,10 @@ fn model_file(
             return Err(format!("model.toml: variants.{name}: expected {known}"));
         }
         if path.components().any(|part| !matches!(part, Component::Normal(_))) {
-            return Err(format!("model.toml: variants.{name}: {} leaves the folder", path.display()));
+            return Err(format!(
+                "model.toml: variants.{name}: {} leaves the folder",
+                path.display()
+            ));
         }
     }
     if let Some(variant) = config.variants.get(provider.name()) {

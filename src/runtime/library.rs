@@ -65,7 +65,8 @@ fn not_usable(library: &Path, reason: &str) -> anyhow::Error {
 
 /// Where the library may lie, the likeliest first.
 fn candidates() -> Vec<PathBuf> {
-    let name = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let name =
+        format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let fetched = Path::new(FETCHED).join(&name);
     let mut paths = Vec::new();
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
@@ -102,7 +103,8 @@ fn check(path: &Path) -> Result<PathBuf, String> {
         std::io::ErrorKind::NotFound => "no such file".to_owned(),
         _ => error.to_string(),
     })?;
-    std::io::Read::read_exact(&mut file, &mut header).map_err(|_| "not a shared library".to_owned())?;
+    std::io::Read::read_exact(&mut file, &mut header)
+        .map_err(|_| "not a shared library".to_owned())?;
     if cfg!(target_os = "linux") {
         if header[..4] != *b"\x7fELF" {
             return Err("not a shared library (no ELF header)".to_owned());

@@ -113,7 +113,8 @@ pub fn run_in_batches(
         let part = inputs.slice_rows(start, rows.min(start + step));
         parts.push(run_one(session, part, outputs, batching.axis)?);
     }
-    Tensors::concatenate(&parts).ok_or_else(|| Error::internal("outputs of one model differ in shape"))
+    Tensors::concatenate(&parts)
+        .ok_or_else(|| Error::internal("outputs of one model differ in shape"))
 }
 
 fn run_one(
@@ -202,7 +203,8 @@ mod tests {
     #[tokio::test]
     async fn a_panicking_run_is_one_error_and_the_next_request_is_answered() {
         let batching = Batching { axis: BatchAxis::Dynamic, max_batch_size: 4 };
-        let pool = SessionPool::start("double", vec![Box::new(Doubler::default())], batching, 4).unwrap();
+        let pool =
+            SessionPool::start("double", vec![Box::new(Doubler::default())], batching, 4).unwrap();
         let outputs: Arc<[String]> = Arc::new([]);
         let unlucky = pool.infer(column(&[13.0]), &outputs).await.unwrap_err();
         assert_eq!(unlucky.kind, ErrorKind::Internal);

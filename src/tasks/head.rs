@@ -51,25 +51,29 @@ impl Head {
         hf: &HfConfig,
         must_classify: bool,
     ) -> Result<Self, String> {
-        let Material { signature, files, config, .. } = material;
+        let Material { signature, network, files, config, .. } = material;
         let output = choose_output(signature, config.output.as_deref())?;
         // A trailing axis of 1 (a pooled feature map) is no width.
         let width = output.shape.iter().skip(1).copied().reduce(|a, b| Some(a? * b?)).flatten();
+        let tells_label = signature.outputs.iter().any(|other| {
+            other.name != output.name
+                && other.shape.len() <= 2
+                && matches!(other.data_type(), Some(DataType::I64 | DataType::String))
+        });
         let labels = match (&config.labels, files.labels()?, hf.labels()?) {
             (Some(labels), _, _) => Some(("model.toml", labels.clone())),
             (None, Some(labels), _) => Some(("labels.txt", labels)),
             (None, None, Some(labels)) => Some(("config.json", labels)),
+            // As scikit-learn's converter writes classifiers without a ZipMap.
+            (None, None, None) if tells_label => {
+                super::graph::class_labels(network).map(|labels| ("the network's graph", labels))
+            }
             (None, None, None) => None,
         };
         if let (Some((file, labels)), Some(width)) = (&labels, width) {
             check_labels(file, labels.len(), width, &output.name)?;
         }
         let problem = config.problem_type.as_deref().or(hf.problem_type.as_deref());
-        let tells_label = signature.outputs.iter().any(|other| {
-            other.name != output.name
-                && other.shape.len() <= 2
-                && matches!(other.data_type(), Some(DataType::I64 | DataType::String))
-        });
         let values = problem == Some("regression") || width == Some(1) || output.shape.len() == 1;
         let meaning = match (config.scores, problem) {
             (_, _) if output.kind == Kind::ClassMap => Meaning::Classes(Activation::None),
@@ -121,8 +125,7 @@ impl Head {
         let probabilities = width > 1 && scores.chunks_exact(width).all(sums_to_one);
         match self.meaning {
             Meaning::Classes(Activation::SoftmaxOrNone) => {
-                let activation =
-                    if probabilities { Activation::None } else { Activation::Softmax };
+                let activation = if probabilities { Activation::None } else { Activation::Softmax };
                 self.meaning = Meaning::Classes(activation);
             }
             Meaning::ClassesOrValues if probabilities => {

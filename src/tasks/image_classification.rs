@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::image::{
-    Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
-    TransformError, decode, from_hugging_face,
+    Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling, TransformError,
+    decode, from_hugging_face,
 };
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction, Task,
@@ -62,8 +62,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
         _ => return Err(format!("input {spec} has neither 1 nor 3 channels")),
     };
     let channels = channels.unwrap_or(3);
-    let (mut preprocessing, assumptions) =
-        preprocessing(material, height.zip(width), channels)?;
+    let (mut preprocessing, assumptions) = preprocessing(material, height.zip(width), channels)?;
     preprocessing.layout = layout;
     let (height, width) = preprocessing.output_size().ok_or(
         "images would come out in different sizes; say the size in model.toml: \
@@ -245,7 +244,9 @@ fn from_base64(field: &str, text: &str) -> Result<Vec<u8>, Error> {
         true => data.replace(['\n', '\r'], "").into(),
         false => data.into(),
     };
-    BASE64.decode(data.as_bytes()).map_err(|error| Error::invalid(field, "base64", error.to_string()))
+    BASE64
+        .decode(data.as_bytes())
+        .map_err(|error| Error::invalid(field, "base64", error.to_string()))
 }
 
 fn refuse(field: &str, error: ImageError) -> Error {
@@ -267,9 +268,11 @@ fn refuse(field: &str, error: ImageError) -> Error {
             "a still image in a common encoding",
             format!("a {format} file with {what}"),
         ),
-        ImageError::Corrupt { format, detail } => {
-            Error::invalid(field, format!("a valid {format} file"), format!("a corrupt one ({detail})"))
-        }
+        ImageError::Corrupt { format, detail } => Error::invalid(
+            field,
+            format!("a valid {format} file"),
+            format!("a corrupt one ({detail})"),
+        ),
         ImageError::Truncated { format } => {
             Error::invalid(field, format!("a whole {format} file"), "one that ends early")
         }
@@ -325,7 +328,8 @@ impl Task for ImageClassification {
 
     fn sample(&self) -> Input {
         // A GIF of one grey pixel.
-        const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\x80\x80\x80\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+        const PIXEL: &[u8] =
+            b"GIF89a\x01\0\x01\0\x80\0\0\x80\x80\x80\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
         let source = ImageSource::File(bytes::Bytes::from_static(PIXEL), None);
         Input::Images(vec![Image { field: "image".into(), source }])
     }

@@ -3,6 +3,7 @@
 //! A new task is one file here and one arm in [`build`].
 
 mod files;
+mod graph;
 mod head;
 mod hugging_face;
 pub mod image;
@@ -12,6 +13,7 @@ mod tabular;
 mod text;
 mod text_classification;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -89,6 +91,8 @@ pub trait Task: Send + Sync {
 /// Everything that is known of a model before its task is.
 #[derive(Clone, Copy)]
 pub struct Material<'a> {
+    /// The ONNX file.
+    pub network: &'a Path,
     pub signature: &'a Signature,
     pub files: &'a ModelFiles,
     pub config: &'a ModelConfig,
@@ -99,8 +103,7 @@ pub struct Material<'a> {
 const TASKS: [&str; 4] =
     ["image-classification", "text-classification", "tabular-classification", "tabular-regression"];
 
-const FLOATS_AND_BYTES: [DataType; 4] =
-    [DataType::F32, DataType::F16, DataType::F64, DataType::U8];
+const FLOATS_AND_BYTES: [DataType; 4] = [DataType::F32, DataType::F16, DataType::F64, DataType::U8];
 
 /// Chooses the task: from `model.toml`, from `config.json`, else from the shapes.
 ///

@@ -354,8 +354,7 @@ impl Task for Tabular {
                     Some(DataType::String) => Column::Strings(vec![String::new()]),
                     _ => Column::Numbers(vec![1.0]),
                 };
-                let columns =
-                    specs.iter().map(|spec| (spec.name.clone(), column(spec))).collect();
+                let columns = specs.iter().map(|spec| (spec.name.clone(), column(spec))).collect();
                 Cells::Columns { columns, rows: 1 }
             }
         };

@@ -106,7 +106,8 @@ impl TokenEncoder {
             "no tokenizer.json beside the model; save the tokenizer with it \
              (tokenizer.save_pretrained(FOLDER))",
         )?;
-        let mut tokenizer = Tokenizer::from_file(file).map_err(|e| format!("tokenizer.json: {e}"))?;
+        let mut tokenizer =
+            Tokenizer::from_file(file).map_err(|e| format!("tokenizer.json: {e}"))?;
         let own: TokenizerConfig = files.json("tokenizer_config.json")?.unwrap_or_default();
 
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

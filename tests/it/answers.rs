@@ -93,7 +93,9 @@ async fn texts_have_one_entry_each_in_order() {
     let inputs = json!({"model": "sentiment-minilm", "inputs": text});
     assert_eq!(server.json("/predict", inputs).await.body, list.body);
     assert_answer!(
-        server.json("/predict/sentiment-tfidf", json!({"text": text, "parameters": {"top_k": 1}})).await
+        server
+            .json("/predict/sentiment-tfidf", json!({"text": text, "parameters": {"top_k": 1}}))
+            .await
     );
 }
 
@@ -142,7 +144,9 @@ async fn columns_of_numbers_and_of_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_regression_answers_with_values() {
     let server = Server::start(fixture("no-batch").unwrap()).await;
-    assert_answer!(server.json("/predict", json!({"features": [[1, 2, 3, 4], [2, 2, 3, 4]]})).await);
+    assert_answer!(
+        server.json("/predict", json!({"features": [[1, 2, 3, 4], [2, 2, 3, 4]]})).await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,7 +120,8 @@ fn predict_answers_for_images_in_files_and_folders() {
         .copy("tests/fixtures/images/png-rgb.png", "photos/deeper/b.png")
         .write("photos/notes.txt", "not an image");
     let photos = folder.path().join("photos");
-    let arguments = ["predict", "efficientnet-lite0", photos.to_str().unwrap(), "--format", "jsonl"];
+    let arguments =
+        ["predict", "efficientnet-lite0", photos.to_str().unwrap(), "--format", "jsonl"];
     let output = output(&arguments);
     assert!(output.status.success(), "{output:?}");
     let lines = json_lines(&output);

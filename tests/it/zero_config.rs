@@ -55,7 +55,9 @@ async fn serve_all(prefix: &str, field: &str) -> usize {
                     server.json(&path, json!({"features": [case.input]})).await
                 }
                 // A pair of texts is told from two texts by standing in a list.
-                ("text", Value::Array(_)) => server.json(&path, json!({"text": [case.input]})).await,
+                ("text", Value::Array(_)) => {
+                    server.json(&path, json!({"text": [case.input]})).await
+                }
                 (field, input) => server.json(&path, json!({ field: input })).await,
             };
             if case.error.is_some() {
@@ -93,7 +95,7 @@ async fn bare_text_models() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bare_feature_models() {
-    assert_eq!(serve_all("", "features").await, 8);
+    assert_eq!(serve_all("", "features").await, 9);
 }
 
 #[tokio::test]

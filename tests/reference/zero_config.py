@@ -182,7 +182,8 @@ def imagenet_pixels(file: str, size: int) -> np.ndarray:
     short, side = round(size / 0.875), min(image.size)
     width, height = (short if edge == side else int(short * edge / side) for edge in image.size)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
+    # torchvision rounds half an odd difference to the even neighbour.
+    left, top = round((width - size) / 2), round((height - size) / 2)
     pixels = np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.float32) / 255
     pixels = (pixels - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     return pixels.transpose(2, 0, 1)[None]

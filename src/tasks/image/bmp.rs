@@ -21,7 +21,12 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
         ColorType::Rgb8 => pixels,
         ColorType::Rgba8 => drop_alpha(pixels, 4),
         ColorType::L8 => grey_to_rgb(&pixels, 1),
-        _ => return Err(ImageError::Unsupported { format: Format::Bmp, what: "an encoding that is hardly used" }),
+        _ => {
+            return Err(ImageError::Unsupported {
+                format: Format::Bmp,
+                what: "an encoding that is hardly used",
+            });
+        }
     };
     Decoded::new(Format::Bmp, size, rgb, None)
 }

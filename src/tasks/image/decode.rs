@@ -26,10 +26,21 @@ impl ImageLimits {
     ///
     /// # Errors
     /// [`ImageError::TooLarge`] beyond the limits, [`ImageError::Corrupt`] for a side of zero.
-    pub(super) fn check(&self, format: Format, width: u64, height: u64) -> Result<(u32, u32), ImageError> {
-        let too_large =
-            ImageError::TooLarge { width, height, max_side: self.max_side, max_pixels: self.max_pixels };
-        let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else { return Err(too_large) };
+    pub(super) fn check(
+        &self,
+        format: Format,
+        width: u64,
+        height: u64,
+    ) -> Result<(u32, u32), ImageError> {
+        let too_large = ImageError::TooLarge {
+            width,
+            height,
+            max_side: self.max_side,
+            max_pixels: self.max_pixels,
+        };
+        let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
+            return Err(too_large);
+        };
         if w == 0 || h == 0 {
             return Err(ImageError::corrupt(format, format_args!("its size is {w} × {h}")));
         }
@@ -51,11 +62,19 @@ impl Decoded {
     ///
     /// # Errors
     /// [`ImageError::Corrupt`] when there are fewer than width × height × 3 bytes.
-    pub fn new(format: Format, (width, height): (u32, u32), rgb: Vec<u8>, exif: Option<&[u8]>) -> Result<Self, ImageError> {
-        let image = RgbImage::from_raw(width, height, rgb)
-            .ok_or_else(|| ImageError::corrupt(format, "it has fewer pixels than its header says"))?;
+    pub fn new(
+        format: Format,
+        (width, height): (u32, u32),
+        rgb: Vec<u8>,
+        exif: Option<&[u8]>,
+    ) -> Result<Self, ImageError> {
+        let image = RgbImage::from_raw(width, height, rgb).ok_or_else(|| {
+            ImageError::corrupt(format, "it has fewer pixels than its header says")
+        })?;
         let orientation = exif
-            .and_then(|exif| Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif)))
+            .and_then(|exif| {
+                Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
+            })
             .unwrap_or(Orientation::NoTransforms);
         Ok(Self { image, orientation })
     }
@@ -73,7 +92,9 @@ pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError
         return Err(ImageError::Empty);
     }
     let Some(format) = Format::sniff(bytes) else {
-        return Err(ImageError::NotAnImage { first_bytes: bytes.iter().take(8).copied().collect() });
+        return Err(ImageError::NotAnImage {
+            first_bytes: bytes.iter().take(8).copied().collect(),
+        });
     };
     // The decoders' authors say themselves that malicious input may make them panic; one request must not cost a thread.
     let decoded = catch_unwind(|| match format {
@@ -103,4 +124,89 @@ pub(super) fn drop_alpha(mut pixels: Vec<u8>, channels: usize) -> Vec<u8> {
 /// Repeats the first of every `channels` bytes three times.
 pub(super) fn grey_to_rgb(pixels: &[u8], channels: usize) -> Vec<u8> {
     pixels.iter().step_by(channels).flat_map(|&grey| [grey; 3]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::png::{BitDepth, ColorType};
+
+    use super::super::test_images::{GIF, decoded, exif, jpeg, png};
+    use super::{ImageError, ImageLimits, decode};
+
+    #[test]
+    fn alpha_is_dropped_and_16_bits_become_the_high_byte() {
+        let rgba = png((1, 1), ColorType::Rgba, BitDepth::Eight, &[10, 20, 30, 0], None);
+        assert_eq!(decoded(&rgba).unwrap().as_raw(), &[10, 20, 30]);
+        let grey = png((1, 1), ColorType::Grayscale, BitDepth::Sixteen, &[0x12, 0xff], None);
+        assert_eq!(decoded(&grey).unwrap().as_raw(), &[0x12; 3]);
+        let grey_alpha = png((1, 1), ColorType::GrayscaleAlpha, BitDepth::Eight, &[7, 0], None);
+        assert_eq!(decoded(&grey_alpha).unwrap().as_raw(), &[7; 3]);
+    }
+
+    #[test]
+    fn exif_orientation_turns_the_image_upright() {
+        let stored = [1, 1, 1, 2, 2, 2];
+        let turned = |orientation| {
+            let file =
+                png((2, 1), ColorType::Rgb, BitDepth::Eight, &stored, Some(&exif(orientation)));
+            let image = decoded(&file).unwrap();
+            (image.dimensions(), image.as_raw()[0])
+        };
+        let expected = [
+            (2, 1, 1),
+            (2, 1, 2),
+            (2, 1, 2),
+            (2, 1, 1),
+            (1, 2, 1),
+            (1, 2, 1),
+            (1, 2, 2),
+            (1, 2, 2),
+        ];
+        for (orientation, (width, height, first)) in (1..=8).zip(expected) {
+            assert_eq!(turned(orientation), ((width, height), first), "orientation {orientation}");
+        }
+    }
+
+    #[test]
+    fn the_first_frame_of_a_gif_keeps_the_colour_of_transparent_pixels() {
+        assert_eq!(decoded(GIF).unwrap().as_raw(), &[255, 0, 0, 0, 0, 255]);
+    }
+
+    #[test]
+    fn a_header_beyond_the_limits_is_refused_before_decoding() {
+        let mut bomb = jpeg(16, 16, 0);
+        let frame = bomb.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        bomb[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+        assert!(matches!(
+            decoded(&bomb),
+            Err(ImageError::TooLarge { width: 65500, height: 65500, .. })
+        ));
+        let small = ImageLimits { max_side: 4, max_pixels: 15 };
+        let file = png((4, 4), ColorType::Grayscale, BitDepth::Eight, &[0; 16], None);
+        assert!(matches!(decode(&file, &small), Err(ImageError::TooLarge { .. })));
+        let canvas = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff";
+        assert!(matches!(decoded(canvas), Err(ImageError::TooLarge { width: 16_777_216, .. })));
+    }
+
+    #[test]
+    fn what_ends_early_or_is_no_image_is_an_error() {
+        assert_eq!(decoded(b""), Err(ImageError::Empty));
+        assert!(matches!(decoded(b"hello, world"), Err(ImageError::NotAnImage { .. })));
+        let noise: Vec<u8> =
+            (0..3 * 64 * 64).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let file = png((64, 64), ColorType::Rgb, BitDepth::Eight, &noise, None);
+        for file in [file, jpeg(64, 64, 9), GIF.to_vec()] {
+            decoded(&file).unwrap();
+            for length in 1..file.len() * 3 / 4 {
+                assert!(decoded(&file[..length]).is_err(), "{length} of {} bytes", file.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_end_of_a_jpeg_do_no_harm() {
+        let mut file = jpeg(8, 8, 77);
+        file.extend(b"trailing");
+        assert_eq!(decoded(&file).unwrap().get_pixel(7, 7).0, [77; 3]);
+    }
 }

@@ -85,7 +85,9 @@ pub enum TransformError {
         got: usize,
     },
     /// The image is so elongated that resizing it as configured would need too much memory.
-    #[error("expected an image that is at most 16800000 pixels after resizing, got {width} × {height}")]
+    #[error(
+        "expected an image that is at most 16800000 pixels after resizing, got {width} × {height}"
+    )]
     TooElongated {
         /// Width after resizing, in pixels.
         width: u64,

@@ -36,9 +36,10 @@ fn cmyk_to_rgb(mut pixels: Vec<u8>) -> Vec<u8> {
 fn error(error: JpegError) -> ImageError {
     match error {
         JpegError::UnexpectedEof => ImageError::Truncated { format: Format::Jpeg },
-        JpegError::Unsupported(_) => {
-            ImageError::Unsupported { format: Format::Jpeg, what: "an encoding that is hardly used" }
-        }
+        JpegError::Unsupported(_) => ImageError::Unsupported {
+            format: Format::Jpeg,
+            what: "an encoding that is hardly used",
+        },
         error => ImageError::corrupt(Format::Jpeg, error),
     }
 }

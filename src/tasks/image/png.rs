@@ -19,7 +19,9 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
     let size = limits.check(Format::Png, u64::from(header.width), u64::from(header.height))?;
 
     let mut reader = decoder.read_info().map_err(error)?;
-    let length = reader.output_buffer_size().ok_or_else(|| ImageError::corrupt(Format::Png, "its size overflows"))?;
+    let length = reader
+        .output_buffer_size()
+        .ok_or_else(|| ImageError::corrupt(Format::Png, "its size overflows"))?;
     let mut pixels = vec![0; length];
     reader.next_frame(&mut pixels).map_err(error)?;
     // An EXIF chunk may follow the pixels; what else is wrong there does not change them.

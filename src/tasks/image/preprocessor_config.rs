@@ -22,7 +22,10 @@ const MAX_SIDE: u32 = 4096;
 ///
 /// # Errors
 /// Every [`ConfigError`].
-pub fn from_hugging_face(json: &str, input_hw: Option<(u32, u32)>) -> Result<Preprocessing, ConfigError> {
+pub fn from_hugging_face(
+    json: &str,
+    input_hw: Option<(u32, u32)>,
+) -> Result<Preprocessing, ConfigError> {
     let file: File = serde_json::from_str(json)?;
     let preprocessing = match file.timm {
         Some(timm) => timm.preprocessing()?,
@@ -31,7 +34,9 @@ pub fn from_hugging_face(json: &str, input_hw: Option<(u32, u32)>) -> Result<Pre
     if let Some(expected) = input_hw {
         let got = preprocessing.output_size().ok_or_else(|| ConfigError::Unsupported {
             key: "size",
-            what: "it gives images of different sizes, and the model takes one; expected a crop_size".to_owned(),
+            what:
+                "it gives images of different sizes, and the model takes one; expected a crop_size"
+                    .to_owned(),
         })?;
         if got != expected {
             return Err(ConfigError::SizeMismatch { expected, got });
@@ -78,7 +83,12 @@ struct Keys {
 enum SizeValue {
     Side(u32),
     Pair([u32; 2]),
-    Sides { height: Option<u32>, width: Option<u32>, shortest_edge: Option<u32>, longest_edge: Option<u32> },
+    Sides {
+        height: Option<u32>,
+        width: Option<u32>,
+        shortest_edge: Option<u32>,
+        longest_edge: Option<u32>,
+    },
 }
 
 /// `resample`: Pillow's code, or its name.
@@ -108,7 +118,10 @@ impl Keys {
             Some(None) => {
                 return Err(ConfigError::Unsupported {
                     key: "image_processor_type",
-                    what: format!("{:?}; the steps of that class are not known", name.unwrap_or_default()),
+                    what: format!(
+                        "{:?}; the steps of that class are not known",
+                        name.unwrap_or_default()
+                    ),
                 });
             }
             Some(processor) => processor,
@@ -138,14 +151,19 @@ impl Keys {
 
     /// The processor's class name, without the suffixes that tell its generation and backend.
     fn processor_name(&self) -> Option<String> {
-        let class = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref())?;
-        let class = class.strip_suffix("Fast").or_else(|| class.strip_suffix("Pil")).unwrap_or(class);
-        let name = class.strip_suffix("ImageProcessor").or_else(|| class.strip_suffix("FeatureExtractor"));
+        let class =
+            self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref())?;
+        let class =
+            class.strip_suffix("Fast").or_else(|| class.strip_suffix("Pil")).unwrap_or(class);
+        let name =
+            class.strip_suffix("ImageProcessor").or_else(|| class.strip_suffix("FeatureExtractor"));
         Some(name.unwrap_or(class).to_owned())
     }
 
     fn missing(&self, key: &'static str) -> ConfigError {
-        let processor = self.processor_name().unwrap_or_else(|| "a file without `image_processor_type`".to_owned());
+        let processor = self
+            .processor_name()
+            .unwrap_or_else(|| "a file without `image_processor_type`".to_owned());
         ConfigError::Missing { key, processor }
     }
 
@@ -153,7 +171,9 @@ impl Keys {
         let (filter, got) = match &self.resample {
             None => return processor.map(|p| p.filter).ok_or_else(|| self.missing("resample")),
             Some(ResampleValue::Code(code)) => (Filter::from_pillow_code(*code), code.to_string()),
-            Some(ResampleValue::Name(name)) => (Filter::from_name(&name.to_lowercase()), format!("{name:?}")),
+            Some(ResampleValue::Name(name)) => {
+                (Filter::from_name(&name.to_lowercase()), format!("{name:?}"))
+            }
         };
         filter.ok_or_else(|| ConfigError::Unsupported {
             key: "resample",
@@ -161,8 +181,16 @@ impl Keys {
         })
     }
 
-    fn scaling(&self, processor: Option<Processor>, special: Special) -> Result<[Scaling; 3], ConfigError> {
-        let factor = if self.do_rescale.unwrap_or(true) { self.rescale_factor.unwrap_or(1.0 / 255.0) } else { 1.0 };
+    fn scaling(
+        &self,
+        processor: Option<Processor>,
+        special: Special,
+    ) -> Result<[Scaling; 3], ConfigError> {
+        let factor = if self.do_rescale.unwrap_or(true) {
+            self.rescale_factor.unwrap_or(1.0 / 255.0)
+        } else {
+            1.0
+        };
         let mut offset = 0.0;
         let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
         let normalize = self.do_normalize.unwrap_or(true) && special != Special::MobileVit;
@@ -174,10 +202,17 @@ impl Keys {
                 Some(ChannelValue::All(all)) => Some([all; 3]),
                 None => None,
             };
-            let image_mean = given(self.image_mean).or(defaults.map(|d| d.0)).ok_or_else(|| self.missing("image_mean"))?;
-            let image_std = given(self.image_std).or(defaults.map(|d| d.1)).ok_or_else(|| self.missing("image_std"))?;
+            let image_mean = given(self.image_mean)
+                .or(defaults.map(|d| d.0))
+                .ok_or_else(|| self.missing("image_mean"))?;
+            let image_std = given(self.image_std)
+                .or(defaults.map(|d| d.1))
+                .ok_or_else(|| self.missing("image_std"))?;
             if image_std.contains(&0.0) {
-                return Err(ConfigError::Unsupported { key: "image_std", what: "it contains 0".to_owned() });
+                return Err(ConfigError::Unsupported {
+                    key: "image_std",
+                    what: "it contains 0".to_owned(),
+                });
             }
             if normalize {
                 (mean, std) = (image_mean, image_std);
@@ -188,7 +223,10 @@ impl Keys {
                 }
             }
         }
-        if special == Special::EfficientNet && self.do_rescale.unwrap_or(true) && self.rescale_offset == Some(true) {
+        if special == Special::EfficientNet
+            && self.do_rescale.unwrap_or(true)
+            && self.rescale_offset == Some(true)
+        {
             offset = 1.0;
         }
         Ok(Scaling::normalize(factor, mean.map(|mean| mean + offset), std))
@@ -221,7 +259,9 @@ impl Steps<'_> {
             return Ok((None, crop));
         }
         let size = match (self.keys.size, self.processor) {
-            (Some(value), processor) => self.size("size", value, processor.map(|p| p.default_to_square))?,
+            (Some(value), processor) => {
+                self.size("size", value, processor.map(|p| p.default_to_square))?
+            }
             (None, Some(processor)) => processor.size,
             (None, None) => return Err(self.keys.missing("size")),
         };
@@ -231,11 +271,18 @@ impl Steps<'_> {
                 crop = crop.or(Some(centre(side, side)));
                 shortest(enlarge(side, self.crop_pct(224.0 / 256.0)?))
             }
-            (Special::ConvNext, Size::Shortest(side)) => Resize::Exact { height: side, width: side },
-            (Special::ConvNext, _) => {
-                return Err(ConfigError::Unsupported { key: "size", what: "expected a shortest_edge".to_owned() });
+            (Special::ConvNext, Size::Shortest(side)) => {
+                Resize::Exact { height: side, width: side }
             }
-            (Special::PoolFormer, Size::Shortest(side)) => shortest(enlarge(side, self.crop_pct(0.9)?)),
+            (Special::ConvNext, _) => {
+                return Err(ConfigError::Unsupported {
+                    key: "size",
+                    what: "expected a shortest_edge".to_owned(),
+                });
+            }
+            (Special::PoolFormer, Size::Shortest(side)) => {
+                shortest(enlarge(side, self.crop_pct(0.9)?))
+            }
             (Special::PoolFormer, Size::Exact(height, width)) => {
                 let pct = self.crop_pct(0.9)?;
                 match (enlarge(height, pct), enlarge(width, pct)) {
@@ -243,9 +290,13 @@ impl Steps<'_> {
                     (height, width) => Resize::Exact { height, width },
                 }
             }
-            (Special::Levit, Size::Shortest(side)) => shortest((256.0 / 224.0 * f64::from(side)) as u32),
+            (Special::Levit, Size::Shortest(side)) => {
+                shortest((256.0 / 224.0 * f64::from(side)) as u32)
+            }
             (_, Size::Shortest(side)) => shortest(side),
-            (_, Size::ShortestLongest(edge, longest)) => Resize::ShortestEdge { edge, longest: Some(longest) },
+            (_, Size::ShortestLongest(edge, longest)) => {
+                Resize::ShortestEdge { edge, longest: Some(longest) }
+            }
             (_, Size::Exact(height, width)) => Resize::Exact { height, width },
         };
         Ok((Some(resize), crop))
@@ -256,11 +307,19 @@ impl Steps<'_> {
         if (0.1..=10.0).contains(&pct) {
             Ok(pct)
         } else {
-            Err(ConfigError::Unsupported { key: "crop_pct", what: format!("{pct}; expected about 0.9") })
+            Err(ConfigError::Unsupported {
+                key: "crop_pct",
+                what: format!("{pct}; expected about 0.9"),
+            })
         }
     }
 
-    fn size(&self, key: &'static str, value: SizeValue, square: Option<bool>) -> Result<Size, ConfigError> {
+    fn size(
+        &self,
+        key: &'static str,
+        value: SizeValue,
+        square: Option<bool>,
+    ) -> Result<Size, ConfigError> {
         let size = match value {
             SizeValue::Side(side) => match square {
                 Some(true) => Size::Exact(side, side),
@@ -268,11 +327,15 @@ impl Steps<'_> {
                 None => return Err(self.keys.missing("image_processor_type")),
             },
             SizeValue::Pair([height, width]) => Size::Exact(height, width),
-            SizeValue::Sides { shortest_edge: Some(edge), longest_edge: None, .. } => Size::Shortest(edge),
+            SizeValue::Sides { shortest_edge: Some(edge), longest_edge: None, .. } => {
+                Size::Shortest(edge)
+            }
             SizeValue::Sides { shortest_edge: Some(edge), longest_edge: Some(longest), .. } => {
                 Size::ShortestLongest(edge, longest)
             }
-            SizeValue::Sides { height: Some(height), width: Some(width), .. } => Size::Exact(height, width),
+            SizeValue::Sides { height: Some(height), width: Some(width), .. } => {
+                Size::Exact(height, width)
+            }
             SizeValue::Sides { .. } => {
                 return Err(ConfigError::Unsupported {
                     key,
@@ -289,7 +352,10 @@ impl Steps<'_> {
         if (1..=MAX_SIDE).contains(&a) && (1..=MAX_SIDE).contains(&b) {
             Ok(size)
         } else {
-            Err(ConfigError::Unsupported { key, what: format!("{a} and {b}; expected 1 to {MAX_SIDE} pixels") })
+            Err(ConfigError::Unsupported {
+                key,
+                what: format!("{a} and {b}; expected 1 to {MAX_SIDE} pixels"),
+            })
         }
     }
 }
@@ -305,4 +371,117 @@ fn shortest(edge: u32) -> Resize {
 /// `int(side / pct)`.
 fn enlarge(side: u32, pct: f64) -> u32 {
     (f64::from(side) / pct) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Preprocessing {
+        from_hugging_face(json, None).unwrap()
+    }
+
+    fn refusal(json: &str) -> String {
+        from_hugging_face(json, None).unwrap_err().to_string()
+    }
+
+    fn cropped(edge: u32, side: u32) -> (Option<Resize>, Option<Crop>) {
+        (Some(shortest(edge)), Some(centre(side, side)))
+    }
+
+    #[test]
+    fn keys_left_out_take_the_defaults_of_the_class() {
+        let vit = read(r#"{"image_processor_type": "ViTImageProcessorFast"}"#);
+        assert_eq!(vit.resize, Some(Resize::Exact { height: 224, width: 224 }));
+        assert_eq!((vit.filter, vit.crop), (Filter::Bilinear, None));
+        assert_eq!(vit.scaling, Scaling::normalize(1.0 / 255.0, [0.5; 3], [0.5; 3]));
+        let clip = read(r#"{"feature_extractor_type": "CLIPFeatureExtractor", "size": null}"#);
+        assert_eq!((clip.resize, clip.crop), cropped(224, 224));
+    }
+
+    #[test]
+    fn a_bare_size_means_what_the_class_takes_it_for() {
+        let vit = read(r#"{"feature_extractor_type": "ViTFeatureExtractor", "size": 384}"#);
+        assert_eq!(vit.resize, Some(Resize::Exact { height: 384, width: 384 }));
+        let clip = read(
+            r#"{"feature_extractor_type": "CLIPFeatureExtractor", "size": 336, "crop_size": 336}"#,
+        );
+        assert_eq!((clip.resize, clip.crop), cropped(336, 336));
+        assert!(refusal(r#"{"size": 224, "resample": 2}"#).contains("image_processor_type"));
+    }
+
+    #[test]
+    fn classes_that_enlarge_before_the_crop() {
+        let with = |class: &str, keys: &str| {
+            let read =
+                read(&format!(r#"{{"image_processor_type": "{class}ImageProcessor", {keys}}}"#));
+            (read.resize, read.crop)
+        };
+        assert_eq!(
+            with("ConvNext", r#""size": {"shortest_edge": 224}, "crop_pct": 0.875"#),
+            cropped(256, 224)
+        );
+        let warped = (Some(Resize::Exact { height: 384, width: 384 }), None);
+        assert_eq!(with("ConvNext", r#""size": {"shortest_edge": 384}"#), warped);
+        assert_eq!(with("PoolFormer", r#""crop_pct": 0.9"#), cropped(248, 224));
+        assert_eq!(with("Levit", r#""size": {"shortest_edge": 224}"#), cropped(256, 224));
+    }
+
+    #[test]
+    fn efficientnet_divides_by_the_deviation_twice_and_mobilevit_flips_without_normalising() {
+        let efficientnet = read(
+            r#"{"image_processor_type": "EfficientNetImageProcessor", "image_std": [0.5, 0.5, 0.5],
+                "image_mean": [0.1, 0.2, 0.3], "rescale_offset": true, "rescale_factor": 0.00784313725490196}"#,
+        );
+        assert_eq!(
+            efficientnet.scaling,
+            Scaling::normalize(0.007_843_137_254_901_96, [1.1, 1.2, 1.3], [0.25; 3])
+        );
+        let mobilevit = read(
+            r#"{"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": true}"#,
+        );
+        assert_eq!(mobilevit.channels, ChannelOrder::Bgr);
+        assert_eq!(mobilevit.scaling, [Scaling { mul: 1.0 / 255.0, add: 0.0 }; 3]);
+    }
+
+    #[test]
+    fn timm_models_keep_their_settings_in_config_json() {
+        let timm = read(
+            r#"{"architecture": "resnet50", "pretrained_cfg": {"input_size": [3, 224, 224], "interpolation": "bicubic",
+                "crop_pct": 0.95, "crop_mode": "center", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}"#,
+        );
+        assert_eq!(timm.resize, Some(shortest(235)));
+        assert_eq!((timm.filter, timm.output_size()), (Filter::Bicubic, Some((224, 224))));
+        assert!(
+            refusal(r#"{"pretrained_cfg": {"input_size": [1, 28, 28]}}"#).contains("input_size")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_names_the_key() {
+        for (json, key) in [
+            (r#"{"image_processor_type": "DetrImageProcessor"}"#, "image_processor_type"),
+            (r#"{"image_processor_type": "ViTImageProcessor", "do_pad": true}"#, "do_pad"),
+            (r#"{"image_processor_type": "ViTImageProcessor", "resample": 9}"#, "resample"),
+            (
+                r#"{"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 9}}"#,
+                "size",
+            ),
+            (r#"{"image_processor_type": "ViTImageProcessor", "size": 0}"#, "size"),
+            (r#"{"image_processor_type": "ViTImageProcessor", "image_std": 0}"#, "image_std"),
+            (r#"{"size": {"height": 8, "width": 8}, "resample": 2}"#, "image_mean"),
+        ] {
+            assert!(refusal(json).contains(&format!("`{key}`")), "{json}: {}", refusal(json));
+        }
+    }
+
+    #[test]
+    fn the_size_must_be_the_models() {
+        let vit = r#"{"image_processor_type": "ViTImageProcessor"}"#;
+        assert!(from_hugging_face(vit, Some((224, 224))).is_ok());
+        assert!(matches!(
+            from_hugging_face(vit, Some((256, 256))),
+            Err(ConfigError::SizeMismatch { .. })
+        ));
+    }
 }

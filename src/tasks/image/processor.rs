@@ -4,7 +4,8 @@
 
 use super::resample::Filter;
 
-const IMAGENET: ([f64; 3], [f64; 3]) = (super::transform::IMAGENET_MEAN, super::transform::IMAGENET_STD);
+const IMAGENET: ([f64; 3], [f64; 3]) =
+    (super::transform::IMAGENET_MEAN, super::transform::IMAGENET_STD);
 const HALF: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
 const CLIP: ([f64; 3], [f64; 3]) =
     ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]);
@@ -65,13 +66,21 @@ impl Processor {
             "Siglip" => (Exact(224, 224), false, Bicubic, None, HALF, Plain),
             "Blip" => (Exact(384, 384), true, Bicubic, None, CLIP, Plain),
             "Segformer" => (Exact(512, 512), true, Bilinear, None, IMAGENET, Plain),
-            "CLIP" | "ChineseCLIP" | "Bit" => (Shortest(224), false, Bicubic, Some((224, true)), CLIP, Plain),
-            "MobileNetV1" | "MobileNetV2" => (Shortest(256), false, Bilinear, Some((224, true)), HALF, Plain),
+            "CLIP" | "ChineseCLIP" | "Bit" => {
+                (Shortest(224), false, Bicubic, Some((224, true)), CLIP, Plain)
+            }
+            "MobileNetV1" | "MobileNetV2" => {
+                (Shortest(256), false, Bilinear, Some((224, true)), HALF, Plain)
+            }
             "MobileViT" => (Shortest(224), false, Bicubic, Some((256, true)), HALF, MobileVit),
             "ConvNext" => (Shortest(384), false, Bicubic, None, HALF, ConvNext),
-            "PoolFormer" => (Shortest(224), false, Bicubic, Some((224, true)), IMAGENET, PoolFormer),
+            "PoolFormer" => {
+                (Shortest(224), false, Bicubic, Some((224, true)), IMAGENET, PoolFormer)
+            }
             "Levit" => (Shortest(224), false, Bicubic, Some((224, true)), IMAGENET, Levit),
-            "EfficientNet" => (Exact(346, 346), true, Bicubic, Some((289, false)), HALF, EfficientNet),
+            "EfficientNet" => {
+                (Exact(346, 346), true, Bicubic, Some((289, false)), HALF, EfficientNet)
+            }
             _ => return None,
         };
         Some(Self { size, default_to_square, filter, crop, mean_std, special })

@@ -7,7 +7,8 @@ use super::{
     ConfigError,
     resample::Filter,
     transform::{
-        ChannelOrder, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, Preprocessing, Resize, Scaling,
+        ChannelOrder, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, Preprocessing,
+        Resize, Scaling,
     },
 };
 
@@ -37,12 +38,18 @@ impl TimmConfig {
         }
         let crop_pct = self.crop_pct.filter(|&pct| pct != 0.0).unwrap_or(0.875);
         if !(0.01..=10.0).contains(&crop_pct) {
-            return Err(ConfigError::Unsupported { key: "crop_pct", what: format!("{crop_pct}; expected about 0.9") });
+            return Err(ConfigError::Unsupported {
+                key: "crop_pct",
+                what: format!("{crop_pct}; expected about 0.9"),
+            });
         }
-        let interpolation = self.interpolation.as_deref().filter(|name| !name.is_empty()).unwrap_or("bicubic");
+        let interpolation =
+            self.interpolation.as_deref().filter(|name| !name.is_empty()).unwrap_or("bicubic");
         let filter = Filter::from_name(interpolation).ok_or_else(|| ConfigError::Unsupported {
             key: "interpolation",
-            what: format!("{interpolation:?}; expected nearest, bilinear, bicubic, lanczos, box or hamming"),
+            what: format!(
+                "{interpolation:?}; expected nearest, bilinear, bicubic, lanczos, box or hamming"
+            ),
         })?;
         let mean = self.mean.unwrap_or(IMAGENET_MEAN);
         let std = self.std.unwrap_or(IMAGENET_STD);
@@ -52,7 +59,8 @@ impl TimmConfig {
 
         let enlarged = |side: u32| (f64::from(side) / crop_pct).floor() as u32;
         let (scaled_height, scaled_width) = (enlarged(height), enlarged(width));
-        let keep_ratio = |cover| Resize::KeepRatio { height: scaled_height, width: scaled_width, cover };
+        let keep_ratio =
+            |cover| Resize::KeepRatio { height: scaled_height, width: scaled_width, cover };
         let mut fill = [0; 3];
         let resize = match self.crop_mode.as_deref().unwrap_or("center") {
             "squash" => Resize::Exact { height: scaled_height, width: scaled_width },

@@ -113,7 +113,8 @@ impl Scaling {
     /// `(value × factor − mean) / std`, per channel; folded in double precision.
     #[must_use]
     pub fn normalize(factor: f64, mean: [f64; 3], std: [f64; 3]) -> [Self; 3] {
-        let fold = |mean: f64, std: f64| Self { mul: (factor / std) as f32, add: (-mean / std) as f32 };
+        let fold =
+            |mean: f64, std: f64| Self { mul: (factor / std) as f32, add: (-mean / std) as f32 };
         [fold(mean[0], std[0]), fold(mean[1], std[1]), fold(mean[2], std[2])]
     }
 }
@@ -211,7 +212,8 @@ impl Preprocessing {
 
     fn plan(&self, image: &RgbImage) -> Result<Plan, TransformError> {
         let (image_width, image_height) = (u64::from(image.width()), u64::from(image.height()));
-        let (width, height) = self.resize.map_or((image_width, image_height), |r| r.size(image_width, image_height));
+        let (width, height) =
+            self.resize.map_or((image_width, image_height), |r| r.size(image_width, image_height));
         let (width, height) = (width.max(1), height.max(1));
         match self.crop {
             Some(crop) => Ok(Plan {
@@ -240,7 +242,8 @@ impl Resize {
         let (new_short, new_long) = match self {
             Self::Exact { height, width } => return (u64::from(width), u64::from(height)),
             Self::KeepRatio { height: box_height, width: box_width, cover } => {
-                let ratios = (height as f64 / f64::from(box_height), width as f64 / f64::from(box_width));
+                let ratios =
+                    (height as f64 / f64::from(box_height), width as f64 / f64::from(box_width));
                 let ratio = if cover { ratios.0.min(ratios.1) } else { ratios.0.max(ratios.1) };
                 let scale = |side: u64| (side as f64 / ratio).round_ties_even() as u64;
                 return (scale(width), scale(height));
@@ -306,5 +309,78 @@ impl Plan {
             row[self.columns.at * 3..][..visible.len()].copy_from_slice(visible);
         }
         framed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(resize: Option<Resize>, crop: Option<Crop>) -> Preprocessing {
+        Preprocessing {
+            resize,
+            filter: Filter::Nearest,
+            crop,
+            channels: ChannelOrder::Rgb,
+            layout: Layout::Chw,
+            scaling: [Scaling { mul: 1.0, add: 0.5 }; 3],
+        }
+    }
+
+    fn crop(height: u32, width: u32, rounding: CropRounding) -> Option<Crop> {
+        Some(Crop { height, width, rounding, fill: [9; 3] })
+    }
+
+    #[test]
+    fn channels_and_layout() {
+        let image = RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let mut steps = plain(None, None);
+        let mut out = [0.0; 6];
+        steps.apply(&image, &mut out).unwrap();
+        assert_eq!(out, [1.5, 4.5, 2.5, 5.5, 3.5, 6.5]);
+        (steps.layout, steps.channels) = (Layout::Hwc, ChannelOrder::Bgr);
+        let mut out = [0; 6];
+        steps.apply_u8(&image, &mut out).unwrap();
+        assert_eq!(out, [3, 2, 1, 6, 5, 4]);
+        let short = steps.apply_u8(&image, &mut out[..5]);
+        assert_eq!(short, Err(TransformError::BufferLength { expected: 6, got: 5 }));
+    }
+
+    #[test]
+    fn odd_differences_are_split_as_each_library_does() {
+        let row = RgbImage::from_fn(5, 1, |x, _| image::Rgb([x as u8; 3]));
+        for (width, rounding, expected) in [
+            (2, CropRounding::Transformers, vec![1, 2]),
+            (2, CropRounding::Torchvision, vec![2, 3]),
+            (4, CropRounding::Torchvision, vec![0, 1, 2, 3]),
+            (6, CropRounding::Transformers, vec![9, 0, 1, 2, 3, 4]),
+            (6, CropRounding::Torchvision, vec![0, 1, 2, 3, 4, 9]),
+        ] {
+            let mut out = vec![0; width as usize * 3];
+            plain(None, crop(1, width, rounding)).apply_u8(&row, &mut out).unwrap();
+            assert_eq!(out[..width as usize], expected, "{width} {rounding:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_rounded_as_in_python() {
+        let shortest = |edge, longest| Resize::ShortestEdge { edge, longest };
+        assert_eq!(shortest(256, None).size(640, 427), (383, 256));
+        assert_eq!(shortest(256, None).size(427, 640), (256, 383));
+        assert_eq!(shortest(800, Some(1333)).size(1000, 400), (1333, 533));
+        let border = Resize::KeepRatio { height: 100, width: 100, cover: false };
+        assert_eq!(border.size(300, 200), (100, 67));
+    }
+
+    #[test]
+    fn an_elongated_image_is_cropped_at_once_or_refused() {
+        let line = RgbImage::new(8192, 1);
+        let resize = Some(Resize::ShortestEdge { edge: 256, longest: None });
+        let mut out = vec![0; 224 * 224 * 3];
+        let mut steps = plain(resize, crop(224, 224, CropRounding::Transformers));
+        steps.filter = Filter::Bicubic;
+        steps.apply_u8(&line, &mut out).unwrap();
+        let whole = plain(resize, None).output_size_for(&line);
+        assert_eq!(whole, Err(TransformError::TooElongated { width: 2_097_152, height: 256 }));
     }
 }

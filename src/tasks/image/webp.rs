@@ -18,8 +18,9 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
     decoder.set_memory_limit(MAX_METADATA);
     let (width, height) = decoder.dimensions();
     let size = limits.check(Format::WebP, u64::from(width), u64::from(height))?;
-    let length =
-        decoder.output_buffer_size().ok_or_else(|| ImageError::corrupt(Format::WebP, "its size overflows"))?;
+    let length = decoder
+        .output_buffer_size()
+        .ok_or_else(|| ImageError::corrupt(Format::WebP, "its size overflows"))?;
     let mut pixels = vec![0; length];
     decoder.read_image(&mut pixels).map_err(error)?;
     let exif = decoder.exif_metadata().ok().flatten();
@@ -46,7 +47,10 @@ fn check_chunks(bytes: &[u8], limits: &ImageLimits) -> Result<(), ImageError> {
         if let Some((width, height)) = size {
             limits.check(Format::WebP, width, height)?;
             if canvas.is_some_and(|canvas| canvas != (width, height)) {
-                return Err(ImageError::corrupt(Format::WebP, "its frame is not as large as its canvas"));
+                return Err(ImageError::corrupt(
+                    Format::WebP,
+                    "its frame is not as large as its canvas",
+                ));
             }
         }
         canvas = size;
