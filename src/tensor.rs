@@ -103,7 +103,6 @@ impl Tensor {
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         match self {
             Self::F32(array) => Some(array.iter().copied().collect()),
-            #[allow(clippy::cast_possible_truncation)]
             Self::F64(array) => Some(array.iter().map(|v| *v as f32).collect()),
             Self::F16(array) => Some(array.iter().map(|v| v.to_f32()).collect()),
             Self::BF16(array) => Some(array.iter().map(|v| v.to_f32()).collect()),

@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::cells::features;
 use super::inputs;
 use super::predict::{Prepared, Target, find_model, set_model};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
-use crate::tasks::{Features, Input, InputKind, Parameters};
+use crate::tasks::{Input, InputKind, Parameters};
 
 /// Fields of the body. `inputs` is Hugging Face's name for any of the three kinds.
 pub const FIELDS: [&str; 6] = ["model", "image", "text", "features", "inputs", "parameters"];
@@ -63,14 +64,6 @@ pub fn parse(
     Ok(Prepared { model, input, parameters })
 }
 
-/// Feature rows or named features from JSON.
-///
-/// # Errors
-/// What is no row of numbers, with its place.
-pub fn features(field: &str, json: &str) -> Result<Features, Error> {
-    Ok(Features { field: field.to_owned(), cells: inputs::cells(field, json)? })
-}
-
 fn kind(field: &str) -> Option<InputKind> {
     match field {
         "image" => Some(InputKind::Image),
@@ -87,17 +80,22 @@ fn broken(body: &[u8], error: &serde_json::Error) -> Error {
             .map_or("something else", |value| inputs::kind_of(&value));
         return Error::invalid("body", "a JSON object such as {\"text\": \"…\"}", got);
     }
-    let mut said = error.to_string();
-    if let Some(place) = said.rfind(" at line ") {
-        said.truncate(place);
-    }
     let place = format!("line {}, column {}", error.line(), error.column());
     // A number such as 1e999 is well-formed; no finite value can hold it.
-    let kind = match said.as_str() {
-        "number out of range" => ErrorKind::InvalidInput,
-        _ => ErrorKind::Syntax,
-    };
-    Error::field(kind, "body", "JSON", format!("{said} at {place}"))
+    if error.to_string().starts_with("number out of range") {
+        return Error::invalid("body", "finite numbers", format!("one out of range at {place}"));
+    }
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
+    let no_number = [b"NaN".as_slice(), b"nan", b"Inf", b"inf", b"-I", b"-i"];
+    if rest.is_some_and(|rest| no_number.iter().any(|name| rest.starts_with(name))) {
+        let expected = "finite numbers, since JSON has neither NaN nor infinity";
+        let got = format!("one of them at {place}");
+        return Error::field(ErrorKind::Syntax, "body", expected, got);
+    }
+    let said = error.to_string();
+    let said = said.split(" at line ").next().unwrap_or_default();
+    Error::field(ErrorKind::Syntax, "body", "valid JSON", format!("an error at {place}: {said}"))
 }
 
 /// Sets the parameter of this name from text, as queries and forms have it. `false`: no such name.

@@ -1,9 +1,11 @@
 //! HTTP: all routes, all layers, and the order they stand in.
 
 mod body;
+pub(crate) mod cells;
 mod envelope;
 mod error;
-pub(crate) mod inputs;
+mod inputs;
+mod item;
 mod multipart;
 mod predict;
 mod request_id;

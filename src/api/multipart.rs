@@ -6,13 +6,17 @@ use bytes::Bytes;
 use multer::{Field, Multipart};
 
 use super::App;
-use super::envelope::{self, PARAMETERS, features, set_parameter};
+use super::cells::features;
+use super::envelope::{PARAMETERS, set_parameter};
 use super::predict::{Prepared, Target, set_model, with_model};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::tasks::{Image, ImageSource, Input, Parameters, Text};
 
 /// Names under which a file may come.
 const FILES: [&str; 4] = ["image", "images", "file", "files"];
+
+/// Names of the parts that are no files.
+const FIELDS: [&str; 3] = ["text", "features", "model"];
 
 /// # Errors
 /// A body that is no multipart, an unknown field, inputs of several kinds, too many parts.
@@ -54,7 +58,7 @@ pub async fn parse(
             _ => {
                 let value = utf8(part, &name).await?;
                 if !set_parameter(&mut parameters, &name, &value)? {
-                    let known = FILES.into_iter().chain(envelope::FIELDS).chain(PARAMETERS);
+                    let known = FILES.into_iter().chain(FIELDS).chain(PARAMETERS);
                     let expected = one_of(&name, known);
                     return Err(Error::invalid(excerpt(&name), expected, "an unknown part"));
                 }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use walkdir::WalkDir;
 
-use crate::api::inputs::cells;
+use crate::api::cells::features;
 use crate::tasks::image::Format;
 use crate::tasks::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Text};
 
@@ -148,10 +148,10 @@ fn row(
     line: &str,
     header: &mut Option<(String, Vec<String>)>,
 ) -> anyhow::Result<Option<Input>> {
-    let features = |cells| Some(Input::Features(Features { field: name.to_owned(), cells }));
     if line.trim_start().starts_with(['[', '{']) {
-        return Ok(features(cells(name, line)?));
+        return Ok(Some(Input::Features(features(name, line)?)));
     }
+    let input = |cells| Some(Input::Features(Features { field: name.to_owned(), cells }));
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .trim(csv::Trim::All)
@@ -161,9 +161,7 @@ fn row(
     let (file, number) = name.rsplit_once(':').unwrap_or((name, ""));
     let named = header.as_ref().filter(|(of, _)| of == file);
     match (numbers, named) {
-        (Some(values), None) => {
-            Ok(features(Cells::Rows { columns: values.len(), values, rows: 1 }))
-        }
+        (Some(values), None) => Ok(input(Cells::Rows { columns: values.len(), values, rows: 1 })),
         (None, None) if number == "1" => {
             *header = Some((file.to_owned(), record.iter().map(ToOwned::to_owned).collect()));
             Ok(None)
@@ -179,7 +177,7 @@ fn row(
             };
             let cells = record.iter().map(column);
             let columns = names.iter().cloned().zip(cells).collect();
-            Ok(features(Cells::Columns { columns, rows: 1 }))
+            Ok(input(Cells::Columns { columns, rows: 1 }))
         }
     }
 }

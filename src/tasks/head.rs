@@ -283,7 +283,6 @@ fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = logits.iter().map(|x| f64::from(*x - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
-    #[allow(clippy::cast_possible_truncation)]
     powers.iter().map(|power| (power / sum) as f32).collect()
 }
 

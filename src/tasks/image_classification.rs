@@ -1,5 +1,7 @@
 //! A photo to classes.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -240,9 +242,10 @@ fn from_base64(field: &str, text: &str) -> Result<Vec<u8>, Error> {
         None => text,
     };
     // Line breaks, which encoders put in, are no part of the data.
-    let data: std::borrow::Cow<'_, str> = match data.contains(['\n', '\r']) {
-        true => data.replace(['\n', '\r'], "").into(),
-        false => data.into(),
+    let data: Cow<'_, str> = if data.contains(['\n', '\r']) {
+        data.replace(['\n', '\r'], "").into()
+    } else {
+        data.into()
     };
     BASE64
         .decode(data.as_bytes())
@@ -254,8 +257,7 @@ fn refuse(field: &str, error: ImageError) -> Error {
     match error {
         ImageError::Empty => Error::invalid(field, FORMATS, "no bytes"),
         ImageError::NotAnImage { first_bytes } => {
-            let start: String = first_bytes.iter().map(|byte| format!(" {byte:02x}")).collect();
-            Error::invalid(field, FORMATS, format!("data that starts with{start}"))
+            Error::invalid(field, FORMATS, format!("data that starts with {first_bytes:02x?}"))
         }
         ImageError::TooLarge { width, height, max_side, max_pixels } => Error::too_large(
             field,

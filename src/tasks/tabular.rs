@@ -252,7 +252,7 @@ fn numbers(
     place: impl Fn(usize) -> String,
 ) -> Result<Tensor, Error> {
     let bad = |index: usize, expected: &str| {
-        Error::invalid(place(index), expected, format!("{}", values[index]))
+        Error::invalid(place(index), expected, format!("{:?}", values[index]))
     };
     macro_rules! integers {
         ($($variant:ident: $element:ty),+) => {
@@ -260,14 +260,8 @@ fn numbers(
                 $(DataType::$variant => {
                     let mut out = Vec::with_capacity(values.len());
                     for (index, value) in values.iter().enumerate() {
-                        #[allow(
-                            clippy::cast_possible_truncation,
-                            clippy::cast_sign_loss,
-                            clippy::cast_precision_loss
-                        )]
                         let (whole, back) =
                             (*value as $element, (*value as $element) as f64);
-                        #[allow(clippy::float_cmp)]
                         if back != *value {
                             let name = data_type.name();
                             return Err(bad(index, &format!("a whole number ({name})")));
@@ -281,7 +275,6 @@ fn numbers(
         };
     }
     integers!(I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64);
-    #[allow(clippy::cast_possible_truncation)]
     match data_type {
         DataType::Bool => match values.iter().position(|v| *v != 0.0 && *v != 1.0) {
             Some(index) => Err(bad(index, "0 or 1")),

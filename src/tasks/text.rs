@@ -110,7 +110,6 @@ impl TokenEncoder {
             Tokenizer::from_file(file).map_err(|e| format!("tokenizer.json: {e}"))?;
         let own: TokenizerConfig = files.json("tokenizer_config.json")?.unwrap_or_default();
 
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let declared = own.model_max_length.filter(|n| (1.0..1e9).contains(n)).map(|n| n as usize);
         let in_tokenizer = tokenizer.get_truncation().map(|truncation| truncation.max_length);
         let ids = signature.input("input_ids").or(signature.inputs.first());
@@ -165,7 +164,6 @@ impl TokenEncoder {
         let tensors = self.inputs.iter().map(|(name, source, data_type)| {
             let rows = self.rows(&encodings, *source, length).into_dyn();
             let tensor = match data_type {
-                #[allow(clippy::cast_possible_truncation)]
                 DataType::I32 => Tensor::I32(rows.mapv(|id| id as i32)),
                 _ => Tensor::I64(rows),
             };

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
@@ -317,7 +318,6 @@ async fn requests_over_the_bound_are_answered_at_once() {
         rest.await.ok();
         Ok(b"}".to_vec())
     });
-    use futures_util::StreamExt;
     let body = reqwest::Body::wrap_stream(body.chain(end));
     let slow = server.request("POST", "/predict").header("content-type", "application/json");
     let slow = tokio::spawn(send(slow.body(body)));

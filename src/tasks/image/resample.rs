@@ -1,8 +1,9 @@
-//! Resizing with the arithmetic of Pillow's `Image.resize` (`libImaging/Resample.c`), so that every pixel comes out equal:
-//! antialiased convolution, 22-bit fixed-point weights, first along rows, rounded to 8 bits, then along columns.
+//! Resizing with the arithmetic of Pillow's `Image.resize` (`libImaging/Resample.c`), so that every
+//! pixel comes out equal: antialiased convolution, 22-bit fixed-point weights, rounded to 8 bits
+//! between the two passes.
 //!
-//! `fast_image_resize` is the usual crate for this and about four times as fast, but it rounds its weights to fewer bits, so
-//! that one value in eight differs by one.
+//! `fast_image_resize` is the usual crate for this and about four times as fast, but it rounds its
+//! weights to fewer bits, so that some values differ by one.
 
 use std::{f64::consts::PI, iter, ops::Range};
 
@@ -106,11 +107,14 @@ pub(super) fn resample(image: &RgbImage, filter: Filter, columns: Span, rows: Sp
     }
     // With the widest vectors that the machine has, found out at run time.
     Arch::new().dispatch(
+        #[allow(clippy::inline_always)]
         #[inline(always)]
         || convolve(image, filter, columns, rows),
     )
 }
 
+// Without it, the compiler takes the baseline's instructions instead of the caller's.
+#[allow(clippy::inline_always)]
 #[inline(always)]
 fn convolve(image: &RgbImage, filter: Filter, columns: Span, rows: Span) -> Vec<u8> {
     let (width, height) = (image.width() as usize, image.height() as usize);
@@ -201,6 +205,7 @@ impl Weights {
     }
 
     /// Convolves each row of `source`, which has `stride` bytes a row and begins with source column `offset`.
+    #[allow(clippy::inline_always)]
     #[inline(always)]
     fn along_rows(&self, source: &[u8], stride: usize, offset: usize) -> Vec<u8> {
         let mut output = vec![0; source.len() / stride * self.bounds.len() * 3];
@@ -223,6 +228,7 @@ impl Weights {
 
     /// Convolves the bytes `window` of each row of `source`, which has `stride` bytes a row and begins with source row
     /// `offset`.
+    #[allow(clippy::inline_always)]
     #[inline(always)]
     fn along_columns(
         &self,
@@ -258,6 +264,7 @@ const HALF: i32 = 1 << (PRECISION - 1);
 /// Bytes that are summed at a time: few enough to stay in registers.
 const BLOCK: usize = 32;
 
+#[allow(clippy::inline_always)]
 #[inline(always)]
 fn round(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8

@@ -327,8 +327,8 @@ mod tests {
         }
     }
 
-    fn crop(height: u32, width: u32, rounding: CropRounding) -> Option<Crop> {
-        Some(Crop { height, width, rounding, fill: [9; 3] })
+    fn crop(height: u32, width: u32, rounding: CropRounding) -> Crop {
+        Crop { height, width, rounding, fill: [9; 3] }
     }
 
     #[test]
@@ -357,7 +357,7 @@ mod tests {
             (6, CropRounding::Torchvision, vec![0, 1, 2, 3, 4, 9]),
         ] {
             let mut out = vec![0; width as usize * 3];
-            plain(None, crop(1, width, rounding)).apply_u8(&row, &mut out).unwrap();
+            plain(None, Some(crop(1, width, rounding))).apply_u8(&row, &mut out).unwrap();
             assert_eq!(out[..width as usize], expected, "{width} {rounding:?}");
         }
     }
@@ -377,7 +377,7 @@ mod tests {
         let line = RgbImage::new(8192, 1);
         let resize = Some(Resize::ShortestEdge { edge: 256, longest: None });
         let mut out = vec![0; 224 * 224 * 3];
-        let mut steps = plain(resize, crop(224, 224, CropRounding::Transformers));
+        let mut steps = plain(resize, Some(crop(224, 224, CropRounding::Transformers)));
         steps.filter = Filter::Bicubic;
         steps.apply_u8(&line, &mut out).unwrap();
         let whole = plain(resize, None).output_size_for(&line);
