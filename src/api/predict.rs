@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, RawQuery, State};
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -45,11 +46,14 @@ pub struct Prepared {
 
 pub async fn predict(
     State(app): State<App>,
-    path: RawPathParams,
+    path: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Answer>, ApiError> {
+    let path = path.map_err(|_| {
+        Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
+    })?;
     // One deadline over everything; dropping the work abandons what has not started.
     let work = answer(&app, &path, query.as_deref(), &headers, body);
     match tokio::time::timeout(app.server.request_timeout, work).await {

@@ -1,5 +1,6 @@
 //! `onnxd serve`: loads the models and answers HTTP.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -32,7 +33,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     start_log(&config.log.filter)?;
     if command.check {
         let (repository, _) = load(&config, None)?;
-        println!("ok: {}", models(&repository));
+        say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
     async_runtime()?.block_on(async {
@@ -42,11 +43,17 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
             .await
             .with_context(|| format!("cannot listen on {listen}"))?;
         let (repository, compute) = tokio::task::block_in_place(|| load(&config, None))?;
-        println!("onnxd serves http://{} with {}", listener.local_addr()?, models(&repository));
+        let address = listener.local_addr()?;
+        say(&format!("onnxd serves http://{address} with {}", models(&repository)));
         let app = App { repository, compute, server: config.server, limits: config.limits };
         server::run(listener, app, stop()?).await.context("the server failed")
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line for people on standard output; a closed one is no reason to stop serving.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn models(repository: &ModelRepository) -> String {

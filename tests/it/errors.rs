@@ -91,6 +91,7 @@ async fn unknown_models_routes_and_methods() {
     cases.json("/predict/iris", "{\"model\": \"other\", \"features\": [[1, 2, 3, 4]]}").await;
     cases.json("/predict/iris/versions/7", "{\"features\": [[1, 2, 3, 4]]}").await;
     cases.json("/predict/iris/versions/..%2f1", "{\"features\": [[1, 2, 3, 4]]}").await;
+    cases.json("/predict/%ff", "{\"features\": [[1, 2, 3, 4]]}").await;
     cases.json("/predictions", "{}").await;
     cases.json("/predict?topk=3", "{\"text\": \"good\"}").await;
     cases.json("/predict?top_k=many", "{\"text\": \"good\"}").await;

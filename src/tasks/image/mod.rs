@@ -1,4 +1,4 @@
-//! Images: encoded bytes to pixels ([`decode`]), pixels to model input ([`Preprocessing`]).
+//! Images: encoded bytes to pixels ([`decode()`]), pixels to model input ([`Preprocessing`]).
 //!
 //! The pixels equal Pillow's bit for bit (see each decoder for the exceptions), and so do resized ones, because models are
 //! trained and evaluated on what Pillow makes. Everything here is synchronous and holds no state.
