@@ -11,13 +11,13 @@ use rayon::prelude::*;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::image::{
-    Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling, TransformError,
-    decode, from_hugging_face,
+    self, Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
+    TransformError, decode, from_hugging_face,
 };
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction, Task,
 };
-use crate::error::{Error, ErrorKind, excerpt};
+use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::signature::{BatchAxis, Signature};
 use crate::tensor::{DataType, Tensor, Tensors};
 
@@ -106,6 +106,10 @@ fn preprocessing(
         keys = keys.filter(|keys| keys.contains_key("pretrained_cfg"));
     }
     if let Some(own) = &config.preprocess {
+        // That file's own unknown keys are none of our business; these were written for us.
+        if let Some(key) = own.keys().find(|key| !image::KEYS.contains(&key.as_str())) {
+            return Err(format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)));
+        }
         let own = serde_json::to_value(own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
         let keys = keys.get_or_insert_default();
         keys.extend(own.as_object().cloned().unwrap_or_default());

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::reference::{Case, compare};
-use crate::support::{Server, fixture, image, root};
+use crate::support::{Folder, Server, fixture, image, root};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -104,4 +104,42 @@ async fn what_cannot_be_known_is_asked_for() {
     assert!(said.contains("two-inputs-unknown"), "{said}");
     assert!(said.contains("`image` FP32 [?,3,32,32], `extra` FP32 [?,5]"), "{said}");
     assert!(said.contains("task = "), "{said}");
+}
+
+/// What the start says of a fixture without one of its files, or with a `model.toml`.
+fn start_without(fixture: &str, missing: &str, model_toml: &str) -> anyhow::Result<()> {
+    let folder = Folder::new();
+    for entry in std::fs::read_dir(root().join("tests/fixtures/models").join(fixture))? {
+        let name = entry?.file_name().into_string().unwrap();
+        if name != missing {
+            folder.copy(format!("tests/fixtures/models/{fixture}/{name}"), &format!("m/{name}"));
+        }
+    }
+    folder.write("m/model.toml", model_toml);
+    folder.load().map(|_| ())
+}
+
+#[tokio::test]
+async fn a_missing_file_is_named_with_the_line_that_would_do() {
+    let said = |fixture, missing, toml| {
+        format!("{:#}", start_without(fixture, missing, toml).unwrap_err())
+    };
+    let text = said("optimum-bert", "tokenizer.json", "");
+    assert!(text.contains("no tokenizer.json"), "{text}");
+    let image = said("optimum-vit", "preprocessor_config.json", "");
+    assert!(image.contains("[preprocess] size = {height = 224, width = 224}"), "{image}");
+    let key = said("optimum-vit", "", "[preprocess]\nsise = 32\n");
+    assert!(key.contains("preprocess.sise") && key.contains("did you mean `size`"), "{key}");
+    let task = said("bare-features", "", "task = \"tabular-regresion\"\n");
+    assert!(task.contains("did you mean `tabular-regression`"), "{task}");
+    let variant = said("bare-features", "", "[variants]\ncpu = \"../other/model.onnx\"\n");
+    assert!(variant.contains("leaves the folder"), "{variant}");
+}
+
+#[tokio::test]
+async fn model_toml_supplies_what_no_file_says() {
+    let toml = "[preprocess]\nsize = {height = 32, width = 32}\nresample = 2\n\
+                image_mean = [0.5, 0.5, 0.5]\nimage_std = [0.5, 0.5, 0.5]\n";
+    start_without("optimum-vit", "preprocessor_config.json", toml).unwrap();
+    start_without("bare-classifier", "", "labels = [\"a\", \"b\", \"c\"]\n").unwrap();
 }

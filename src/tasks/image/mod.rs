@@ -24,6 +24,6 @@ pub use decode::{ImageLimits, decode};
 pub use error::{ConfigError, ImageError, TransformError};
 pub use format::Format;
 pub use image::RgbImage;
-pub use preprocessor_config::from_hugging_face;
+pub use preprocessor_config::{KEYS, from_hugging_face};
 pub use resample::Filter;
 pub use transform::{ChannelOrder, Crop, CropRounding, Layout, Preprocessing, Resize, Scaling};

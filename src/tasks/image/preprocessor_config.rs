@@ -45,6 +45,28 @@ pub fn from_hugging_face(
     Ok(preprocessing)
 }
 
+/// The keys that are read, by name.
+pub const KEYS: [&str; 18] = [
+    "image_processor_type",
+    "feature_extractor_type",
+    "do_resize",
+    "size",
+    "resample",
+    "do_center_crop",
+    "crop_size",
+    "crop_pct",
+    "do_rescale",
+    "rescale_factor",
+    "rescale_offset",
+    "include_top",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "do_flip_channel_order",
+    "do_pad",
+    "size_divisor",
+];
+
 #[derive(Deserialize)]
 struct File {
     #[serde(alias = "pretrained_cfg", alias = "data_config")]
