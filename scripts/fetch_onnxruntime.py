@@ -34,8 +34,8 @@ def download(folder: Path, pip_platform: str, wheel_sha256: str) -> Path:
     """The wheel, through pip's own client and with pip's own check of the hash."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"onnxruntime=={VERSION} --hash=sha256:{wheel_sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--python-version", "3.12", "--platform", pip_platform]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
+    command += ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--platform", pip_platform]
     command += ["--require-hashes", "--requirement", str(requirements), "--dest", str(folder)]
     subprocess.run(command, check=True)
     return next(folder.glob("*.whl"))
