@@ -67,7 +67,14 @@ pub struct RuntimeConfig {
     intra_op_threads: usize,
     compute_threads: usize,
     pub max_batch_size: NonZeroUsize,
+    /// Tokens, padding included.
+    pub max_batch_tokens: NonZeroUsize,
+    /// Rows.
     pub max_queue_size: NonZeroUsize,
+    /// Bytes.
+    pub max_queue_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub max_queue_delay: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -106,7 +113,25 @@ impl ServerConfig {
         if let Some(path) = &flags.library {
             figment = figment.merge(("runtime.library", path));
         }
-        figment.extract().context("configuration")
+        let config: Self = figment.extract().context("configuration")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What no single key can say of itself.
+    fn check(&self) -> anyhow::Result<()> {
+        let queue = self.runtime.max_queue_size.get();
+        let Limits { max_images, max_texts, max_rows, .. } = self.limits;
+        for (key, limit) in
+            [("max_images", max_images), ("max_texts", max_texts), ("max_rows", max_rows)]
+        {
+            // A list is admitted row by row, so a longer one than the queue never would be.
+            anyhow::ensure!(
+                limit <= queue,
+                "configuration: limits.{key} = {limit} is more than runtime.max_queue_size = {queue}"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -204,6 +229,15 @@ mod tests {
         let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
         assert!(format!("{error:#}").contains("listen_on"), "{error:#}");
         assert!(ModelConfig::parse("lables = []").unwrap_err().contains("lables"));
+    }
+
+    #[test]
+    fn a_list_that_the_queue_cannot_hold_is_refused_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("onnxd.toml");
+        std::fs::write(&file, "[limits]\nmax_rows = 5000\n").unwrap();
+        let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
+        assert!(error.to_string().contains("limits.max_rows = 5000"), "{error}");
     }
 
     #[test]

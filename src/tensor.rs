@@ -33,6 +33,12 @@ macro_rules! tensor_types {
                 match self { $(Self::$variant(array) => array.shape()),+ }
             }
 
+            /// Memory of the elements, in bytes; of strings their fixed part only.
+            #[must_use]
+            pub fn bytes(&self) -> usize {
+                match self { $(Self::$variant(array) => array.len() * size_of::<$element>()),+ }
+            }
+
             /// Rows `start..end` along axis 0, copied.
             fn slice_rows(&self, start: usize, end: usize) -> Self {
                 let range = Slice::from(start..end);

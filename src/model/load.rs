@@ -8,9 +8,12 @@ use crate::config::{Limits, ModelConfig, RuntimeConfig};
 use crate::error::one_of;
 use crate::runtime::compute::Compute;
 use crate::runtime::library::Runtime;
-use crate::runtime::pool::{Batching, SessionPool, run_in_batches};
+use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
+use crate::runtime::queue::Bounds;
+use crate::runtime::run;
 use crate::runtime::session::{OnnxSession, Session};
+use crate::signature::BatchAxis;
 use crate::tasks::{self, Cells, Column, Features, Input, Material, ModelFiles, Parameters, Task};
 
 /// What every model is loaded with.
@@ -48,9 +51,13 @@ impl Loader {
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
         let file = file.to_string_lossy().into_owned();
 
-        let open = || {
-            OnnxSession::load(&self.runtime, &path, self.provider, self.config.intra_op_threads())
-                .map_err(|error| format!("{file}: {error}"))
+        let open = {
+            let (runtime, path, provider) = (self.runtime.clone(), path.clone(), self.provider);
+            let (file, threads) = (file.clone(), self.config.intra_op_threads());
+            move || {
+                OnnxSession::load(&runtime, &path, provider, threads)
+                    .map_err(|error| format!("{file}: {error}"))
+            }
         };
         let mut first = open()?;
         let signature = first.signature().clone();
@@ -61,11 +68,9 @@ impl Loader {
             config: &config,
             limits: &self.limits,
         })?;
-        let batching = Batching {
-            axis: task.batch_axis(),
-            max_batch_size: config.max_batch_size.unwrap_or(self.config.max_batch_size).get(),
-        };
-        warm_up(&mut first, task.as_mut(), batching)?;
+        let axis = task.batch_axis();
+        let max_batch_size = config.max_batch_size.unwrap_or(self.config.max_batch_size).get();
+        warm_up(&mut first, task.as_mut(), axis)?;
         for assumption in task.assumptions() {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
@@ -74,8 +79,15 @@ impl Loader {
         while sessions.len() < self.config.instances.get() {
             sessions.push(Box::new(open()?));
         }
-        let queue = self.config.max_queue_size.get();
-        let pool = SessionPool::start(&location.name, sessions, batching, queue)
+        let bounds = Bounds {
+            max_queue_size: self.config.max_queue_size.get(),
+            max_queue_bytes: self.config.max_queue_bytes,
+            max_batch_size: run::max_batch_size(axis, max_batch_size),
+            max_batch_tokens: self.config.max_batch_tokens.get(),
+            max_queue_delay: self.config.max_queue_delay,
+        };
+        let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
+        let pool = SessionPool::start(&location.name, sessions, Box::new(reopen), axis, bounds)
             .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model {
             name: location.name.clone(),
@@ -93,14 +105,10 @@ impl Loader {
 }
 
 /// Runs the task's own sample, so that the first request is not slow and the task sees an output.
-fn warm_up(
-    session: &mut OnnxSession,
-    task: &mut dyn Task,
-    batching: Batching,
-) -> Result<(), String> {
+fn warm_up(session: &mut OnnxSession, task: &mut dyn Task, axis: BatchAxis) -> Result<(), String> {
     let sample = task.sample();
-    let tensors = task.encode(&sample, &Parameters::default()).map_err(|e| e.to_string())?;
-    match run_in_batches(session, tensors, &task.outputs(), batching) {
+    let rows = task.encode(&sample, &Parameters::default()).map_err(|e| e.to_string())?;
+    match run::run(session, &rows.tensors, &task.outputs(), axis) {
         Ok(outputs) => task.calibrate(&outputs),
         // A category that we made up may be one that the model refuses.
         Err(error) if has_text_columns(&sample) => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::runtime::compute::Compute;
+use crate::runtime::job::Priority;
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Task};
@@ -50,10 +51,10 @@ impl Model {
     ) -> Result<Vec<Prediction>, Error> {
         self.check(&input)?;
         let task = self.task.clone();
-        let tensors = self.compute.run(move || task.encode(&input, &parameters)).await?;
-        let outputs = self.pool.infer(tensors, &self.outputs).await?;
+        let rows = self.compute.run(move || task.encode(&input, &parameters)).await?;
+        let outputs = self.pool.infer(rows, &self.outputs, Priority::Interactive).await?;
         let task = self.task.clone();
-        self.compute.run(move || task.decode(&outputs, &parameters)).await
+        self.compute.run(move || task.decode(&outputs.tensors, &parameters)).await
     }
 
     fn check(&self, input: &Input) -> Result<(), Error> {

@@ -1,7 +1,10 @@
 //! Tensors in, tensors out. The only place that names `ort`.
 
 pub mod compute;
+pub mod job;
 pub mod library;
 pub mod pool;
 pub mod provider;
+pub mod queue;
+pub mod run;
 pub mod session;

@@ -18,6 +18,7 @@ use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction, Task,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature};
 use crate::tensor::{DataType, Tensor, Tensors};
 
@@ -311,7 +312,7 @@ impl Task for ImageClassification {
         self.batch_axis
     }
 
-    fn encode(&self, input: &Input, _: &Parameters) -> Result<Tensors, Error> {
+    fn encode(&self, input: &Input, _: &Parameters) -> Result<Rows, Error> {
         let Input::Images(images) = input else {
             return Err(Error::internal("an image task was given another kind of input"));
         };
@@ -325,7 +326,7 @@ impl Task for ImageClassification {
                 _ => Tensor::F32(values),
             }
         };
-        Ok(Tensors(vec![(self.input.clone(), tensor)]))
+        Ok(Rows::alike(Tensors(vec![(self.input.clone(), tensor)])))
     }
 
     fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error> {

@@ -23,6 +23,7 @@ pub use input::{Cells, Column, Features, Image, ImageSource, Input, InputKind, P
 
 use crate::config::{Limits, ModelConfig};
 use crate::error::Error;
+use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature};
 use crate::tensor::{DataType, Tensors};
 use hugging_face::HfConfig;
@@ -66,7 +67,7 @@ pub trait Task: Send + Sync {
     ///
     /// # Errors
     /// Inputs that the model cannot take, with the field named.
-    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Tensors, Error>;
+    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Rows, Error>;
 
     /// Post-processing: one prediction for each row, in order.
     ///

@@ -6,6 +6,7 @@ use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::{Cells, Column, Features, Input, InputKind, Material, Parameters, Prediction, Task};
 use crate::error::{Error, excerpt, nearest, one_of};
+use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
 use crate::tensor::{DataType, Tensor, Tensors};
 
@@ -325,9 +326,9 @@ impl Task for Tabular {
         self.batch_axis
     }
 
-    fn encode(&self, input: &Input, _: &Parameters) -> Result<Tensors, Error> {
+    fn encode(&self, input: &Input, _: &Parameters) -> Result<Rows, Error> {
         match input {
-            Input::Features(features) => self.layout.encode(features),
+            Input::Features(features) => self.layout.encode(features).map(Rows::alike),
             _ => Err(Error::internal("a tabular task was given another kind of input")),
         }
     }

@@ -9,6 +9,7 @@ use tokenizers::tokenizer::{EncodeInput, Encoding, Tokenizer, TruncationParams};
 use super::hugging_face::HfConfig;
 use super::{Material, Parameters, Text};
 use crate::error::Error;
+use crate::rows::{Lengths, Rows};
 use crate::signature::TensorSpec;
 use crate::tensor::{DataType, Tensor, Tensors};
 
@@ -73,7 +74,7 @@ impl TextEncoder {
     ///
     /// # Errors
     /// A text that the model cannot take, or that is too long while `truncate` is off.
-    pub fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Tensors, Error> {
+    pub fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Rows, Error> {
         match self {
             Self::Tokens(encoder) => encoder.encode(texts, parameters),
             Self::Strings { input, rank } => {
@@ -81,7 +82,7 @@ impl TextEncoder {
                 let shape = if *rank == 1 { vec![strings.len()] } else { vec![strings.len(), 1] };
                 let array =
                     ArrayD::from_shape_vec(IxDyn(&shape), strings).map_err(Error::internal)?;
-                Ok(Tensors(vec![(input.clone(), Tensor::String(array))]))
+                Ok(Rows::alike(Tensors(vec![(input.clone(), Tensor::String(array))])))
             }
         }
     }
@@ -151,7 +152,7 @@ impl TokenEncoder {
         Ok(Self { tokenizer, max_length, fixed_length, pad_id, pad_type_id, pad_left, inputs })
     }
 
-    fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Tensors, Error> {
+    fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Rows, Error> {
         let encodings = match texts {
             [only] => vec![self.tokenize(only, parameters)?],
             many => many
@@ -169,7 +170,14 @@ impl TokenEncoder {
             };
             (name.clone(), tensor)
         });
-        Ok(Tensors(tensors.collect()))
+        let tensors = Tensors(tensors.collect());
+        // A model of one fixed length takes every row as it is.
+        let lengths = self.fixed_length.is_none().then(|| Lengths {
+            of_rows: encodings.iter().map(Encoding::len).collect(),
+            padding: self.inputs.iter().map(|(_, source, _)| self.padding(*source)).collect(),
+            left: self.pad_left,
+        });
+        Ok(Rows { tensors, lengths })
     }
 
     fn tokenize(&self, text: &Text, parameters: &Parameters) -> Result<Encoding, Error> {
@@ -191,14 +199,17 @@ impl TokenEncoder {
         Ok(encoding)
     }
 
-    /// `[texts, length]`, padded.
-    fn rows(&self, encodings: &[Encoding], source: Source, length: usize) -> Array2<i64> {
-        let pad = match source {
+    fn padding(&self, source: Source) -> i64 {
+        i64::from(match source {
             Source::Ids => self.pad_id,
             Source::Types => self.pad_type_id,
             Source::Mask | Source::Positions => 0,
-        };
-        let mut rows = Array2::from_elem((encodings.len(), length), i64::from(pad));
+        })
+    }
+
+    /// `[texts, length]`, padded.
+    fn rows(&self, encodings: &[Encoding], source: Source, length: usize) -> Array2<i64> {
+        let mut rows = Array2::from_elem((encodings.len(), length), self.padding(source));
         for (encoding, mut row) in encodings.iter().zip(rows.rows_mut()) {
             let start = if self.pad_left { length.saturating_sub(encoding.len()) } else { 0 };
             let values: &[u32] = match source {

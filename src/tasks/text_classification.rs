@@ -5,6 +5,7 @@ use super::hugging_face::HfConfig;
 use super::text::TextEncoder;
 use super::{Input, InputKind, Material, Parameters, Prediction, Task, Text};
 use crate::error::Error;
+use crate::rows::Rows;
 use crate::signature::BatchAxis;
 use crate::tensor::Tensors;
 
@@ -44,7 +45,7 @@ impl Task for TextClassification {
         self.batch_axis
     }
 
-    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Tensors, Error> {
+    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Rows, Error> {
         let Input::Texts(texts) = input else {
             return Err(Error::internal("a text task was given another kind of input"));
         };

@@ -139,3 +139,20 @@ async fn raw_strings_match_the_tfidf_pipeline() {
 async fn features_match_onnxruntime() {
     rows(&Server::bundled().await, &reference("iris.json"), "features", 20).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_gets_the_answers_that_each_would_have_alone() {
+    let server = std::sync::Arc::new(Server::bundled().await);
+    let reference = std::sync::Arc::new(reference("sentiment-minilm.json"));
+    let callers = (0..reference.cases.len()).map(|index| {
+        let (server, reference) = (server.clone(), reference.clone());
+        tokio::spawn(async move {
+            let case = &reference.cases[index];
+            let answer = server.json("/predict", json!({ "text": case.input })).await;
+            compare(&answer.result()[0], case, 1e-4)
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+}

@@ -1,0 +1,122 @@
+//! A request's rows in the engine, and where their outputs are gathered.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::rows::Rows;
+use crate::tensor::Tensors;
+
+/// Who is served first when both wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Priority {
+    #[default]
+    Interactive,
+    /// Work that may wait. It gets its turn all the same.
+    Bulk,
+}
+
+/// What the engine gives back for a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outputs {
+    /// The asked-for outputs, a row for each of the job's, in order.
+    pub tensors: Tensors,
+    /// From the queue to the start of the first run that had a row of the job.
+    pub queued: Duration,
+    /// From there to the end of the last one.
+    pub inferred: Duration,
+}
+
+/// The rows of one request, shared by the batches that run them.
+pub struct Job {
+    pub rows: Rows,
+    pub outputs: Arc<[String]>,
+    pub priority: Priority,
+    pub enqueued: Instant,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    /// Gone when the job is answered.
+    reply: Option<oneshot::Sender<Result<Outputs, Error>>>,
+    parts: Vec<(usize, Tensors)>,
+    remaining: usize,
+    started: Option<Instant>,
+}
+
+impl Job {
+    /// A job and where its answer arrives. Dropping the receiver abandons the job.
+    #[must_use]
+    pub fn new(
+        rows: Rows,
+        outputs: Arc<[String]>,
+        priority: Priority,
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
+        let (reply, answer) = oneshot::channel();
+        let remaining = rows.count();
+        let progress = Progress { reply: Some(reply), parts: Vec::new(), remaining, started: None };
+        let job = Self {
+            rows,
+            outputs,
+            priority,
+            enqueued: Instant::now(),
+            progress: Mutex::new(progress),
+        };
+        (Arc::new(job), answer)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn is_closed(&self) -> bool {
+        self.progress().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    pub fn start(&self) {
+        self.progress().started.get_or_insert_with(Instant::now);
+    }
+
+    /// Takes the outputs of some rows; the last ones complete the answer. An error is the answer
+    /// at once.
+    pub fn finish(&self, rows: Range<usize>, result: Result<Tensors, Error>) {
+        let mut progress = self.progress();
+        let result = match result {
+            Ok(tensors) => {
+                progress.remaining = progress.remaining.saturating_sub(rows.len());
+                progress.parts.push((rows.start, tensors));
+                if progress.remaining > 0 {
+                    return;
+                }
+                self.gather(&mut progress)
+            }
+            Err(error) => Err(error),
+        };
+        if let Some(reply) = progress.reply.take() {
+            // The caller may have left meanwhile; then the answer is for nobody.
+            let _ = reply.send(result);
+        }
+    }
+
+    fn gather(&self, progress: &mut Progress) -> Result<Outputs, Error> {
+        let mut parts = std::mem::take(&mut progress.parts);
+        parts.sort_by_key(|(start, _)| *start);
+        let mut parts: Vec<Tensors> = parts.into_iter().map(|(_, tensors)| tensors).collect();
+        let tensors = match parts.len() {
+            1 => parts.pop(),
+            _ => Tensors::concatenate(&parts),
+        };
+        let started = progress.started.unwrap_or(self.enqueued);
+        Ok(Outputs {
+            tensors: tensors
+                .ok_or_else(|| Error::internal("outputs of one model differ in shape"))?,
+            queued: started.duration_since(self.enqueued),
+            inferred: started.elapsed(),
+        })
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // A panic elsewhere leaves no half-made progress: every change is complete in itself.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,318 @@
+//! The bounded queue of one model, and which rows go into the next batch.
+//!
+//! [`Waiting`] holds the rules and no locks; [`Queue`] puts one lock and one condition around it.
+//!
+//! The rules: only an idle session takes work. It starts from the row that has waited longest, and
+//! takes rows of near length along, as long as little of the batch is padding. What waits is shared
+//! out over the sessions that are idle. A row that was overtaken too often bars the way: nothing
+//! behind it is taken before it.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::job::{Job, Priority};
+
+/// A batch may be padding by at most a tenth.
+const MIN_EFFICIENCY: f64 = 0.9;
+/// Batches that may take later rows past a waiting one.
+const MAX_OVERTAKEN: u32 = 4;
+/// Batches of interactive work in a row while bulk work waits.
+const INTERACTIVE_IN_A_ROW: u32 = 8;
+
+/// The bounds of queue and batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most rows that wait.
+    pub max_queue_size: usize,
+    /// Most bytes that the waiting rows take.
+    pub max_queue_bytes: usize,
+    /// Most rows in a batch.
+    pub max_batch_size: usize,
+    /// Most tokens in a batch, padding included.
+    pub max_batch_tokens: usize,
+    /// How long an idle session waits for a fuller batch. 0: not at all.
+    pub max_queue_delay: Duration,
+}
+
+/// Rows of one job that wait together; all of one length.
+struct Entry {
+    job: Arc<Job>,
+    rows: Range<usize>,
+    length: usize,
+    overtaken: u32,
+}
+
+/// Some rows of one job, taken for a batch.
+pub struct Share {
+    pub job: Arc<Job>,
+    pub rows: Range<usize>,
+}
+
+/// Why a job was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    Full,
+    Closed,
+}
+
+/// All that waits, in order, and the rules by which it is taken.
+#[derive(Default)]
+struct Waiting {
+    interactive: VecDeque<Entry>,
+    bulk: VecDeque<Entry>,
+    rows: usize,
+    bytes: usize,
+    /// Sessions that wait for work.
+    idle: usize,
+    interactive_in_a_row: u32,
+    closed: bool,
+}
+
+/// [`Waiting`] behind a lock.
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    bounds: Bounds,
+}
+
+impl Waiting {
+    fn push(&mut self, job: &Arc<Job>, bounds: &Bounds) -> Result<(), Refused> {
+        let rows = job.rows.count();
+        let bytes = bytes_of(job, rows);
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let fits = |rows, bytes| rows <= bounds.max_queue_size && bytes <= bounds.max_queue_bytes;
+        if !fits(self.rows + rows, self.bytes + bytes) {
+            // Rows that nobody waits for any more must not keep others out.
+            self.forget_closed();
+            // A request over the byte bound by itself is admitted when nothing else waits.
+            if !fits(self.rows + rows, self.bytes + bytes) && self.rows > 0 {
+                return Err(Refused::Full);
+            }
+        }
+        let queue = match job.priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Bulk => &mut self.bulk,
+        };
+        let mut start = 0;
+        for row in 1..=rows {
+            let length = job.rows.length(start);
+            if row == rows || job.rows.length(row) != length {
+                let (job, rows) = (job.clone(), start..row);
+                queue.push_back(Entry { job, rows, length, overtaken: 0 });
+                start = row;
+            }
+        }
+        self.rows += rows;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    fn forget_closed(&mut self) {
+        for queue in [&mut self.interactive, &mut self.bulk] {
+            queue.retain(|entry| {
+                let keep = !entry.job.is_closed();
+                if !keep {
+                    self.rows -= entry.rows.len();
+                    self.bytes -= bytes_of(&entry.job, entry.rows.len());
+                }
+                keep
+            });
+        }
+    }
+
+    /// The next batch; empty if nothing waits that anybody still wants.
+    fn take(&mut self, bounds: &Bounds) -> Vec<Share> {
+        self.forget_closed();
+        let bulk_first = self.interactive.is_empty()
+            || (!self.bulk.is_empty() && self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW);
+        self.interactive_in_a_row = match (bulk_first, self.bulk.is_empty()) {
+            (false, false) => self.interactive_in_a_row + 1,
+            _ => 0,
+        };
+        // An even share, so that no session idles while another takes everything.
+        let fair = self.rows.div_ceil(self.idle.max(1));
+        let mut batch = Filling::new(bounds, bounds.max_batch_size.min(fair).max(1));
+        let order = match bulk_first {
+            true => [&mut self.bulk, &mut self.interactive],
+            false => [&mut self.interactive, &mut self.bulk],
+        };
+        for queue in order {
+            batch.fill(queue);
+        }
+        for share in &batch.shares {
+            self.rows -= share.rows.len();
+            self.bytes -= bytes_of(&share.job, share.rows.len());
+        }
+        batch.shares
+    }
+}
+
+/// A batch under construction.
+struct Filling<'a> {
+    bounds: &'a Bounds,
+    limit: usize,
+    shares: Vec<Share>,
+    rows: usize,
+    /// Tokens without padding, and the longest row.
+    tokens: usize,
+    longest: usize,
+}
+
+impl<'a> Filling<'a> {
+    fn new(bounds: &'a Bounds, limit: usize) -> Self {
+        Self { bounds, limit, shares: Vec::new(), rows: 0, tokens: 0, longest: 0 }
+    }
+
+    /// Takes what fits, in order; what is passed over by later rows remembers it.
+    fn fill(&mut self, queue: &mut VecDeque<Entry>) {
+        let mut index = 0;
+        let mut passed = Vec::new();
+        while index < queue.len() && self.rows < self.limit {
+            let entry = &mut queue[index];
+            let count = self.fitting(entry.length, entry.rows.len());
+            if count == 0 {
+                if entry.overtaken >= MAX_OVERTAKEN {
+                    break;
+                }
+                passed.push(index);
+                index += 1;
+                continue;
+            }
+            self.rows += count;
+            self.tokens += count * entry.length;
+            self.longest = self.longest.max(entry.length);
+            let rows = entry.rows.start..entry.rows.start + count;
+            let job = entry.job.clone();
+            for waiting in passed.drain(..) {
+                queue[waiting].overtaken += 1;
+            }
+            self.shares.push(Share { job, rows });
+            if count == queue[index].rows.len() {
+                queue.remove(index);
+            } else {
+                queue[index].rows.start += count;
+                break;
+            }
+        }
+    }
+
+    /// How many of `count` rows of this length may join.
+    fn fitting(&self, length: usize, count: usize) -> usize {
+        let longest = self.longest.max(length).max(1);
+        let by_tokens = (self.bounds.max_batch_tokens / longest).saturating_sub(self.rows);
+        let room = (self.limit - self.rows).min(count);
+        if self.rows == 0 {
+            // The row that waited longest goes, whatever its length.
+            return room.min(by_tokens.max(1));
+        }
+        let room = room.min(by_tokens);
+        let efficient = |joining: usize| {
+            let padded = (self.rows + joining) * longest;
+            (self.tokens + joining * length) as f64 >= MIN_EFFICIENCY * padded as f64
+        };
+        if room == 0 || !efficient(room) && !efficient(1) {
+            0
+        } else if efficient(room) {
+            room
+        } else {
+            1
+        }
+    }
+}
+
+/// A job's bytes, by rows.
+fn bytes_of(job: &Job, rows: usize) -> usize {
+    job.rows.bytes() / job.rows.count().max(1) * rows
+}
+
+impl Queue {
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self { waiting: Mutex::default(), changed: Condvar::new(), bounds }
+    }
+
+    /// Admits a job with all its rows, or refuses it at once.
+    ///
+    /// # Errors
+    /// The queue is full, or closed.
+    pub fn push(&self, job: &Arc<Job>) -> Result<(), Refused> {
+        self.waiting().push(job, &self.bounds)?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for work and takes a batch of it; `None` once the queue is closed and empty.
+    pub fn take(&self) -> Option<Vec<Share>> {
+        let mut waiting = self.waiting();
+        waiting.idle += 1;
+        let batch = loop {
+            if waiting.rows > 0 {
+                match self.still_to_wait(&waiting) {
+                    Some(rest) => {
+                        let woken = self.changed.wait_timeout(waiting, rest);
+                        waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+                        continue;
+                    }
+                    None => {
+                        let batch = waiting.take(&self.bounds);
+                        if !batch.is_empty() {
+                            break Some(batch);
+                        }
+                    }
+                }
+            } else if waiting.closed {
+                break None;
+            }
+            if waiting.rows == 0 && !waiting.closed {
+                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        waiting.idle -= 1;
+        let more = waiting.rows > 0 && waiting.idle > 0;
+        drop(waiting);
+        if more {
+            // What is left is for the next idle session.
+            self.changed.notify_one();
+        }
+        batch
+    }
+
+    /// Takes no more jobs; what waits is still served.
+    pub fn close(&self) {
+        self.waiting().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Rows that wait.
+    pub fn len(&self) -> usize {
+        self.waiting().rows
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How much longer an idle session should wait for a fuller batch.
+    fn still_to_wait(&self, waiting: &Waiting) -> Option<Duration> {
+        let delay = self.bounds.max_queue_delay;
+        if delay.is_zero() || waiting.closed || waiting.rows >= self.bounds.max_batch_size {
+            return None;
+        }
+        let oldest = [&waiting.interactive, &waiting.bulk];
+        let oldest =
+            oldest.iter().filter_map(|queue| queue.front()).map(|e| e.job.enqueued).min()?;
+        delay.checked_sub(Instant::now().duration_since(oldest)).filter(|rest| !rest.is_zero())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

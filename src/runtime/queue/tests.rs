@@ -1,0 +1,165 @@
+use ndarray::Array2;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::rows::{Lengths, Rows};
+use crate::tensor::Tensors;
+
+const BOUNDS: Bounds = Bounds {
+    max_queue_size: 100,
+    max_queue_bytes: 1 << 20,
+    max_batch_size: 8,
+    max_batch_tokens: 4096,
+    max_queue_delay: Duration::ZERO,
+};
+
+/// Jobs whose callers wait as long as this lives.
+#[derive(Default)]
+struct Callers(Vec<oneshot::Receiver<Result<crate::runtime::job::Outputs, crate::error::Error>>>);
+
+impl Callers {
+    /// A job of one row for each of these lengths.
+    fn job(&mut self, lengths: &[usize], priority: Priority) -> Arc<Job> {
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let ids = Array2::<i64>::zeros((lengths.len(), longest)).into_dyn();
+        let rows = Rows {
+            tensors: Tensors(vec![("ids".into(), ids.into())]),
+            lengths: Some(Lengths { of_rows: lengths.to_vec(), padding: vec![0], left: false }),
+        };
+        let (job, answer) = Job::new(rows, Arc::new([]), priority);
+        self.0.push(answer);
+        job
+    }
+
+    fn push(&mut self, waiting: &mut Waiting, lengths: &[usize]) {
+        let job = self.job(lengths, Priority::Interactive);
+        waiting.push(&job, &BOUNDS).unwrap();
+    }
+}
+
+/// Lengths of the rows in a batch.
+fn lengths(batch: &[Share]) -> Vec<usize> {
+    let rows =
+        batch.iter().flat_map(|share| share.rows.clone().map(|row| share.job.rows.length(row)));
+    rows.collect()
+}
+
+#[test]
+fn what_waits_is_one_batch_for_one_idle_session_and_shared_out_over_two() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    for _ in 0..8 {
+        callers.push(&mut waiting, &[5]);
+    }
+    waiting.idle = 2;
+    assert_eq!(lengths(&waiting.take(&BOUNDS)).len(), 4);
+    waiting.idle = 1;
+    assert_eq!(lengths(&waiting.take(&BOUNDS)).len(), 4);
+    assert_eq!((waiting.rows, waiting.bytes), (0, 0));
+}
+
+#[test]
+fn a_long_list_runs_in_batches_with_others() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    callers.push(&mut waiting, &[5; 12]);
+    callers.push(&mut waiting, &[5]);
+    waiting.idle = 1;
+    let first = waiting.take(&BOUNDS);
+    assert_eq!(first[0].rows, 0..8);
+    let second = waiting.take(&BOUNDS);
+    assert_eq!((second[0].rows.clone(), second.len()), (8..12, 2));
+}
+
+#[test]
+fn rows_of_near_length_are_packed_and_little_is_padding() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    for _ in 0..20 {
+        callers.push(&mut waiting, &[16]);
+        callers.push(&mut waiting, &[256]);
+    }
+    waiting.idle = 1;
+    let mut batches = 0;
+    while waiting.rows > 0 {
+        let batch = lengths(&waiting.take(&BOUNDS));
+        let padded = batch.len() * batch.iter().max().unwrap();
+        assert!(batch.iter().sum::<usize>() * 10 >= padded * 9, "{batch:?}");
+        batches += 1;
+    }
+    assert!(batches <= 6, "{batches}");
+}
+
+#[test]
+fn a_batch_stays_within_its_tokens_unless_one_row_is_over_them() {
+    let bounds = Bounds { max_batch_tokens: 1000, ..BOUNDS };
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    callers.push(&mut waiting, &[400, 400, 400, 5000]);
+    waiting.idle = 1;
+    let batches: Vec<_> = (0..3).map(|_| lengths(&waiting.take(&bounds))).collect();
+    assert_eq!(batches, [vec![400, 400], vec![400], vec![5000]]);
+}
+
+#[test]
+fn a_row_is_overtaken_only_so_often() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_size: 2, ..BOUNDS };
+    // Each of the first rows has its mate behind the row of 3 tokens, which fits with none.
+    let heads = [10, 20, 40, 80, 160, 320];
+    for length in heads {
+        callers.push(&mut waiting, &[length]);
+    }
+    callers.push(&mut waiting, &[3]);
+    for length in heads {
+        callers.push(&mut waiting, &[length]);
+    }
+    waiting.idle = 1;
+    for head in &heads[..4] {
+        assert_eq!(lengths(&waiting.take(&bounds)), [*head, *head]);
+    }
+    for head in &heads[4..] {
+        assert_eq!(lengths(&waiting.take(&bounds)), [*head], "its mate may not pass any more");
+    }
+    assert_eq!(lengths(&waiting.take(&bounds)), [3]);
+}
+
+#[test]
+fn interactive_work_goes_first_and_bulk_work_is_not_starved() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_size: 1, ..BOUNDS };
+    let bulk = callers.job(&[7], Priority::Bulk);
+    waiting.push(&bulk, &bounds).unwrap();
+    for _ in 0..20 {
+        callers.push(&mut waiting, &[5]);
+    }
+    waiting.idle = 1;
+    let order: Vec<usize> = (0..21).flat_map(|_| lengths(&waiting.take(&bounds))).collect();
+    let place = order.iter().position(|length| *length == 7);
+    assert_eq!(place, Some(INTERACTIVE_IN_A_ROW as usize));
+}
+
+#[test]
+fn a_full_queue_refuses_by_rows_and_by_bytes_and_forgets_who_left() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_queue_size: 3, max_queue_bytes: 8 * 30, ..BOUNDS };
+    let push = |waiting: &mut Waiting, job: &Arc<Job>| waiting.push(job, &bounds);
+    let two = callers.job(&[5, 5], Priority::Interactive);
+    assert_eq!(push(&mut waiting, &two), Ok(()));
+    let list = callers.job(&[5, 5], Priority::Interactive);
+    assert_eq!(push(&mut waiting, &list), Err(Refused::Full), "a list counts row by row");
+    let heavy = callers.job(&[25], Priority::Interactive);
+    assert_eq!(push(&mut waiting, &heavy), Err(Refused::Full), "by bytes");
+    drop((list, heavy));
+    callers.0.clear();
+    let list = callers.job(&[5, 5], Priority::Interactive);
+    assert_eq!(push(&mut waiting, &list), Ok(()), "nobody waits for the first any more");
+    waiting.closed = true;
+    assert_eq!(push(&mut waiting, &list), Err(Refused::Closed));
+}
+
+#[test]
+fn a_closed_queue_hands_out_what_waits_and_then_ends() {
+    let mut callers = Callers::default();
+    let queue = Queue::new(BOUNDS);
+    queue.push(&callers.job(&[5], Priority::Interactive)).unwrap();
+    queue.close();
+    assert_eq!(queue.take().map(|batch| batch.len()), Some(1));
+    assert!(queue.take().is_none());
+}
