@@ -15,6 +15,7 @@ use onnxd::api::App;
 use onnxd::config::{Flags, ServerConfig};
 use onnxd::model::load::Loader;
 use onnxd::model::repository::ModelRepository;
+use onnxd::runtime::cancel::Cancel;
 use onnxd::runtime::compute::Compute;
 use onnxd::runtime::library::Runtime;
 use onnxd::runtime::provider::ExecutionProvider;
@@ -129,7 +130,8 @@ fn main() {
                 let array = ArrayD::from_shape_vec(vec![1, 3, 224, 224], values).unwrap();
                 Tensors(vec![(input.clone(), array.into())])
             });
-            running.measure(|| session.run(&tensors, std::slice::from_ref(&output)).unwrap())
+            let output = std::slice::from_ref(&output);
+            running.measure(|| session.run(&tensors, output, &Cancel::new(1)).unwrap())
         });
         served.measure(|| ask(&mut stream, &request, &mut answer));
     }

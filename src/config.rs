@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The file that documents every key.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -66,7 +67,7 @@ pub struct RuntimeConfig {
     pub instances: NonZeroUsize,
     intra_op_threads: usize,
     compute_threads: usize,
-    pub max_batch_size: NonZeroUsize,
+    pub max_batch_size: BatchSize,
     /// Tokens, padding included.
     pub max_batch_tokens: NonZeroUsize,
     /// Rows.
@@ -181,12 +182,29 @@ pub struct ModelConfig {
     pub problem_type: Option<String>,
     /// Most tokens of a text.
     pub max_length: Option<usize>,
-    pub max_batch_size: Option<NonZeroUsize>,
+    pub max_batch_size: Option<BatchSize>,
     /// Model files by execution provider: `cpu = "model.int8.onnx"`.
     #[serde(default)]
     pub variants: BTreeMap<String, PathBuf>,
     /// Keys of Hugging Face's `preprocessor_config.json`, which override that file's.
     pub preprocess: Option<toml::Table>,
+}
+
+/// Most rows in one run of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected \"auto\" or a number of rows from 1 on")]
+pub enum BatchSize {
+    Rows(NonZeroUsize),
+    /// As many as the model gains from, measured when it is loaded.
+    #[serde(deserialize_with = "auto")]
+    Auto,
+}
+
+fn auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "auto" => Ok(()),
+        other => Err(D::Error::custom(format!("expected \"auto\", got \"{other}\""))),
+    }
 }
 
 /// What the scores in a model's output are.

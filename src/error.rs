@@ -4,6 +4,7 @@
 //! [`ErrorKind`] into a status.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What went wrong, coarse enough that each kind has one status and one answer for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct Error {
     pub field: Option<String>,
     pub expected: Option<String>,
     pub got: Option<String>,
+    /// When to try again, in seconds.
+    pub retry_after: Option<u64>,
     /// For the log only.
     pub cause: Option<String>,
 }
@@ -91,7 +94,15 @@ pub struct Error {
 impl Error {
     /// An error with a sentence of its own.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, expected: None, got: None, cause: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            field: None,
+            expected: None,
+            got: None,
+            retry_after: None,
+            cause: None,
+        }
     }
 
     /// An error about one field; the sentence is made from its parts.
@@ -108,6 +119,7 @@ impl Error {
             expected: Some(expected),
             got: Some(got),
             kind,
+            retry_after: None,
             cause: None,
         }
     }
@@ -139,6 +151,13 @@ impl Error {
                 "the prediction failed; the log has the reason under this request id",
             )
         }
+    }
+
+    /// Says when to try again: after `wait`, in whole seconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.as_secs() + 1);
+        self
     }
 
     /// Puts `prefix` before the field's path, for errors found deeper than the path is known.

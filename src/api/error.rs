@@ -80,7 +80,7 @@ pub fn render(response: &mut Response, error: &Error, request_id: &str) {
     let problem_json = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, problem_json);
     if matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(header::RETRY_AFTER, error.retry_after.unwrap_or(1).into());
     }
     *response.body_mut() = body.into();
 }

@@ -1,12 +1,14 @@
 //! `/predict`: one handler for every route and every form of input.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -14,10 +16,17 @@ use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
 use super::{App, multipart};
-use crate::error::{Error, ErrorKind, one_of};
-use crate::model::Model;
+use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
+use crate::model::{Model, Terms, Timings};
+use crate::runtime::job::Priority;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
+
+/// The client's limit on the whole request, in milliseconds.
+const X_REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
+/// `interactive`, or `bulk` for work that may wait.
+const X_PRIORITY: &str = "x-priority";
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// JSON that is larger is parsed on a compute thread.
 const PARSE_INLINE: usize = 16 * 1024;
@@ -50,16 +59,21 @@ pub async fn predict(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Answer>, ApiError> {
+) -> Result<Response, ApiError> {
     let path = path.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
     // One deadline over everything; dropping the work abandons what has not started.
-    let work = answer(&app, &path, query.as_deref(), &headers, body);
-    match tokio::time::timeout(app.server.request_timeout, work).await {
-        Ok(result) => Ok(Json(result?)),
+    let within = timeout(&headers, app.server.request_timeout)?;
+    let deadline = Instant::now() + within;
+    let work = answer(&app, &path, query.as_deref(), &headers, body, deadline);
+    match tokio::time::timeout_at(deadline.into(), work).await {
+        Ok(result) => {
+            let (answer, timings) = result?;
+            Ok(([(SERVER_TIMING, server_timing(&timings))], Json(answer)).into_response())
+        }
         Err(_) => {
-            let detail = format!("no answer within {:?}", app.server.request_timeout);
+            let detail = format!("no answer within {within:?}");
             Err(ApiError(Error::new(ErrorKind::DeadlineExceeded, detail)))
         }
     }
@@ -71,7 +85,8 @@ async fn answer(
     query: Option<&str>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Answer, Error> {
+    deadline: Instant,
+) -> Result<(Answer, Timings), Error> {
     let mut target = Target::default();
     for (name, value) in path {
         match name {
@@ -90,8 +105,52 @@ async fn answer(
     let bytes = body::read(headers, body, server.max_body_size, server.body_timeout).await?;
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
-    let result = model.predict(input, parameters).await?;
-    Ok(Answer { model: model.name.clone(), version: model.version.to_string(), result })
+    let terms = Terms { priority: priority(headers)?, deadline: Some(deadline) };
+    let answered = model.predict(input, parameters, terms).await?;
+    let answer = Answer {
+        model: model.name.clone(),
+        version: model.version.to_string(),
+        result: answered.predictions,
+    };
+    Ok((answer, answered.timings))
+}
+
+/// The smaller of the server's limit and the client's, which is in milliseconds.
+fn timeout(headers: &HeaderMap, limit: Duration) -> Result<Duration, Error> {
+    let Some(given) = headers.get(X_REQUEST_TIMEOUT_MS) else { return Ok(limit) };
+    let given = String::from_utf8_lossy(given.as_bytes());
+    match given.parse::<u64>() {
+        Ok(milliseconds) => Ok(limit.min(Duration::from_millis(milliseconds))),
+        Err(_) => {
+            let expected = "a whole number of milliseconds";
+            Err(Error::invalid(X_REQUEST_TIMEOUT_MS, expected, format!("`{}`", excerpt(&given))))
+        }
+    }
+}
+
+fn priority(headers: &HeaderMap) -> Result<Priority, Error> {
+    match headers.get(X_PRIORITY).map(HeaderValue::as_bytes) {
+        None | Some(b"interactive") => Ok(Priority::Interactive),
+        Some(b"bulk") => Ok(Priority::Bulk),
+        Some(other) => {
+            let got = format!("`{}`", excerpt(&String::from_utf8_lossy(other)));
+            Err(Error::invalid(X_PRIORITY, "`interactive` or `bulk`", got))
+        }
+    }
+}
+
+/// The stages in milliseconds, in the order in which they happen.
+fn server_timing(timings: &Timings) -> String {
+    let Timings { decode, preprocess, queue, infer, postprocess } = timings;
+    [
+        ("decode", decode),
+        ("preprocess", preprocess),
+        ("queue", queue),
+        ("infer", infer),
+        ("postprocess", postprocess),
+    ]
+    .map(|(stage, time)| format!("{stage};dur={:.3}", time.as_secs_f64() * 1e3))
+    .join(", ")
 }
 
 /// From a body to an input for a model that is there.
@@ -181,7 +240,7 @@ fn read_query(query: &str, target: &mut Target, parameters: &mut Parameters) -> 
         } else if !set_parameter(parameters, &name, &value)? {
             let known = ["model"].into_iter().chain(envelope::PARAMETERS);
             let expected = format!("parameters of the query: {}", one_of(&name, known));
-            return Err(Error::invalid(crate::error::excerpt(&name), expected, "an unknown name"));
+            return Err(Error::invalid(excerpt(&name), expected, "an unknown name"));
         }
     }
     Ok(())

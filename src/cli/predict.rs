@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::sources::{self, Item};
 use super::{Common, async_runtime, load, start_log};
-use crate::model::Model;
+use crate::model::{Model, Terms};
 use crate::tasks::{Parameters, Prediction, Value};
 
 /// Predict for files, folders, or lines on standard input.
@@ -98,8 +98,8 @@ pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
 
 async fn predict(model: &Model, (name, input): Item, parameters: Parameters) -> (String, Outcome) {
     let outcome = match input {
-        Ok(input) => match model.predict(input, parameters).await {
-            Ok(mut predictions) => match predictions.pop() {
+        Ok(input) => match model.predict(input, parameters, Terms::default()).await {
+            Ok(mut answered) => match answered.predictions.pop() {
                 Some(prediction) => Outcome::Result(prediction),
                 None => Outcome::Error("no answer".to_owned()),
             },

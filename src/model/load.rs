@@ -2,11 +2,15 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Model;
-use crate::config::{Limits, ModelConfig, RuntimeConfig};
-use crate::error::one_of;
+use super::flights::Flights;
+use super::{Engine, Model};
+use crate::config::{BatchSize, Limits, ModelConfig, RuntimeConfig};
+use crate::error::{Error, one_of};
+use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
+use crate::runtime::cost::{self, Cost, Sample};
 use crate::runtime::library::Runtime;
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
@@ -14,7 +18,9 @@ use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::{OnnxSession, Session};
 use crate::signature::BatchAxis;
-use crate::tasks::{self, Cells, Column, Features, Input, Material, ModelFiles, Parameters, Task};
+use crate::tasks::{
+    self, Cells, Column, Features, Input, Material, ModelFiles, Parameters, Stages, Task,
+};
 
 /// What every model is loaded with.
 pub struct Loader {
@@ -69,8 +75,12 @@ impl Loader {
             limits: &self.limits,
         })?;
         let axis = task.batch_axis();
-        let max_batch_size = config.max_batch_size.unwrap_or(self.config.max_batch_size).get();
-        warm_up(&mut first, task.as_mut(), axis)?;
+        let samples = warm_up(&mut first, task.as_mut(), axis)?;
+        let max_batch_size = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
+            BatchSize::Rows(rows) => rows.get(),
+            BatchSize::Auto => cost::best_batch_size(&samples),
+        };
+        tracing::debug!(model = location.name, max_batch_size, ?samples, "measured");
         for assumption in task.assumptions() {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
@@ -87,36 +97,80 @@ impl Loader {
             max_queue_delay: self.config.max_queue_delay,
         };
         let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
-        let pool = SessionPool::start(&location.name, sessions, Box::new(reopen), axis, bounds)
-            .map_err(|error| format!("cannot start a session thread: {error}"))?;
+        let pool = SessionPool::start(
+            &location.name,
+            sessions,
+            Box::new(reopen),
+            axis,
+            bounds,
+            Cost::fit(&samples),
+        )
+        .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model {
             name: location.name.clone(),
             version: location.version,
             file,
             provider: self.provider,
             default: config.default,
-            outputs: task.outputs().into(),
-            task: task.into(),
-            pool,
-            compute: self.compute.clone(),
+            engine: Arc::new(Engine {
+                outputs: task.outputs().into(),
+                task,
+                pool,
+                compute: self.compute.clone(),
+            }),
+            flights: Flights::default(),
             limits: self.limits,
         })
     }
 }
 
-/// Runs the task's own sample, so that the first request is not slow and the task sees an output.
-fn warm_up(session: &mut OnnxSession, task: &mut dyn Task, axis: BatchAxis) -> Result<(), String> {
-    let sample = task.sample();
-    let rows = task.encode(&sample, &Parameters::default()).map_err(|e| e.to_string())?;
-    match run::run(session, &rows.tensors, &task.outputs(), axis) {
-        Ok(outputs) => task.calibrate(&outputs),
+/// Time that measuring the cost curve may take, a model.
+const MEASURING: Duration = Duration::from_millis(60);
+/// Largest batch that is measured.
+const LARGEST: usize = 32;
+
+/// Runs the task's own sample, so that the first request is not slow and the task sees an output;
+/// then measures batches of 1, 2, 4, … rows as long as they gain something.
+fn warm_up(
+    session: &mut OnnxSession,
+    task: &mut dyn Task,
+    axis: BatchAxis,
+) -> Result<Vec<Sample>, String> {
+    let names = task.outputs();
+    let mut run = |task: &dyn Task, count: usize| {
+        let sample = task.sample(count);
+        let rows = task.encode(&sample, &Parameters::default(), &Stages::default())?;
+        let start = Instant::now();
+        let outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
+        let units = (0..count).map(|row| rows.length(row)).sum();
+        Ok::<_, Error>((outputs, Sample { rows: count, units, time: start.elapsed() }))
+    };
+    match run(task, 1) {
+        Ok((outputs, _)) => task.calibrate(&outputs)?,
         // A category that we made up may be one that the model refuses.
-        Err(error) if has_text_columns(&sample) => {
+        Err(error) if has_text_columns(&task.sample(1)) => {
             tracing::warn!(%error, "the warm-up run failed, which made-up categories may explain");
-            Ok(())
+            return Ok(Vec::new());
         }
-        Err(error) => Err(format!("the warm-up run failed: {error}")),
+        Err(error) => return Err(format!("the warm-up run failed: {error}")),
     }
+    let start = Instant::now();
+    let mut samples: Vec<Sample> = Vec::new();
+    let mut count = 1;
+    while count <= run::max_batch_size(axis, LARGEST) && start.elapsed() < MEASURING {
+        // The faster of two, since the first of a new shape also allocates.
+        let (_, first) = run(task, count).map_err(|error| error.to_string())?;
+        let (_, second) = run(task, count).map_err(|error| error.to_string())?;
+        let sample = if second.time < first.time { second } else { first };
+        let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows as f64;
+        let gains = samples.last().is_none_or(|last| per_row(&sample) < per_row(last) * 0.97);
+        samples.push(sample);
+        if !gains {
+            break;
+        }
+        count *= 2;
+    }
+    Ok(samples)
 }
 
 fn has_text_columns(input: &Input) -> bool {

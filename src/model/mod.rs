@@ -1,17 +1,20 @@
 //! Models as protocols see them: an input in, predictions out.
 
+mod flights;
 pub mod load;
 pub mod repository;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config::Limits;
 use crate::error::Error;
 use crate::runtime::compute::Compute;
-use crate::runtime::job::Priority;
+use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
-use crate::tasks::{Input, InputKind, Parameters, Prediction, Task};
+use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
+use flights::Flights;
 
 /// One version of a model, loaded and warmed up.
 pub struct Model {
@@ -22,39 +25,113 @@ pub struct Model {
     pub provider: ExecutionProvider,
     /// Answers when several models take a kind of input and none is named.
     pub default: bool,
-    task: Arc<dyn Task>,
+    engine: Arc<Engine>,
+    flights: Flights<Asked, Result<Arc<Ran>, Error>>,
+    limits: Limits,
+}
+
+/// What turns an input into outputs, shared by the requests in flight.
+struct Engine {
+    task: Box<dyn Task>,
     outputs: Arc<[String]>,
     pool: SessionPool,
     compute: Arc<Compute>,
-    limits: Limits,
+}
+
+/// What makes two requests the same work.
+#[derive(PartialEq, Eq, Hash)]
+struct Asked {
+    input: Input,
+    truncate: bool,
+    priority: Priority,
+}
+
+/// A network's outputs for one request, and how long the stages took.
+struct Ran {
+    outputs: Outputs,
+    decode: Duration,
+    encode: Duration,
+}
+
+/// Predictions, one for each input in order, and where their time went.
+pub struct Answered {
+    pub predictions: Vec<Prediction>,
+    pub timings: Timings,
+}
+
+/// The stages of one request. Requests that shared a run share its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timings {
+    /// Decoding of images; of several side by side, their sum.
+    pub decode: Duration,
+    /// Resizing, tokenising and whatever else makes tensors.
+    pub preprocess: Duration,
+    pub queue: Duration,
+    pub infer: Duration,
+    pub postprocess: Duration,
+}
+
+/// How a prediction is to be made, beside its parameters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    pub priority: Priority,
+    /// A request that cannot be answered by then is refused at once.
+    pub deadline: Option<Instant>,
 }
 
 impl Model {
     #[must_use]
     pub fn task(&self) -> &'static str {
-        self.task.name()
+        self.engine.task.name()
     }
 
     #[must_use]
     pub fn input_kind(&self) -> InputKind {
-        self.task.input_kind()
+        self.engine.task.input_kind()
+    }
+
+    /// Sessions that can take work now.
+    #[must_use]
+    pub fn live_sessions(&self) -> usize {
+        self.engine.pool.live()
     }
 
     /// One prediction for each input, in order. Dropping the future abandons what has not started.
     ///
     /// # Errors
-    /// Input that this model cannot take, a full queue, a failed run.
+    /// Input that this model cannot take, a full queue, a deadline that cannot be met, a failed run.
     pub async fn predict(
         &self,
         input: Input,
         parameters: Parameters,
-    ) -> Result<Vec<Prediction>, Error> {
+        terms: Terms,
+    ) -> Result<Answered, Error> {
         self.check(&input)?;
-        let task = self.task.clone();
-        let rows = self.compute.run(move || task.encode(&input, &parameters)).await?;
-        let outputs = self.pool.infer(rows, &self.outputs, Priority::Interactive).await?;
-        let task = self.task.clone();
-        self.compute.run(move || task.decode(&outputs.tensors, &parameters)).await
+        if let Some(deadline) = terms.deadline {
+            // Before anything is decoded, and for this caller alone: those who share its run may
+            // have more time.
+            self.engine.pool.can_meet(deadline)?;
+        }
+        let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
+        let engine = self.engine.clone();
+        let work = move |asked| async move { engine.run(asked, parameters).await };
+        let ran = self.flights.join(asked, work).await?;
+        let engine = self.engine.clone();
+        self.engine
+            .compute
+            .run(move || {
+                let start = Instant::now();
+                let predictions = engine.task.decode(&ran.outputs.tensors, &parameters)?;
+                let timings = Timings {
+                    decode: ran.decode.min(ran.encode),
+                    preprocess: ran.encode.saturating_sub(ran.decode),
+                    queue: ran.outputs.queued,
+                    infer: ran.outputs.inferred,
+                    postprocess: start.elapsed(),
+                };
+                Ok(Answered { predictions, timings })
+            })
+            .await
     }
 
     fn check(&self, input: &Input) -> Result<(), Error> {
@@ -84,5 +161,24 @@ impl Model {
             return Err(Error::too_large(kind.field(), expected, len.to_string()));
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    async fn run(
+        self: Arc<Self>,
+        asked: Arc<Asked>,
+        parameters: Parameters,
+    ) -> Result<Arc<Ran>, Error> {
+        let engine = self.clone();
+        let priority = asked.priority;
+        let encode = move || {
+            let (start, stages) = (Instant::now(), Stages::default());
+            let rows = engine.task.encode(&asked.input, &parameters, &stages)?;
+            Ok((rows, stages.decode(), start.elapsed()))
+        };
+        let (rows, decode, encode) = self.compute.run(encode).await?;
+        let outputs = self.pool.infer(rows, &self.outputs, priority).await?;
+        Ok(Arc::new(Ran { outputs, decode, encode }))
     }
 }

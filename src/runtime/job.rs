@@ -1,17 +1,18 @@
 //! A request's rows in the engine, and where their outputs are gathered.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::cancel::Cancel;
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::tensor::Tensors;
 
 /// Who is served first when both wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Priority {
     #[default]
     Interactive,
@@ -45,6 +46,8 @@ struct Progress {
     parts: Vec<(usize, Tensors)>,
     remaining: usize,
     started: Option<Instant>,
+    /// The runs that have rows of the job now.
+    runs: Vec<Weak<Cancel>>,
 }
 
 impl Job {
@@ -57,7 +60,13 @@ impl Job {
     ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
         let (reply, answer) = oneshot::channel();
         let remaining = rows.count();
-        let progress = Progress { reply: Some(reply), parts: Vec::new(), remaining, started: None };
+        let progress = Progress {
+            reply: Some(reply),
+            parts: Vec::new(),
+            remaining,
+            started: None,
+            runs: Vec::new(),
+        };
         let job = Self {
             rows,
             outputs,
@@ -75,6 +84,26 @@ impl Job {
 
     pub fn start(&self) {
         self.progress().started.get_or_insert_with(Instant::now);
+    }
+
+    /// A run has begun that counts this job as one of its callers.
+    pub fn joins(&self, run: &Arc<Cancel>) {
+        let mut progress = self.progress();
+        if progress.reply.is_none() {
+            return run.leave();
+        }
+        progress.runs.retain(|run| run.strong_count() > 0);
+        progress.runs.push(Arc::downgrade(run));
+    }
+
+    /// The caller has left: what has not started does not run, and a run that is only for it stops.
+    pub fn abandon(&self) {
+        let runs = {
+            let mut progress = self.progress();
+            progress.reply = None;
+            std::mem::take(&mut progress.runs)
+        };
+        runs.iter().filter_map(Weak::upgrade).for_each(|run| run.leave());
     }
 
     /// Takes the outputs of some rows; the last ones complete the answer. An error is the answer

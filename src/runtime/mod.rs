@@ -1,6 +1,8 @@
 //! Tensors in, tensors out. The only place that names `ort`.
 
+pub mod cancel;
 pub mod compute;
+pub mod cost;
 pub mod job;
 pub mod library;
 pub mod pool;

@@ -5,7 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use super::cancel::Cancel;
+use super::cost::Cost;
 use super::job::{Job, Outputs, Priority};
 use super::queue::{Bounds, Queue, Refused, Share};
 use super::run::{PANICKED, run};
@@ -27,6 +30,7 @@ struct Engine {
     name: String,
     queue: Queue,
     axis: BatchAxis,
+    cost: Cost,
     open: Box<Open>,
     /// Sessions that can take work.
     live: AtomicUsize,
@@ -43,11 +47,13 @@ impl SessionPool {
         open: Box<Open>,
         axis: BatchAxis,
         bounds: Bounds,
+        cost: Cost,
     ) -> std::io::Result<Self> {
         let engine = Arc::new(Engine {
             name: name.to_owned(),
             queue: Queue::new(bounds),
             axis,
+            cost,
             open,
             live: AtomicUsize::new(sessions.len()),
         });
@@ -62,12 +68,12 @@ impl SessionPool {
         Ok(pool)
     }
 
-    /// Rows in, the outputs of these names out. Dropping the future abandons the rows that have not
-    /// been run.
+    /// Rows in, the outputs of these names out. Dropping the future abandons the rows: what has not
+    /// started does not run, and a run that is only for them is stopped.
     ///
     /// # Errors
-    /// [`ErrorKind::Overloaded`] at once if the queue is full; [`ErrorKind::Internal`] if the run
-    /// of one of the rows fails by itself.
+    /// [`ErrorKind::Overloaded`] at once if the queue is full; [`ErrorKind::Internal`] if the run of
+    /// one of the rows fails by itself.
     pub async fn infer(
         &self,
         rows: Rows,
@@ -77,22 +83,47 @@ impl SessionPool {
         let (job, answer) = Job::new(rows, outputs.clone(), priority);
         match self.engine.queue.push(&job) {
             Ok(()) => {
-                // The engine's handle is the only one, so that a job that is dropped says so.
-                drop(job);
+                let _caller = Caller(job);
                 answer.await.unwrap_or_else(|_| Err(gone()))
             }
-            Err(Refused::Full) => Err(Error::new(
-                ErrorKind::Overloaded,
-                format!("{} rows wait for this model already; try again", self.engine.queue.len()),
-            )),
+            Err(Refused::Full) => {
+                let (waiting, _) = self.engine.queue.waiting_work();
+                let detail = format!("{waiting} rows wait for this model already; try again later");
+                Err(Error::new(ErrorKind::Overloaded, detail).retry_after(self.engine.wait()))
+            }
             Err(Refused::Closed) => Err(gone()),
         }
+    }
+
+    /// Whether a request that comes now can be answered by then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeadlineExceeded`] if what waits already takes longer.
+    pub fn can_meet(&self, deadline: Instant) -> Result<(), Error> {
+        let wait = self.engine.wait();
+        if Instant::now() + wait <= deadline {
+            return Ok(());
+        }
+        let detail = format!(
+            "the deadline cannot be met: about {} ms of work are before this request",
+            wait.as_millis()
+        );
+        Err(Error::new(ErrorKind::DeadlineExceeded, detail))
     }
 
     /// Sessions that can take work.
     #[must_use]
     pub fn live(&self) -> usize {
         self.engine.live.load(Ordering::Relaxed)
+    }
+}
+
+/// Abandons the job when the caller's future is dropped.
+struct Caller(Arc<Job>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -107,6 +138,14 @@ fn gone() -> Error {
 }
 
 impl Engine {
+    /// How long what waits will take, and a run after it.
+    fn wait(&self) -> Duration {
+        let (rows, units) = self.queue.waiting_work();
+        let runs = rows.div_ceil(self.queue.bounds().max_batch_size) + 1;
+        let sessions = u32::try_from(self.live.load(Ordering::Relaxed).max(1)).unwrap_or(1);
+        self.cost.predict(runs, units) / sessions
+    }
+
     /// A session thread, from the first batch to the last.
     fn serve(&self, session: Box<dyn Session>) {
         let mut session = Some(session);
@@ -124,13 +163,24 @@ impl Engine {
         // A caller may have left since.
         let parts: Vec<&Share> = batch.iter().filter(|share| !share.job.is_closed()).collect();
         let Some(first) = parts.first() else { return };
+        let cancel = Arc::new(Cancel::new(parts.len()));
+        for share in &parts {
+            share.job.joins(&cancel);
+        }
         let result = self.session(session).and_then(|session| {
             let parts: Vec<Part<'_>> =
                 parts.iter().map(|share| (&share.job.rows, share.rows.clone())).collect();
             let batch = stack(&parts)
                 .ok_or_else(|| Error::internal("rows of one batch differ in shape"))?;
-            run(session.as_mut(), &batch, &first.job.outputs, self.axis)
+            let start = Instant::now();
+            let outputs = run(session.as_mut(), &batch, &first.job.outputs, self.axis, &cancel)?;
+            let longest = longest(&parts);
+            self.cost.observe(batch.rows() * longest, start.elapsed());
+            Ok(outputs)
         });
+        if cancel.is_cancelled() {
+            return;
+        }
         match result {
             Ok(outputs) => {
                 if let [only] = parts.as_slice() {
@@ -179,6 +229,12 @@ impl Engine {
         }
         session.as_mut().ok_or_else(gone)
     }
+}
+
+/// Units of the longest row, to which the others are padded.
+fn longest(parts: &[Part<'_>]) -> usize {
+    let lengths = parts.iter().flat_map(|(rows, range)| range.clone().map(|row| rows.length(row)));
+    lengths.max().unwrap_or(1)
 }
 
 /// A batch of several rows in two; `None` for a single row.

@@ -64,6 +64,8 @@ struct Waiting {
     bulk: VecDeque<Entry>,
     rows: usize,
     bytes: usize,
+    /// Tokens of the rows; of rows that are all alike, their number.
+    units: usize,
     /// Sessions that wait for work.
     idle: usize,
     interactive_in_a_row: u32,
@@ -100,6 +102,7 @@ impl Waiting {
         let mut start = 0;
         for row in 1..=rows {
             let length = job.rows.length(start);
+            self.units += job.rows.length(row - 1);
             if row == rows || job.rows.length(row) != length {
                 let (job, rows) = (job.clone(), start..row);
                 queue.push_back(Entry { job, rows, length, overtaken: 0 });
@@ -117,6 +120,7 @@ impl Waiting {
                 let keep = !entry.job.is_closed();
                 if !keep {
                     self.rows -= entry.rows.len();
+                    self.units -= entry.rows.len() * entry.length;
                     self.bytes -= bytes_of(&entry.job, entry.rows.len());
                 }
                 keep
@@ -145,6 +149,7 @@ impl Waiting {
         }
         for share in &batch.shares {
             self.rows -= share.rows.len();
+            self.units -= share.rows.len() * share.job.rows.length(share.rows.start);
             self.bytes -= bytes_of(&share.job, share.rows.len());
         }
         batch.shares
@@ -287,14 +292,15 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Rows that wait.
-    pub fn len(&self) -> usize {
-        self.waiting().rows
+    /// Rows and units that wait.
+    pub fn waiting_work(&self) -> (usize, usize) {
+        let waiting = self.waiting();
+        (waiting.rows, waiting.units)
     }
 
-    /// Nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    #[must_use]
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// How much longer an idle session should wait for a fuller batch.

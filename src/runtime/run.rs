@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::cancel::Cancel;
 use super::session::Session;
 use crate::error::Error;
 use crate::signature::BatchAxis;
@@ -20,10 +21,11 @@ pub fn run(
     batch: &Tensors,
     outputs: &[String],
     axis: BatchAxis,
+    cancel: &Cancel,
 ) -> Result<Tensors, Error> {
     let rows = batch.rows();
     let mut run = |batch: &Tensors| {
-        catch_unwind(AssertUnwindSafe(|| session.run(batch, outputs)))
+        catch_unwind(AssertUnwindSafe(|| session.run(batch, outputs, cancel)))
             .unwrap_or_else(|_| Err(Error::internal(PANICKED)))
     };
     let answer = match axis {

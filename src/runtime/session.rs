@@ -1,11 +1,13 @@
 //! One loaded network: what goes in, what comes out, and the run between.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
-use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
+use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
 
+use super::cancel::Cancel;
 use super::library::Runtime;
 use super::provider::ExecutionProvider;
 use crate::error::Error;
@@ -15,11 +17,16 @@ use crate::tensor::{DataType, Tensor, Tensors};
 /// Tensors in, tensors out. Implemented by [`OnnxSession`] and by the doubles in tests.
 pub trait Session: Send {
     /// Runs one batch and gives the outputs of these names, in this order. Inputs are named as in
-    /// [`Signature::inputs`].
+    /// [`Signature::inputs`]. A session that can be stopped says how with [`Cancel::on_stop`].
     ///
     /// # Errors
     /// Whatever the backend says, as [`crate::error::ErrorKind::Internal`].
-    fn run(&mut self, inputs: &Tensors, outputs: &[String]) -> Result<Tensors, Error>;
+    fn run(
+        &mut self,
+        inputs: &Tensors,
+        outputs: &[String],
+        cancel: &Cancel,
+    ) -> Result<Tensors, Error>;
 }
 
 /// A session of ONNX Runtime.
@@ -66,16 +73,27 @@ impl OnnxSession {
 }
 
 impl Session for OnnxSession {
-    fn run(&mut self, inputs: &Tensors, outputs: &[String]) -> Result<Tensors, Error> {
+    fn run(
+        &mut self,
+        inputs: &Tensors,
+        outputs: &[String],
+        cancel: &Cancel,
+    ) -> Result<Tensors, Error> {
         let views: Vec<(&str, SessionInputValue<'_>)> = inputs
             .0
             .iter()
             .map(|(name, tensor)| Ok((name.as_str(), view(tensor)?)))
             .collect::<Result<_, ort::Error>>()
             .map_err(Error::internal)?;
-        let selected = outputs.iter().fold(OutputSelector::no_default(), OutputSelector::with);
-        let options = RunOptions::new().map_err(Error::internal)?.with_outputs(selected);
-        let values = self.session.run_with_options(views, &options).map_err(Error::internal)?;
+        // All outputs are asked for, since options that select some cannot be stopped by another
+        // thread; the graph runs as a whole either way, and only those asked for are copied.
+        let options = Arc::new(RunOptions::new().map_err(Error::internal)?);
+        let of_run = options.clone();
+        cancel.on_stop(move || {
+            // It acts between two nodes; a run that has ended meanwhile is no matter.
+            let _ = of_run.terminate();
+        });
+        let values = self.session.run_with_options(views, &*options).map_err(Error::internal)?;
         let mut tensors = Vec::with_capacity(outputs.len());
         for name in outputs {
             let value = values

@@ -15,7 +15,8 @@ use super::image::{
     TransformError, decode, from_hugging_face,
 };
 use super::{
-    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction, Task,
+    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction,
+    Stages, Task,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -161,10 +162,11 @@ impl ImageClassification {
     fn write<T: Copy + Default>(
         &self,
         image: &Image,
+        stages: &Stages,
         out: &mut [T],
         apply: impl Fn(&Preprocessing, &RgbImage, &mut [T]) -> Result<(), TransformError>,
     ) -> Result<(), Error> {
-        let pixels = self.pixels(image)?;
+        let pixels = stages.decoding(|| self.pixels(image))?;
         let done = if self.channels == 3 {
             apply(&self.preprocessing, &pixels, out)
         } else {
@@ -187,17 +189,18 @@ impl ImageClassification {
     fn fill<T: Copy + Default + Send + Sync>(
         &self,
         images: &[Image],
+        stages: &Stages,
         apply: impl Fn(&Preprocessing, &RgbImage, &mut [T]) -> Result<(), TransformError> + Sync,
     ) -> Result<ArrayD<T>, Error> {
         let (height, width) = (self.height, self.width);
         let size = self.channels * height * width;
         let mut values = vec![T::default(); images.len() * size];
         match images {
-            [only] => self.write(only, &mut values, apply)?,
+            [only] => self.write(only, stages, &mut values, apply)?,
             many => values
                 .par_chunks_exact_mut(size)
                 .zip(many)
-                .map(|(out, image)| self.write(image, out, &apply))
+                .map(|(out, image)| self.write(image, stages, out, &apply))
                 .collect::<Vec<_>>()
                 .into_iter()
                 .collect::<Result<(), _>>()?,
@@ -312,14 +315,14 @@ impl Task for ImageClassification {
         self.batch_axis
     }
 
-    fn encode(&self, input: &Input, _: &Parameters) -> Result<Rows, Error> {
+    fn encode(&self, input: &Input, _: &Parameters, stages: &Stages) -> Result<Rows, Error> {
         let Input::Images(images) = input else {
             return Err(Error::internal("an image task was given another kind of input"));
         };
         let tensor = if self.data_type == DataType::U8 {
-            Tensor::U8(self.fill(images, Preprocessing::apply_u8)?)
+            Tensor::U8(self.fill(images, stages, Preprocessing::apply_u8)?)
         } else {
-            let values = self.fill(images, Preprocessing::apply)?;
+            let values = self.fill(images, stages, Preprocessing::apply)?;
             match self.data_type {
                 DataType::F16 => Tensor::F16(values.mapv(half::f16::from_f32)),
                 DataType::F64 => Tensor::F64(values.mapv(f64::from)),
@@ -333,12 +336,12 @@ impl Task for ImageClassification {
         self.head.decode(outputs, parameters)
     }
 
-    fn sample(&self) -> Input {
+    fn sample(&self, count: usize) -> Input {
         // A GIF of one grey pixel.
         const PIXEL: &[u8] =
             b"GIF89a\x01\0\x01\0\x80\0\0\x80\x80\x80\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
         let source = ImageSource::File(bytes::Bytes::from_static(PIXEL), None);
-        Input::Images(vec![Image { field: "image".into(), source }])
+        Input::Images(vec![Image { field: "image".into(), source }; count])
     }
 
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {

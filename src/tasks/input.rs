@@ -1,5 +1,7 @@
 //! What a client asks a prediction for, before any model has looked at it.
 
+use std::hash::{Hash, Hasher};
+
 use bytes::Bytes;
 
 /// Which kind of input a model takes.
@@ -23,20 +25,20 @@ impl InputKind {
 }
 
 /// One or many inputs of one kind. Every item knows the field it came from, for error messages.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
     Images(Vec<Image>),
     Texts(Vec<Text>),
     Features(Features),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Image {
     pub field: String,
     pub source: ImageSource,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ImageSource {
     /// The file as it is, and the media type that the client says it has.
     File(Bytes, Option<String>),
@@ -44,7 +46,7 @@ pub enum ImageSource {
     Base64(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Text {
     pub field: String,
     pub text: String,
@@ -52,7 +54,7 @@ pub struct Text {
     pub pair: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Features {
     pub field: String,
     pub cells: Cells,
@@ -70,6 +72,35 @@ pub enum Cells {
 pub enum Column {
     Numbers(Vec<f64>),
     Strings(Vec<String>),
+}
+
+impl Eq for Cells {}
+
+impl Hash for Cells {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        fn bits<H: Hasher>(values: &[f64], state: &mut H) {
+            // Equal numbers must hash alike, and 0 equals -0.
+            for value in values {
+                (value + 0.0).to_bits().hash(state);
+            }
+        }
+        match self {
+            Self::Rows { values, columns, rows } => {
+                (columns, rows).hash(state);
+                bits(values, state);
+            }
+            Self::Columns { columns, rows } => {
+                rows.hash(state);
+                for (name, column) in columns {
+                    name.hash(state);
+                    match column {
+                        Column::Numbers(values) => bits(values, state),
+                        Column::Strings(values) => values.hash(state),
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Input {

@@ -9,6 +9,7 @@ mod hugging_face;
 pub mod image;
 mod image_classification;
 mod input;
+mod stages;
 mod tabular;
 mod text;
 mod text_classification;
@@ -20,6 +21,8 @@ use serde::Serialize;
 
 pub use files::ModelFiles;
 pub use input::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Parameters, Text};
+
+pub use stages::Stages;
 
 use crate::config::{Limits, ModelConfig};
 use crate::error::Error;
@@ -67,7 +70,12 @@ pub trait Task: Send + Sync {
     ///
     /// # Errors
     /// Inputs that the model cannot take, with the field named.
-    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Rows, Error>;
+    fn encode(
+        &self,
+        input: &Input,
+        parameters: &Parameters,
+        stages: &Stages,
+    ) -> Result<Rows, Error>;
 
     /// Post-processing: one prediction for each row, in order.
     ///
@@ -75,8 +83,8 @@ pub trait Task: Send + Sync {
     /// NaN or infinite outputs.
     fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error>;
 
-    /// An input that the model takes, for the warm-up run at load.
-    fn sample(&self) -> Input;
+    /// An input of `count` items that the model takes, for the warm-up at load.
+    fn sample(&self, count: usize) -> Input;
 
     /// Learns from the warm-up's outputs what the model's files do not say, such as whether scores
     /// are probabilities already.

@@ -4,7 +4,9 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::head::Head;
 use super::hugging_face::HfConfig;
-use super::{Cells, Column, Features, Input, InputKind, Material, Parameters, Prediction, Task};
+use super::{
+    Cells, Column, Features, Input, InputKind, Material, Parameters, Prediction, Stages, Task,
+};
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -326,7 +328,7 @@ impl Task for Tabular {
         self.batch_axis
     }
 
-    fn encode(&self, input: &Input, _: &Parameters) -> Result<Rows, Error> {
+    fn encode(&self, input: &Input, _: &Parameters, _: &Stages) -> Result<Rows, Error> {
         match input {
             Input::Features(features) => self.layout.encode(features).map(Rows::alike),
             _ => Err(Error::internal("a tabular task was given another kind of input")),
@@ -337,19 +339,19 @@ impl Task for Tabular {
         self.head.decode(outputs, parameters)
     }
 
-    fn sample(&self) -> Input {
+    fn sample(&self, count: usize) -> Input {
         let cells = match &self.layout {
             Layout::Row { columns, .. } => {
                 let columns = columns.unwrap_or(1);
-                Cells::Rows { values: vec![1.0; columns], columns, rows: 1 }
+                Cells::Rows { values: vec![1.0; columns * count], columns, rows: count }
             }
             Layout::Columns(specs) => {
                 let column = |spec: &TensorSpec| match spec.data_type() {
-                    Some(DataType::String) => Column::Strings(vec![String::new()]),
-                    _ => Column::Numbers(vec![1.0]),
+                    Some(DataType::String) => Column::Strings(vec![String::new(); count]),
+                    _ => Column::Numbers(vec![1.0; count]),
                 };
                 let columns = specs.iter().map(|spec| (spec.name.clone(), column(spec))).collect();
-                Cells::Columns { columns, rows: 1 }
+                Cells::Columns { columns, rows: count }
             }
         };
         Input::Features(Features { field: "features".into(), cells })

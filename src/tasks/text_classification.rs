@@ -3,7 +3,7 @@
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::text::TextEncoder;
-use super::{Input, InputKind, Material, Parameters, Prediction, Task, Text};
+use super::{Input, InputKind, Material, Parameters, Prediction, Stages, Task, Text};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -45,7 +45,7 @@ impl Task for TextClassification {
         self.batch_axis
     }
 
-    fn encode(&self, input: &Input, parameters: &Parameters) -> Result<Rows, Error> {
+    fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
         let Input::Texts(texts) = input else {
             return Err(Error::internal("a text task was given another kind of input"));
         };
@@ -64,9 +64,9 @@ impl Task for TextClassification {
         self.head.decode(outputs, parameters)
     }
 
-    fn sample(&self) -> Input {
-        let text = "The quick brown fox jumps over the lazy dog.".to_owned();
-        Input::Texts(vec![Text { field: "text".into(), text, pair: None }])
+    fn sample(&self, count: usize) -> Input {
+        let text = "The quick brown fox jumps over the lazy dog. ".repeat(3);
+        Input::Texts(vec![Text { field: "text".into(), text, pair: None }; count])
     }
 
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {

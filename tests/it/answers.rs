@@ -228,3 +228,27 @@ async fn a_request_id_is_taken_over_or_made() {
     let refused = send(server.request("GET", "/predict").header("x-request-id", "mine")).await;
     assert_eq!(refused.body["request_id"], Value::from("mine"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_says_where_its_time_went() {
+    let server = Server::bundled().await;
+    let answer = server.post("/predict", "image/jpeg", image(PHOTO)).await;
+    let timing = answer.headers["server-timing"].to_str().unwrap();
+    let stages: Vec<&str> =
+        timing.split(", ").map(|stage| stage.split(';').next().unwrap()).collect();
+    assert_eq!(stages, ["decode", "preprocess", "queue", "infer", "postprocess"]);
+    for stage in timing.split(", ") {
+        let duration: f64 = stage.split_once("dur=").unwrap().1.parse().unwrap();
+        assert!(duration >= 0.0, "{stage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulk_work_has_the_same_answers() {
+    let server = Server::bundled().await;
+    let body = json!({"text": "The acting is superb."});
+    let request = |priority: &'static str| {
+        send(server.request("POST", "/predict").json(&body).header("x-priority", priority))
+    };
+    assert_eq!(request("bulk").await.body, request("interactive").await.body);
+}

@@ -336,3 +336,21 @@ async fn requests_over_the_bound_are_answered_at_once() {
     assert_eq!(slow.await.unwrap().status, 422);
     assert_eq!(server.json("/predict", json!({"text": "good"})).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_and_priorities_of_the_client() {
+    let mut cases = Cases::bundled().await;
+    let body = json!({"text": "good"});
+    for (header, value) in [("x-request-timeout-ms", "soon"), ("x-priority", "urgent")] {
+        let request = cases.server.request("POST", "/predict").json(&body);
+        let answer = send(request.header(header, value)).await;
+        cases.push(&format!("{header}: {value}"), answer);
+    }
+    let request = cases.server.request("POST", "/predict").json(&body);
+    let late = send(request.header("x-request-timeout-ms", "0")).await;
+    assert_eq!(
+        (late.status, &late.body["type"]),
+        (504, &json!("urn:onnxd:error:deadline-exceeded"))
+    );
+    insta::assert_json_snapshot!(cases.finish().await);
+}

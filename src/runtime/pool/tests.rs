@@ -1,11 +1,11 @@
 use std::pin::Pin;
 use std::sync::{Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::*;
+use crate::runtime::cost::Sample;
 use crate::tensor::{Tensor, Tensors};
 
 const PANICS: f32 = 13.0;
@@ -20,7 +20,7 @@ struct Doubler {
 }
 
 impl Session for Doubler {
-    fn run(&mut self, inputs: &Tensors, _: &[String]) -> Result<Tensors, Error> {
+    fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
         let Some(Tensor::F32(x)) = inputs.get("x") else { return Err(Error::internal("no x")) };
         self.batches.lock().unwrap().push(x.iter().copied().collect());
         if let Some(gate) = &self.gate {
@@ -57,6 +57,16 @@ impl Doubler {
     }
 
     fn start(&self, sessions: usize, axis: BatchAxis, max_queue_size: usize) -> SessionPool {
+        self.start_priced(sessions, axis, max_queue_size, &[])
+    }
+
+    fn start_priced(
+        &self,
+        sessions: usize,
+        axis: BatchAxis,
+        max_queue_size: usize,
+        samples: &[Sample],
+    ) -> SessionPool {
         let bounds = Bounds {
             max_queue_size,
             max_queue_bytes: 1 << 20,
@@ -67,7 +77,7 @@ impl Doubler {
         let new = self.clone();
         let open = Box::new(move || Ok(Box::new(new.clone()) as Box<dyn Session>));
         let sessions = (0..sessions).map(|_| Box::new(self.clone()) as Box<dyn Session>).collect();
-        SessionPool::start("double", sessions, open, axis, bounds).unwrap()
+        SessionPool::start("double", sessions, open, axis, bounds, Cost::fit(samples)).unwrap()
     }
 }
 
@@ -218,7 +228,9 @@ async fn a_session_that_cannot_be_replaced_is_told() {
     };
     let sessions: Vec<Box<dyn Session>> = vec![Box::new(Doubler::default())];
     let open = Box::new(|| Err("the file is gone".to_owned()));
-    let pool = SessionPool::start("gone", sessions, open, BatchAxis::Dynamic, bounds).unwrap();
+    let pool =
+        SessionPool::start("gone", sessions, open, BatchAxis::Dynamic, bounds, Cost::fit(&[]))
+            .unwrap();
     assert_eq!(ask(&pool, &[PANICS]).await.unwrap_err().kind, ErrorKind::Internal);
     assert_eq!(ask(&pool, &[1.0]).await.unwrap_err().kind, ErrorKind::Unavailable);
     assert_eq!(pool.live(), 0);
@@ -253,4 +265,61 @@ async fn what_waits_at_shutdown_is_answered() {
     for answer in waiting {
         answer.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn too_much_is_told_when_to_come_back_and_a_deadline_that_cannot_be_met_at_once() {
+    let (session, gate) = Doubler::gated();
+    // 400 ms a row, says the cost curve.
+    let sample = |rows: usize| Sample { rows, units: rows, time: Duration::from_millis(400) };
+    let samples = [sample(1), Sample { time: Duration::from_millis(800), ..sample(2) }];
+    let pool = session.start_priced(1, BatchAxis::Dynamic, 4, &samples);
+    let running = start(&pool, &[1.0]);
+    gate.starts.recv().unwrap();
+    let waiting = start(&pool, &[2.0, 3.0, 4.0]);
+    let names: Arc<[String]> = Arc::new([]);
+    let full = pool.infer(rows(&[5.0, 6.0]), &names, Priority::Interactive).await;
+    let full = full.unwrap_err();
+    assert_eq!((full.kind, full.retry_after), (ErrorKind::Overloaded, Some(2)));
+    let within = |milliseconds| Instant::now() + Duration::from_millis(milliseconds);
+    assert_eq!(pool.can_meet(within(1000)).unwrap_err().kind, ErrorKind::DeadlineExceeded);
+    assert_eq!(pool.can_meet(within(60_000)), Ok(()));
+    for _ in 0..2 {
+        gate.permits.send(()).unwrap();
+    }
+    running.await.unwrap();
+    waiting.await.unwrap();
+    assert_eq!(session.sizes(), [1, 3], "what was refused is never run");
+}
+
+/// Runs until it is stopped.
+struct Endless(mpsc::Sender<()>);
+
+impl Session for Endless {
+    fn run(&mut self, _: &Tensors, _: &[String], cancel: &Cancel) -> Result<Tensors, Error> {
+        let (stop, stopped) = mpsc::channel();
+        let stop = Mutex::new(stop);
+        cancel.on_stop(move || stop.lock().unwrap().send(()).unwrap());
+        self.0.send(()).unwrap();
+        stopped.recv().unwrap();
+        Err(Error::internal("stopped"))
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_waits_for_is_stopped() {
+    let (started, starts) = mpsc::channel();
+    let bounds = *Doubler::default().start(1, BatchAxis::Dynamic, 10).engine.queue.bounds();
+    let open = Box::new(|| Err("not needed".to_owned()));
+    let sessions: Vec<Box<dyn Session>> = vec![Box::new(Endless(started))];
+    let cost = Cost::fit(&[]);
+    let pool =
+        SessionPool::start("endless", sessions, open, BatchAxis::Dynamic, bounds, cost).unwrap();
+    for _ in 0..3 {
+        // The next run can only start because the last one was stopped.
+        let caller = start(&pool, &[1.0]);
+        starts.recv().unwrap();
+        drop(caller);
+    }
+    assert_eq!(pool.live(), 1);
 }

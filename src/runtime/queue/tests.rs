@@ -54,7 +54,7 @@ fn what_waits_is_one_batch_for_one_idle_session_and_shared_out_over_two() {
     assert_eq!(lengths(&waiting.take(&BOUNDS)).len(), 4);
     waiting.idle = 1;
     assert_eq!(lengths(&waiting.take(&BOUNDS)).len(), 4);
-    assert_eq!((waiting.rows, waiting.bytes), (0, 0));
+    assert_eq!((waiting.rows, waiting.bytes, waiting.units), (0, 0, 0));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! What a run costs: measured at load, corrected by every run since.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Each run moves the correction by this part of what it differs.
+const LEARNING: f64 = 0.05;
+
+/// One measured run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    pub rows: usize,
+    /// Tokens, padding included; for rows that are all alike, the rows.
+    pub units: usize,
+    pub time: Duration,
+}
+
+/// Time against units: a fixed part a run and a part a unit.
+pub struct Cost {
+    fixed: f64,
+    per_unit: f64,
+    /// Observed over predicted time, as the bits of an `f64`.
+    correction: AtomicU64,
+}
+
+impl Cost {
+    /// The line through the smallest and the largest sample; of nothing, a cost of nothing.
+    #[must_use]
+    pub fn fit(samples: &[Sample]) -> Self {
+        let seconds = |sample: &Sample| sample.time.as_secs_f64();
+        let (fixed, per_unit) = match samples {
+            [] => (0.0, 0.0),
+            [only] => (0.0, seconds(only) / only.units.max(1) as f64),
+            [first, .., last] => {
+                let units = last.units.saturating_sub(first.units).max(1) as f64;
+                let per_unit = ((seconds(last) - seconds(first)) / units).max(0.0);
+                let fixed = (seconds(first) - per_unit * first.units as f64).max(0.0);
+                (fixed, per_unit)
+            }
+        };
+        Self { fixed, per_unit, correction: AtomicU64::new(1.0_f64.to_bits()) }
+    }
+
+    /// The time that these runs take, with this many units in all, one after the other.
+    #[must_use]
+    pub fn predict(&self, runs: usize, units: usize) -> Duration {
+        let seconds = self.fixed * runs as f64 + self.per_unit * units as f64;
+        Duration::from_secs_f64(seconds * self.correction())
+    }
+
+    /// Learns from a run.
+    pub fn observe(&self, units: usize, time: Duration) {
+        let predicted = self.fixed + self.per_unit * units as f64;
+        if predicted > 0.0 {
+            // One slow run is chance; only a lasting change is to count.
+            let ratio = (time.as_secs_f64() / predicted).clamp(0.1, 10.0);
+            let corrected = self.correction() * (1.0 - LEARNING) + ratio * LEARNING;
+            self.correction.store(corrected.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn correction(&self) -> f64 {
+        f64::from_bits(self.correction.load(Ordering::Relaxed))
+    }
+}
+
+/// The smallest number of rows that is as good as any: its time a row is within a twentieth of the
+/// best. 1 if nothing was measured.
+#[must_use]
+pub fn best_batch_size(samples: &[Sample]) -> usize {
+    let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows.max(1) as f64;
+    let best = samples.iter().map(per_row).fold(f64::INFINITY, f64::min);
+    samples.iter().find(|sample| per_row(sample) <= best * 1.05).map_or(1, |sample| sample.rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(rows: usize, milliseconds: u64) -> Sample {
+        Sample { rows, units: rows, time: Duration::from_millis(milliseconds) }
+    }
+
+    #[test]
+    fn a_model_that_gains_nothing_from_batches_gets_none() {
+        let line = [sample(1, 10), sample(2, 20), sample(4, 40), sample(8, 82)];
+        assert_eq!(best_batch_size(&line), 1);
+        let gains = [sample(1, 10), sample(2, 12), sample(4, 16), sample(8, 32)];
+        assert_eq!(best_batch_size(&gains), 4);
+        assert_eq!(best_batch_size(&[]), 1);
+    }
+
+    #[test]
+    fn the_line_predicts_and_learns() {
+        let cost = Cost::fit(&[sample(1, 12), sample(3, 16)]);
+        assert_eq!(cost.predict(2, 5), Duration::from_millis(30));
+        for _ in 0..500 {
+            cost.observe(5, Duration::from_millis(40));
+        }
+        let learnt = cost.predict(1, 5).as_millis();
+        assert!((39..=41).contains(&learnt), "{learnt}");
+    }
+}
