@@ -64,7 +64,7 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct RuntimeConfig {
     library: PathBuf,
-    pub instances: NonZeroUsize,
+    instances: usize,
     intra_op_threads: usize,
     compute_threads: usize,
     pub max_batch_size: BatchSize,
@@ -143,14 +143,41 @@ impl RuntimeConfig {
         Some(self.library.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
+    /// Sessions of each model, and threads inside a run of one.
+    ///
+    /// Many single-threaded sessions carry more than one over all cores, and each takes memory: by
+    /// default there is one a core up to four, and they share the cores.
     #[must_use]
-    pub fn intra_op_threads(&self) -> usize {
-        or_cores(self.intra_op_threads)
+    pub fn layout(&self) -> Layout {
+        Layout::choose(self.instances, self.intra_op_threads, or_cores(0))
     }
 
     #[must_use]
     pub fn compute_threads(&self) -> usize {
         or_cores(self.compute_threads)
+    }
+}
+
+/// How sessions share the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Sessions of each model.
+    pub instances: usize,
+    /// Threads inside a run of a session.
+    pub intra_op_threads: usize,
+}
+
+impl Layout {
+    /// 0 stands for what is not configured.
+    fn choose(instances: usize, threads: usize, cores: usize) -> Self {
+        const MOST_INSTANCES: usize = 4;
+        let instances = match (instances, threads) {
+            (0, 0) => cores.min(MOST_INSTANCES),
+            (0, threads) => (cores / threads).clamp(1, MOST_INSTANCES),
+            (some, _) => some,
+        };
+        let intra_op_threads = if threads == 0 { (cores / instances).max(1) } else { threads };
+        Self { instances, intra_op_threads }
     }
 }
 
@@ -247,6 +274,21 @@ mod tests {
         let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
         assert!(format!("{error:#}").contains("listen_on"), "{error:#}");
         assert!(ModelConfig::parse("lables = []").unwrap_err().contains("lables"));
+    }
+
+    #[test]
+    fn sessions_share_the_cores() {
+        let layout = |instances, threads, cores| {
+            let layout = Layout::choose(instances, threads, cores);
+            (layout.instances, layout.intra_op_threads)
+        };
+        assert_eq!(layout(0, 0, 1), (1, 1));
+        assert_eq!(layout(0, 0, 2), (2, 1));
+        assert_eq!(layout(0, 0, 16), (4, 4));
+        assert_eq!(layout(1, 0, 16), (1, 16));
+        assert_eq!(layout(0, 8, 16), (2, 8));
+        assert_eq!(layout(0, 32, 16), (1, 32));
+        assert_eq!(layout(3, 2, 1), (3, 2));
     }
 
     #[test]

@@ -99,6 +99,13 @@ fn load(
         config: config.runtime.clone(),
         limits: config.limits,
     };
+    let layout = config.runtime.layout();
+    tracing::info!(
+        instances = layout.instances,
+        intra_op_threads = layout.intra_op_threads,
+        compute_threads = config.runtime.compute_threads(),
+        "sessions of each model and threads"
+    );
     let repository = ModelRepository::load(&config.models.path, only, &loader)?;
     Ok((Arc::new(repository), loader.compute))
 }

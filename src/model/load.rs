@@ -59,7 +59,7 @@ impl Loader {
 
         let open = {
             let (runtime, path, provider) = (self.runtime.clone(), path.clone(), self.provider);
-            let (file, threads) = (file.clone(), self.config.intra_op_threads());
+            let (file, threads) = (file.clone(), self.config.layout().intra_op_threads);
             move || {
                 OnnxSession::load(&runtime, &path, provider, threads)
                     .map_err(|error| format!("{file}: {error}"))
@@ -86,7 +86,7 @@ impl Loader {
         }
 
         let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(first)];
-        while sessions.len() < self.config.instances.get() {
+        while sessions.len() < self.config.layout().instances {
             sessions.push(Box::new(open()?));
         }
         let bounds = Bounds {
