@@ -70,6 +70,8 @@ pub struct RuntimeConfig {
     pub max_batch_size: BatchSize,
     /// Tokens, padding included.
     pub max_batch_tokens: NonZeroUsize,
+    /// Tokens without padding over tokens with it, 0 to 1.
+    pub min_padding_efficiency: f64,
     /// Rows.
     pub max_queue_size: NonZeroUsize,
     /// Bytes.
@@ -121,6 +123,11 @@ impl ServerConfig {
 
     /// What no single key can say of itself.
     fn check(&self) -> anyhow::Result<()> {
+        let efficiency = self.runtime.min_padding_efficiency;
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&efficiency),
+            "configuration: runtime.min_padding_efficiency = {efficiency} is not within 0 and 1"
+        );
         let queue = self.runtime.max_queue_size.get();
         let Limits { max_images, max_texts, max_rows, .. } = self.limits;
         for (key, limit) in

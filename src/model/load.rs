@@ -94,6 +94,7 @@ impl Loader {
             max_queue_bytes: self.config.max_queue_bytes,
             max_batch_size: run::max_batch_size(axis, max_batch_size),
             max_batch_tokens: self.config.max_batch_tokens.get(),
+            min_efficiency: self.config.min_padding_efficiency,
             max_queue_delay: self.config.max_queue_delay,
         };
         let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);

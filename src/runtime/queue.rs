@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 
 use super::job::{Job, Priority};
 
-/// A batch may be padding by at most a tenth.
-const MIN_EFFICIENCY: f64 = 0.9;
 /// Batches that may take later rows past a waiting one.
 const MAX_OVERTAKEN: u32 = 4;
 /// Batches of interactive work in a row while bulk work waits.
@@ -32,6 +30,8 @@ pub struct Bounds {
     pub max_batch_size: usize,
     /// Most tokens in a batch, padding included.
     pub max_batch_tokens: usize,
+    /// The part of a batch's tokens that must not be padding, 0 to 1.
+    pub min_efficiency: f64,
     /// How long an idle session waits for a fuller batch. 0: not at all.
     pub max_queue_delay: Duration,
 }
@@ -217,7 +217,7 @@ impl<'a> Filling<'a> {
         let room = room.min(by_tokens);
         let efficient = |joining: usize| {
             let padded = (self.rows + joining) * longest;
-            (self.tokens + joining * length) as f64 >= MIN_EFFICIENCY * padded as f64
+            (self.tokens + joining * length) as f64 >= self.bounds.min_efficiency * padded as f64
         };
         if room == 0 || !efficient(room) && !efficient(1) {
             0

@@ -208,6 +208,8 @@ async fn bad_images() {
         "size-8000x8000.png",
         "claims-60000x60000.jpg",
         "animated.webp",
+        "arithmetic.jpg",
+        "odd-sampling.jpg",
     ] {
         cases.file(name).await;
     }

@@ -72,6 +72,7 @@ impl Doubler {
             max_queue_bytes: 1 << 20,
             max_batch_size: super::super::run::max_batch_size(axis, 8),
             max_batch_tokens: 4096,
+            min_efficiency: 0.9,
             max_queue_delay: Duration::ZERO,
         };
         let new = self.clone();
@@ -224,6 +225,7 @@ async fn a_session_that_cannot_be_replaced_is_told() {
         max_queue_bytes: 1 << 20,
         max_batch_size: 8,
         max_batch_tokens: 4096,
+        min_efficiency: 0.9,
         max_queue_delay: Duration::ZERO,
     };
     let sessions: Vec<Box<dyn Session>> = vec![Box::new(Doubler::default())];

@@ -10,6 +10,7 @@ const BOUNDS: Bounds = Bounds {
     max_queue_bytes: 1 << 20,
     max_batch_size: 8,
     max_batch_tokens: 4096,
+    min_efficiency: 0.9,
     max_queue_delay: Duration::ZERO,
 };
 
