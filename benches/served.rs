@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
 use onnxd::api::App;
-use onnxd::config::{Flags, ServerConfig};
+use onnxd::config::{Device, Flags, ServerConfig};
 use onnxd::model::load::Loader;
 use onnxd::model::repository::ModelRepository;
 use onnxd::runtime::compute::Compute;
@@ -71,7 +71,8 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = std::fs::read(root.join("tests/fixtures/images/jpeg-640x480.jpg")).unwrap();
     let config = ServerConfig::load(None, &Flags::default()).unwrap();
-    let runtime = Runtime::load(Some(&root.join(".onnxruntime/libonnxruntime.so"))).unwrap();
+    let runtime =
+        Runtime::load(Some(&root.join(".onnxruntime/libonnxruntime.so")), Device::Cpu).unwrap();
     let loader = Loader {
         runtime: runtime.clone(),
         provider: ExecutionProvider::Cpu,
@@ -86,7 +87,9 @@ fn main() {
 
     // The same steps without a server: the same decoder, resize, session and thread count.
     let threads = config.runtime.intra_op_threads();
-    let mut session = OnnxSession::load(&runtime, &network, loader.provider, threads).unwrap();
+    let gpu = config.runtime.gpu();
+    let mut session =
+        OnnxSession::load(&runtime, &network, loader.provider, threads, &gpu).unwrap();
     let (input, output) =
         (session.signature().inputs[0].name.clone(), session.signature().outputs[0].name.clone());
     let preprocessor = std::fs::read_to_string(models.join(name).join("preprocessor_config.json"));

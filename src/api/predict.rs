@@ -6,7 +6,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -17,10 +18,14 @@ use super::{App, multipart};
 use crate::error::{Error, ErrorKind, one_of};
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
+use crate::runtime::provider::ExecutionProvider;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
 
 /// JSON that is larger is parsed on a compute thread.
 const PARSE_INLINE: usize = 16 * 1024;
+
+/// What ran the network, as the configuration names it: `cpu`, `cuda:0`.
+const X_DEVICE: HeaderName = HeaderName::from_static("x-device");
 
 /// The body of a 200: one entry in `result` for each input, in order.
 #[derive(Serialize)]
@@ -28,6 +33,14 @@ pub struct Answer {
     model: String,
     version: String,
     result: Vec<Prediction>,
+    #[serde(skip)]
+    provider: ExecutionProvider,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        ([(X_DEVICE, self.provider.to_string())], Json(self)).into_response()
+    }
 }
 
 /// Which model a request names: in its path, its query or its body.
@@ -50,14 +63,14 @@ pub async fn predict(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Answer>, ApiError> {
+) -> Result<Answer, ApiError> {
     let path = path.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
     // One deadline over everything; dropping the work abandons what has not started.
     let work = answer(&app, &path, query.as_deref(), &headers, body);
     match tokio::time::timeout(app.server.request_timeout, work).await {
-        Ok(result) => Ok(Json(result?)),
+        Ok(result) => Ok(result?),
         Err(_) => {
             let detail = format!("no answer within {:?}", app.server.request_timeout);
             Err(ApiError(Error::new(ErrorKind::DeadlineExceeded, detail)))
@@ -91,7 +104,12 @@ async fn answer(
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     let result = model.predict(input, parameters).await?;
-    Ok(Answer { model: model.name.clone(), version: model.version.to_string(), result })
+    Ok(Answer {
+        model: model.name.clone(),
+        version: model.version.to_string(),
+        result,
+        provider: model.provider,
+    })
 }
 
 /// From a body to an input for a model that is there.
