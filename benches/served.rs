@@ -32,7 +32,7 @@ impl Times {
 
 fn main() {
     let bench = Bench::load(&support::runtime(), "efficientnet-lite0", |_| {});
-    let threads = bench.config.runtime.layout().intra_op_threads;
+    let threads = bench.config.runtime.layout(true).intra_op_threads;
     let mut steps = ImageSteps::new(&bench, threads);
     let mut client = Client::connect(bench.serve());
     let file = photo();

@@ -1,5 +1,7 @@
 //! Configuration: of the server (defaults < file < environment < flags) and of one model.
 
+mod device;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -11,6 +13,8 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use device::{Device, GpuOptions};
 
 /// The file that documents every key.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -64,6 +68,9 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct RuntimeConfig {
     library: PathBuf,
+    pub device: Device,
+    gpu_memory_limit: usize,
+    tensorrt_cache: PathBuf,
     instances: usize,
     intra_op_threads: usize,
     compute_threads: usize,
@@ -92,6 +99,7 @@ pub struct Flags {
     pub listen: Option<SocketAddr>,
     pub models: Option<PathBuf>,
     pub library: Option<PathBuf>,
+    pub device: Option<Device>,
 }
 
 impl ServerConfig {
@@ -115,6 +123,9 @@ impl ServerConfig {
         }
         if let Some(path) = &flags.library {
             figment = figment.merge(("runtime.library", path));
+        }
+        if let Some(device) = flags.device {
+            figment = figment.merge(("runtime.device", device.to_string()));
         }
         let config: Self = figment.extract().context("configuration")?;
         config.check()?;
@@ -155,8 +166,22 @@ impl RuntimeConfig {
     /// Many single-threaded sessions carry more than one over all cores, and each takes memory: by
     /// default there is one a core up to four, and they share the cores.
     #[must_use]
-    pub fn layout(&self) -> Layout {
-        Layout::choose(self.instances, self.intra_op_threads, or_cores(0))
+    pub fn gpu(&self) -> GpuOptions {
+        let cache = Some(&self.tensorrt_cache).filter(|path| !path.as_os_str().is_empty());
+        GpuOptions {
+            memory_limit: Some(self.gpu_memory_limit).filter(|limit| *limit > 0),
+            tensorrt_cache: cache.cloned(),
+        }
+    }
+
+    /// Sessions of each model, and threads inside a run of one.
+    ///
+    /// Many single-threaded sessions carry more than one over all cores, and each takes memory: by
+    /// default there is one a core up to four, and they share the cores. On a GPU there is one.
+    #[must_use]
+    pub fn layout(&self, on_cpu: bool) -> Layout {
+        let instances = if on_cpu || self.instances > 0 { self.instances } else { 1 };
+        Layout::choose(instances, self.intra_op_threads, or_cores(0))
     }
 
     #[must_use]
@@ -217,6 +242,8 @@ pub struct ModelConfig {
     /// Most tokens of a text.
     pub max_length: Option<usize>,
     pub max_batch_size: Option<BatchSize>,
+    /// In the place of `runtime.device`.
+    pub device: Option<Device>,
     /// Model files by execution provider: `cpu = "model.int8.onnx"`.
     #[serde(default)]
     pub variants: BTreeMap<String, PathBuf>,
@@ -271,6 +298,26 @@ mod tests {
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.models.path, Path::new("elsewhere"));
         assert_eq!(config.runtime.library(), None);
+        assert_eq!(config.runtime.device, Device::Auto);
+        assert_eq!(config.runtime.gpu().memory_limit, None);
+    }
+
+    #[test]
+    fn a_device_is_read_and_one_that_there_is_not_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("onnxd.toml");
+        std::fs::write(&file, "[runtime]\ndevice = \"cuda:1\"\n").unwrap();
+        let device = |flags| ServerConfig::load(Some(&file), &flags).unwrap().runtime.device;
+        assert_eq!(device(Flags::default()), Device::Cuda(1));
+        let flag = Flags { device: Some(Device::Cpu), ..Flags::default() };
+        assert_eq!(device(flag), Device::Cpu);
+
+        std::fs::write(&file, "[runtime]\ndevice = \"gpu\"\n").unwrap();
+        let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.contains("\"cuda:N\"") && said.contains("runtime.device"), "{said}");
+        assert_eq!(ModelConfig::parse("device = \"cpu\"").unwrap().device, Some(Device::Cpu));
+        assert!(ModelConfig::parse("device = \"gpu\"").unwrap_err().contains("\"cuda:N\""));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! 5. A compute thread reads the scores: [`tasks::Task::decode`]; `api` answers.
 //!
 //! # Invariants
-//! 1. Only `runtime` names `ort`.
+//! 1. Only `runtime` names `ort` and `cudarc`.
 //! 2. Only `api` (and the server that holds it) names axum, http or a status code.
 //! 3. `tasks` is synchronous, and pure once loaded.
 //! 4. Async threads never touch pixels, tokens or tensor elements.

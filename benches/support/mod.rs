@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ndarray::ArrayD;
 use onnxd::api::App;
-use onnxd::config::{Flags, ServerConfig};
+use onnxd::config::{Device, Flags, ServerConfig};
 use onnxd::model::load::Loader;
 use onnxd::model::repository::ModelRepository;
 use onnxd::runtime::cancel::Cancel;
@@ -63,7 +63,11 @@ impl Bench {
 
     /// A session of the served file, with this many threads.
     pub fn session(&self, threads: usize) -> OnnxSession {
-        OnnxSession::load(&self.runtime, &self.network, ExecutionProvider::Cpu, threads).unwrap()
+        {
+            let gpu = self.config.runtime.gpu();
+            OnnxSession::load(&self.runtime, &self.network, ExecutionProvider::Cpu, threads, &gpu)
+                .unwrap()
+        }
     }
 
     /// Serves on a port of its own, on threads of its own.
@@ -83,7 +87,8 @@ impl Bench {
 }
 
 pub fn runtime() -> Runtime {
-    Runtime::load(Some(&root().join(".onnxruntime/libonnxruntime.so"))).expect("run `make setup`")
+    Runtime::load(Some(&root().join(".onnxruntime/libonnxruntime.so")), Device::Cpu)
+        .expect("run `make setup`")
 }
 
 /// The 640×480 photo.

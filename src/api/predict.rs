@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms, Timings};
 use crate::runtime::job::Priority;
+use crate::runtime::provider::ExecutionProvider;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
 
 /// The client's limit on the whole request, in milliseconds.
@@ -31,12 +32,23 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// JSON that is larger is parsed on a compute thread.
 const PARSE_INLINE: usize = 16 * 1024;
 
+/// What ran the network, as the configuration names it: `cpu`, `cuda:0`.
+const X_DEVICE: HeaderName = HeaderName::from_static("x-device");
+
 /// The body of a 200: one entry in `result` for each input, in order.
 #[derive(Serialize)]
 pub struct Answer {
     model: String,
     version: String,
     result: Vec<Prediction>,
+    #[serde(skip)]
+    provider: ExecutionProvider,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        ([(X_DEVICE, self.provider.to_string())], Json(self)).into_response()
+    }
 }
 
 /// Which model a request names: in its path, its query or its body.
@@ -70,7 +82,7 @@ pub async fn predict(
     match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(result) => {
             let (answer, timings) = result?;
-            Ok(([(SERVER_TIMING, server_timing(&timings))], Json(answer)).into_response())
+            Ok(([(SERVER_TIMING, server_timing(&timings))], answer).into_response())
         }
         Err(_) => {
             let detail = format!("no answer within {within:?}");
@@ -111,6 +123,7 @@ async fn answer(
         model: model.name.clone(),
         version: model.version.to_string(),
         result: answered.predictions,
+        provider: model.provider,
     };
     Ok((answer, answered.timings))
 }

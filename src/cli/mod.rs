@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, Error};
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Flags, ServerConfig};
+use crate::config::{Device, Flags, ServerConfig};
 use crate::model::load::Loader;
 use crate::model::repository::ModelRepository;
 use crate::runtime::compute::Compute;
@@ -50,6 +50,9 @@ struct Common {
     /// ONNX Runtime's shared library.
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
+    /// auto, cpu, cuda, cuda:N or tensorrt:N.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
 }
 
 /// Runs the command that the process was called with.
@@ -67,8 +70,12 @@ pub fn main() -> ExitCode {
 
 impl Common {
     fn config(&self, listen: Option<SocketAddr>) -> anyhow::Result<ServerConfig> {
-        let flags =
-            Flags { listen, models: self.models.clone(), library: self.onnxruntime.clone() };
+        let flags = Flags {
+            listen,
+            models: self.models.clone(),
+            library: self.onnxruntime.clone(),
+            device: self.device,
+        };
         ServerConfig::load(self.config.as_deref(), &flags)
     }
 }
@@ -92,14 +99,21 @@ fn load(
     config: &ServerConfig,
     only: Option<&str>,
 ) -> anyhow::Result<(Arc<ModelRepository>, Arc<Compute>)> {
+    let device = config.runtime.device;
+    let runtime = Runtime::load(config.runtime.library(), device)?;
+    let (provider, why_cpu) =
+        ExecutionProvider::choose(device, &runtime, &config.runtime.gpu()).map_err(Error::msg)?;
+    if let Some(reason) = why_cpu {
+        tracing::info!("device auto is the CPU: {reason}");
+    }
     let loader = Loader {
-        runtime: Runtime::load(config.runtime.library())?,
-        provider: ExecutionProvider::Cpu,
+        runtime,
+        provider,
         compute: Arc::new(Compute::new(config.runtime.compute_threads())?),
         config: config.runtime.clone(),
         limits: config.limits,
     };
-    let layout = config.runtime.layout();
+    let layout = config.runtime.layout(provider == ExecutionProvider::Cpu);
     tracing::info!(
         instances = layout.instances,
         intra_op_threads = layout.intra_op_threads,

@@ -58,7 +58,7 @@ fn say(line: &str) {
 
 fn models(repository: &ModelRepository) -> String {
     let describe = |model: &Model| {
-        format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider.name())
+        format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider)
     };
     repository.iter().map(|model| describe(model)).collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::flights::Flights;
 use super::{Engine, Model};
-use crate::config::{BatchSize, Limits, ModelConfig, RuntimeConfig};
+use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig};
 use crate::error::{Error, one_of};
 use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
@@ -25,6 +25,7 @@ use crate::tasks::{
 /// What every model is loaded with.
 pub struct Loader {
     pub runtime: Runtime,
+    /// Runs every model whose `model.toml` names no device.
     pub provider: ExecutionProvider,
     pub compute: Arc<Compute>,
     pub config: RuntimeConfig,
@@ -53,15 +54,21 @@ impl Loader {
             Some(text) => ModelConfig::parse(&text)?,
             None => ModelConfig::default(),
         };
-        let path = model_file(location, &files, &config, self.provider)?;
+        let gpu = self.config.gpu();
+        let provider = match config.device {
+            None => self.provider,
+            Some(device) => self.provider_for(device, &location.name)?,
+        };
+        let path = model_file(location, &files, &config, provider)?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
         let file = file.to_string_lossy().into_owned();
 
+        let layout = self.config.layout(provider == ExecutionProvider::Cpu);
         let open = {
-            let (runtime, path, provider) = (self.runtime.clone(), path.clone(), self.provider);
-            let (file, threads) = (file.clone(), self.config.layout().intra_op_threads);
+            let (runtime, path, file) = (self.runtime.clone(), path.clone(), file.clone());
+            let threads = layout.intra_op_threads;
             move || {
-                OnnxSession::load(&runtime, &path, provider, threads)
+                OnnxSession::load(&runtime, &path, provider, threads, &gpu)
                     .map_err(|error| format!("{file}: {error}"))
             }
         };
@@ -86,7 +93,7 @@ impl Loader {
         }
 
         let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(first)];
-        while sessions.len() < self.config.layout().instances {
+        while sessions.len() < layout.instances {
             sessions.push(Box::new(open()?));
         }
         let bounds = Bounds {
@@ -111,7 +118,7 @@ impl Loader {
             name: location.name.clone(),
             version: location.version,
             file,
-            provider: self.provider,
+            provider,
             default: config.default,
             engine: Arc::new(Engine {
                 outputs: task.outputs().into(),
@@ -122,6 +129,16 @@ impl Loader {
             flights: Flights::default(),
             limits: self.limits,
         })
+    }
+
+    fn provider_for(&self, device: Device, model: &str) -> Result<ExecutionProvider, String> {
+        let (provider, why_cpu) =
+            ExecutionProvider::choose(device, &self.runtime, &self.config.gpu())
+                .map_err(|reason| format!("model.toml: {reason}"))?;
+        if let Some(reason) = why_cpu {
+            tracing::info!(model, "device auto is the CPU: {reason}");
+        }
+        Ok(provider)
     }
 }
 
@@ -183,7 +200,7 @@ fn has_text_columns(input: &Input) -> bool {
     }
 }
 
-/// The network's file: the provider's variant, else `model.onnx`, else the only `*.onnx` there is.
+/// The network's file: the provider's best variant, else `model.onnx`, else the only `*.onnx` there is.
 fn model_file(
     location: &Location,
     files: &ModelFiles,
@@ -202,11 +219,14 @@ fn model_file(
             ));
         }
     }
-    if let Some(variant) = config.variants.get(provider.name()) {
+    let variants = provider.variants();
+    if let Some((key, variant)) =
+        variants.iter().find_map(|key| config.variants.get_key_value(*key))
+    {
         let name = variant.to_string_lossy();
         return files
             .find(&name)
-            .ok_or_else(|| format!("model.toml: variants.{}: no file {name}", provider.name()));
+            .ok_or_else(|| format!("model.toml: variants.{key}: no file {name}"));
     }
     if let Some(path) = files.find("model.onnx").or_else(|| files.find("onnx/model.onnx")) {
         return Ok(path);
@@ -223,7 +243,7 @@ fn model_file(
                 .map(|name| name.to_string_lossy())
                 .collect::<Vec<_>>()
                 .join(", "),
-            provider.name()
+            variants.first().unwrap_or(&"cpu")
         )),
     }
 }
@@ -237,4 +257,59 @@ pub(super) fn onnx_files(folder: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROVIDERS: [ExecutionProvider; 3] =
+        [ExecutionProvider::Cpu, ExecutionProvider::Cuda(1), ExecutionProvider::TensorRt(0)];
+
+    /// Which file each of [`PROVIDERS`] takes from a folder with these files.
+    fn chosen(files: &[&str], config: &str) -> [Result<String, String>; 3] {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        let location = Location {
+            name: "a".to_owned(),
+            version: 1,
+            model_folder: folder.path().to_owned(),
+            version_folder: folder.path().to_owned(),
+        };
+        let files = ModelFiles::new(folder.path(), folder.path());
+        let config = ModelConfig::parse(config).unwrap();
+        PROVIDERS.map(|provider| {
+            let path = model_file(&location, &files, &config, provider)?;
+            Ok(path.file_name().unwrap().to_string_lossy().into_owned())
+        })
+    }
+
+    fn names(names: [&str; 3]) -> [Result<String, String>; 3] {
+        names.map(|name| Ok(name.to_owned()))
+    }
+
+    #[test]
+    fn each_provider_takes_its_variant() {
+        let files = ["model.onnx", "int8.onnx", "fp16.onnx", "trt.onnx"];
+        let cpu = "[variants]\ncpu = \"int8.onnx\"\n";
+        let cuda = format!("{cpu}cuda = \"fp16.onnx\"\n");
+        let all = format!("{cuda}tensorrt = \"trt.onnx\"\n");
+        assert_eq!(chosen(&files, ""), names(["model.onnx"; 3]));
+        assert_eq!(chosen(&files, cpu), names(["int8.onnx", "model.onnx", "model.onnx"]));
+        assert_eq!(chosen(&files, &cuda), names(["int8.onnx", "fp16.onnx", "fp16.onnx"]));
+        assert_eq!(chosen(&files, &all), names(["int8.onnx", "fp16.onnx", "trt.onnx"]));
+    }
+
+    #[test]
+    fn a_variant_without_its_file_is_told_by_its_key() {
+        let [cpu, cuda, tensorrt] = chosen(&["model.onnx"], "[variants]\ncuda = \"gone.onnx\"\n");
+        assert_eq!(cpu, Ok("model.onnx".to_owned()));
+        for told in [cuda, tensorrt] {
+            assert_eq!(told, Err("model.toml: variants.cuda: no file gone.onnx".to_owned()));
+        }
+        let [unknown, ..] = chosen(&["model.onnx"], "[variants]\nrocm = \"model.onnx\"\n");
+        assert!(unknown.unwrap_err().contains("variants.rocm"));
+    }
 }

@@ -5,8 +5,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use ort::environment::Environment;
 
+use super::device;
+use crate::config::Device;
+
 /// Where `make setup` puts the library, in the checkout.
 const FETCHED: &str = ".onnxruntime";
+/// Where `make setup DEVICE=cuda` puts the library and those of CUDA, in the checkout.
+const FETCHED_FOR_CUDA: &str = ".onnxruntime/cuda";
+/// What ONNX Runtime's CUDA provider needs, each after what it needs itself. The other files of cuDNN
+/// are found by the first.
+const CUDA_LIBRARIES: [&str; 6] = [
+    "libcudart.so.13",
+    "libcublasLt.so.13",
+    "libcublas.so.13",
+    "libnvrtc.so.13",
+    "libcurand.so.10",
+    "libcudnn.so.9",
+];
 /// ONNX Runtime reports every session it creates to its vendor unless this stands in the environment
 /// before the library is loaded.
 const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
@@ -15,6 +30,8 @@ const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
 #[derive(Clone)]
 pub struct Runtime {
     pub(super) environment: Environment,
+    /// The file it was loaded from.
+    pub(super) library: PathBuf,
 }
 
 /// Switches ONNX Runtime's own telemetry off. Call it first thing in `main`.
@@ -31,18 +48,23 @@ pub fn disable_telemetry() {
 }
 
 impl Runtime {
-    /// Loads the library at `path`, or the first that is found where one may lie.
+    /// Loads the library at `path`, or the first that is found where one may lie. Where `device` may
+    /// be a GPU of this machine, the build for CUDA is looked for first.
     ///
     /// # Errors
     /// No library, one that is too old or for another machine, or telemetry that is not switched
     /// off. The message says which files were looked for and how to get one.
-    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn load(path: Option<&Path>, device: Device) -> anyhow::Result<Self> {
         if std::env::var_os(TELEMETRY_SWITCH).as_deref() != Some("1".as_ref()) {
             return Err(anyhow!("{TELEMETRY_SWITCH}=1 must be set before ONNX Runtime is loaded"));
         }
         let library = match path {
             Some(path) => check(path).map_err(|reason| not_usable(path, &reason))?,
-            None => find()?,
+            None => find(match device {
+                Device::Cpu => false,
+                Device::Auto => device::gpus().is_ok(),
+                Device::Cuda(_) | Device::TensorRt(_) => true,
+            })?,
         };
         let environment = ort::init_from(&library)
             .map_err(|error| not_usable(&library, &error.to_string()))?
@@ -52,7 +74,20 @@ impl Runtime {
             .context("ONNX Runtime could not be set up")?;
         environment.set_log_level(ort::logging::LogLevel::Warning);
         tracing::debug!(library = %library.display(), build = ort::info(), "loaded ONNX Runtime");
-        Ok(Self { environment })
+        Ok(Self { environment, library })
+    }
+
+    /// Loads what the CUDA provider needs from beside ONNX Runtime's library, as far as it lies there.
+    /// The provider then takes what is loaded already, so that no `LD_LIBRARY_PATH` has to be set;
+    /// what does not lie there, the loader looks for where it always does.
+    pub(super) fn load_cuda(&self) -> Result<(), String> {
+        let folder = self.library.parent().unwrap_or(Path::new("/"));
+        let present = CUDA_LIBRARIES.iter().map(|name| folder.join(name));
+        for path in present.filter(|path| path.is_file()) {
+            ort::util::preload_dylib(&path)
+                .map_err(|error| format!("cannot load {}: {error}", path.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -64,10 +99,13 @@ fn not_usable(library: &Path, reason: &str) -> anyhow::Error {
 }
 
 /// Where the library may lie, the likeliest first.
-fn candidates() -> Vec<PathBuf> {
+fn candidates(for_cuda: bool) -> Vec<PathBuf> {
     let name =
         format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let fetched = Path::new(FETCHED).join(&name);
+    let mut fetched = vec![Path::new(FETCHED).join(&name)];
+    if for_cuda {
+        fetched.insert(0, Path::new(FETCHED_FOR_CUDA).join(&name));
+    }
     let mut paths = Vec::new();
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
         paths.push(PathBuf::from(path));
@@ -78,16 +116,17 @@ fn candidates() -> Vec<PathBuf> {
         paths.push(folder.join(&name));
         paths.push(folder.join("../lib").join(&name));
         // target/release/onnxd and target/release/deps/<test>
-        paths.extend(folder.ancestors().skip(1).take(3).map(|parent| parent.join(&fetched)));
+        let parents: Vec<_> = folder.ancestors().skip(1).take(3).collect();
+        paths.extend(fetched.iter().flat_map(|file| parents.iter().map(move |p| p.join(file))));
     }
-    paths.push(fetched);
+    paths.extend(fetched);
     paths.extend(["/usr/local/lib", "/usr/lib"].map(|folder| Path::new(folder).join(&name)));
     paths
 }
 
-fn find() -> anyhow::Result<PathBuf> {
+fn find(for_cuda: bool) -> anyhow::Result<PathBuf> {
     let mut tried = String::new();
-    for path in candidates() {
+    for path in candidates(for_cuda) {
         match check(&path) {
             Ok(path) => return Ok(path),
             Err(reason) => tried.push_str(&format!("\n  {}: {reason}", path.display())),
@@ -138,6 +177,17 @@ mod tests {
         std::fs::write(&text, "this is not a shared library at all").unwrap();
         assert!(check(&text).unwrap_err().contains("not a shared library"));
         assert_eq!(check(&folder.path().join("missing.so")).unwrap_err(), "no such file");
+    }
+
+    #[test]
+    fn the_build_for_cuda_is_looked_for_first_and_only_for_a_gpu() {
+        let is_for_cuda = |path: &PathBuf| path.to_string_lossy().contains(FETCHED_FOR_CUDA);
+        assert!(!candidates(false).iter().any(is_for_cuda));
+        let paths = candidates(true);
+        let last_for_cuda = paths.iter().take(6).rposition(is_for_cuda);
+        let other =
+            paths.iter().position(|p| p.parent().is_some_and(|folder| folder.ends_with(FETCHED)));
+        assert!(last_for_cuda.is_some() && last_for_cuda < other, "{paths:?}");
     }
 
     #[cfg(target_os = "linux")]

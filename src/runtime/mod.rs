@@ -1,8 +1,9 @@
-//! Tensors in, tensors out. The only place that names `ort`.
+//! Tensors in, tensors out. The only place that names `ort` and `cudarc`.
 
 pub mod cancel;
 pub mod compute;
 pub mod cost;
+pub mod device;
 pub mod job;
 pub mod library;
 pub mod pool;

@@ -10,6 +10,7 @@ use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
 use super::cancel::Cancel;
 use super::library::Runtime;
 use super::provider::ExecutionProvider;
+use crate::config::GpuOptions;
 use crate::error::Error;
 use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
 use crate::tensor::{DataType, Tensor, Tensors};
@@ -47,16 +48,14 @@ impl OnnxSession {
         file: &Path,
         provider: ExecutionProvider,
         threads: usize,
+        gpu: &GpuOptions,
     ) -> Result<Self, String> {
-        let mut builder = OrtSession::builder(&runtime.environment)
+        let builder = OrtSession::builder(&runtime.environment)
             .and_then(|builder| Ok(builder.with_intra_threads(threads)?))
             // Idle threads that spin take the processor from the other sessions.
             .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
             .map_err(|error| error.to_string())?;
-        match provider {
-            // Every build of ONNX Runtime has this provider; nothing is to be registered.
-            ExecutionProvider::Cpu => {}
-        }
+        let mut builder = provider.register(builder, runtime, gpu)?;
         let session = builder.commit_from_file(file).map_err(|error| error.to_string())?;
         let specs = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| spec(outlet.name(), outlet.dtype())).collect()

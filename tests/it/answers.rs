@@ -252,3 +252,14 @@ async fn bulk_work_has_the_same_answers() {
     };
     assert_eq!(request("bulk").await.body, request("interactive").await.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_says_which_device_it_comes_from() {
+    let server = Server::bundled().await;
+    let answer = server.json("/predict/iris", json!({"features": [[5.1, 3.5, 1.4, 0.2]]})).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.headers["x-device"], "cpu");
+    assert!(answer.body.get("provider").is_none(), "{}", answer.body);
+    let refused = server.json("/predict/iris", json!({"features": []})).await;
+    assert!(refused.status >= 400 && !refused.headers.contains_key("x-device"));
+}

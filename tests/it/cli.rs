@@ -154,3 +154,75 @@ fn a_bad_line_is_told_and_the_others_are_answered() {
     assert_eq!(lines.len(), 3);
     assert!(lines[1]["error"].as_str().unwrap().contains("expected 4 numbers"), "{}", lines[1]);
 }
+
+/// Does the driver show a GPU here?
+fn has_gpu() -> bool {
+    onnxd::runtime::device::gpus().is_ok()
+}
+
+#[test]
+fn a_device_that_cannot_be_had_fails_the_start_with_what_is_missing() {
+    for device in ["cuda", "cuda:0", "tensorrt:0"] {
+        if has_gpu() {
+            eprintln!("skipped for {device}: this machine has a GPU");
+            continue;
+        }
+        let output = output(&["serve", "--check", "--device", device]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        let said = text(&output.stderr);
+        let (name, _) = device.split_once(':').unwrap_or((device, ""));
+        let asked = format!("device {name}:0 cannot be had: no GPU: ");
+        assert!(said.contains(&asked) && said.contains("NVIDIA's driver"), "{said}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+    // On any machine: a number that no GPU has.
+    let output = output(&["serve", "--check", "--device", "cuda:999"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(text(&output.stderr).contains("device cuda:999 cannot be had: no GPU"), "{output:?}");
+}
+
+#[test]
+fn auto_without_a_gpu_is_the_cpu_and_one_line_says_why() {
+    if has_gpu() {
+        eprintln!("skipped: this machine has a GPU");
+        return;
+    }
+    let output = output(&["serve", "--check"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains(" on cpu)"), "{output:?}");
+    let log = text(&output.stderr);
+    let lines: Vec<_> =
+        log.lines().filter(|line| line.contains("device auto is the CPU")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("INFO") && lines[0].contains("no GPU"), "{log}");
+}
+
+#[test]
+fn the_cpu_that_is_asked_for_needs_no_reason() {
+    let output = output(&["serve", "--check", "--device", "cpu"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains(" on cpu)"), "{output:?}");
+    assert!(!text(&output.stderr).contains("device"), "{output:?}");
+}
+
+#[test]
+fn a_device_that_there_is_not_is_refused_with_what_there_is() {
+    let output = output(&["serve", "--check", "--device", "gpu"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("\"cuda:N\" or \"tensorrt:N\""), "{output:?}");
+}
+
+#[test]
+fn a_models_own_device_counts_for_it_alone() {
+    let folder = Folder::new();
+    folder
+        .copy("models/iris/model.onnx", "one/model.onnx")
+        .write("one/model.toml", "device = \"cuda:999\"\n")
+        .copy("models/iris/model.onnx", "two/model.onnx")
+        .write("two/model.toml", "device = \"cpu\"\n");
+    let models = folder.path().to_str().unwrap();
+    let both = output(&["serve", "--check", "--models", models]);
+    assert_eq!(both.status.code(), Some(78));
+    let said = text(&both.stderr);
+    assert!(said.contains("one (") && said.contains("device cuda:999 cannot be had"), "{said}");
+    assert!(!said.contains("two ("), "{said}");
+}

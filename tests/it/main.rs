@@ -5,6 +5,7 @@
 mod answers;
 mod cli;
 mod errors;
+mod gpu;
 mod reference;
 mod support;
 mod zero_config;

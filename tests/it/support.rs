@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use onnxd::api::App;
-use onnxd::config::{Flags, ServerConfig};
+use onnxd::config::{Device, Flags, ServerConfig};
 use onnxd::model::load::Loader;
 use onnxd::model::repository::ModelRepository;
 use onnxd::runtime::compute::Compute;
@@ -31,7 +31,7 @@ pub fn default_config() -> ServerConfig {
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let library = root().join(".onnxruntime/libonnxruntime.so");
-    Runtime::load(Some(&library)).expect("run `make setup` first")
+    Runtime::load(Some(&library), Device::Cpu).expect("run `make setup` first")
 });
 
 pub fn loader(config: &ServerConfig) -> Loader {
