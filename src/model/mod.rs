@@ -107,9 +107,10 @@ impl Model {
         terms: Terms,
     ) -> Result<Answered, Error> {
         self.check(&input)?;
+        // Before anything is decoded; the deadline for this caller alone, since those who share its
+        // run may have more time.
+        self.engine.pool.has_room(input.len())?;
         if let Some(deadline) = terms.deadline {
-            // Before anything is decoded, and for this caller alone: those who share its run may
-            // have more time.
             self.engine.pool.can_meet(deadline)?;
         }
         let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };

@@ -11,3 +11,4 @@ pub mod provider;
 pub mod queue;
 pub mod run;
 pub mod session;
+mod sync;

@@ -86,13 +86,18 @@ impl SessionPool {
                 let _caller = Caller(job);
                 answer.await.unwrap_or_else(|_| Err(gone()))
             }
-            Err(Refused::Full) => {
-                let (waiting, _) = self.engine.queue.waiting_work();
-                let detail = format!("{waiting} rows wait for this model already; try again later");
-                Err(Error::new(ErrorKind::Overloaded, detail).retry_after(self.engine.wait()))
-            }
+            Err(Refused::Full) => Err(self.engine.overloaded()),
             Err(Refused::Closed) => Err(gone()),
         }
+    }
+
+    /// Whether there is room for this many rows: to be asked before work is spent on them. The
+    /// queue has the last word when they come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`], with the time after which to try again.
+    pub fn has_room(&self, rows: usize) -> Result<(), Error> {
+        if self.engine.queue.has_room(rows) { Ok(()) } else { Err(self.engine.overloaded()) }
     }
 
     /// Whether a request that comes now can be answered by then.
@@ -138,6 +143,12 @@ fn gone() -> Error {
 }
 
 impl Engine {
+    fn overloaded(&self) -> Error {
+        let (waiting, _) = self.queue.waiting_work();
+        let detail = format!("{waiting} rows wait for this model already; try again later");
+        Error::new(ErrorKind::Overloaded, detail).retry_after(self.wait())
+    }
+
     /// How long what waits will take, and a run after it.
     fn wait(&self) -> Duration {
         let (rows, units) = self.queue.waiting_work();
@@ -258,5 +269,5 @@ fn halves(parts: &[&Share]) -> Option<[Vec<Share>; 2]> {
     Some(halves)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "model-check")))]
 mod tests;

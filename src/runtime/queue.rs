@@ -9,10 +9,11 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Priority};
+use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// Batches that may take later rows past a waiting one.
 const MAX_OVERTAKEN: u32 = 4;
@@ -292,6 +293,16 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Whether this many rows would be admitted now, as far as rows go.
+    pub fn has_room(&self, rows: usize) -> bool {
+        let mut waiting = self.waiting();
+        let fits = |waiting: &Waiting| waiting.rows + rows <= self.bounds.max_queue_size;
+        fits(&waiting) || {
+            waiting.forget_closed();
+            fits(&waiting)
+        }
+    }
+
     /// Rows and units that wait.
     pub fn waiting_work(&self) -> (usize, usize) {
         let waiting = self.waiting();
@@ -320,5 +331,7 @@ impl Queue {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "model-check"))]
+mod model_check;
+#[cfg(all(test, not(feature = "model-check")))]
 mod tests;
