@@ -1,13 +1,13 @@
 //! onnxd: an HTTP inference server for ONNX models.
 //!
 //! # Layers
-//! `api → model → { tasks, runtime } → { signature, tensor, error, config }`; nothing points back.
+//! `api → model → { tasks, runtime } → { signature, rows, tensor, error, config }`; nothing points back.
 //!
 //! # The path of one request
 //! 1. `api` admits it, reads the body and parses the envelope, then finds the [`model::Model`].
 //! 2. A compute thread decodes, resizes or tokenises: [`tasks::Task::encode`].
-//! 3. The tensors wait in the model's bounded queue for an idle session: [`runtime::pool`].
-//! 4. The session's own thread runs the network.
+//! 3. The rows wait in the model's bounded queue: [`runtime::queue`].
+//! 4. An idle session's own thread takes a batch and runs the network: [`runtime::pool`].
 //! 5. A compute thread reads the scores: [`tasks::Task::decode`]; `api` answers.
 //!
 //! # Invariants
