@@ -1,6 +1,6 @@
 //! The bounded queue of one model, and which rows go into the next batch.
 //!
-//! [`Waiting`] holds the rules and no locks; [`Queue`] puts one lock and one condition around it.
+//! `Waiting` holds the rules and no locks; [`Queue`] puts one lock and one condition around it.
 //!
 //! The rules: only an idle session takes work. It starts from the row that has waited longest, and
 //! takes rows of near length along, as long as little of the batch is padding. What waits is shared
@@ -73,7 +73,7 @@ struct Waiting {
     closed: bool,
 }
 
-/// [`Waiting`] behind a lock.
+/// All that waits, behind a lock.
 pub struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
