@@ -1,9 +1,11 @@
 //! Every bad input: its status, a body that names the field, the expected and the got; and the
 //! next good request works.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::StreamExt;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
@@ -310,32 +312,21 @@ async fn requests_over_the_bound_are_answered_at_once() {
     let mut app = BUNDLED.clone();
     app.server.max_concurrent_requests = 1.try_into().unwrap();
     let server = Server::start(app).await;
-    // A body that never ends holds the only place.
-    let (first, rest) = tokio::sync::oneshot::channel::<()>();
-    let (sent, started) = tokio::sync::oneshot::channel::<()>();
-    let body = futures_util::stream::once(async move {
-        sent.send(()).unwrap();
-        Ok::<_, std::io::Error>(b"{".to_vec())
-    });
-    let end = futures_util::stream::once(async move {
-        rest.await.ok();
-        Ok(b"}".to_vec())
-    });
-    let body = reqwest::Body::wrap_stream(body.chain(end));
-    let slow = server.request("POST", "/predict").header("content-type", "application/json");
-    let slow = tokio::spawn(send(slow.body(body)));
-    started.await.unwrap();
-    // The held request may still be on its way to the gate, so ask until it is there.
-    let refused = loop {
-        let answer = server.json("/predict", json!({"text": "good"})).await;
-        if answer.status == 429 {
-            break answer;
-        }
-        assert_eq!(answer.status, 200);
-    };
+    // The server asks for the body once the request is admitted: it holds the only place then.
+    let mut holder = TcpStream::connect(server.address).unwrap();
+    let head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                content-length: 2\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n";
+    holder.write_all(head.as_bytes()).unwrap();
+    let mut asked = [0; 25];
+    holder.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let refused = server.json("/predict", json!({"text": "good"})).await;
+    assert_eq!(refused.status, 429);
     assert_eq!(refused.headers["retry-after"], "1");
-    drop(first);
-    assert_eq!(slow.await.unwrap().status, 422);
+    holder.write_all(b"{}").unwrap();
+    let mut answer = String::new();
+    holder.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
     assert_eq!(server.json("/predict", json!({"text": "good"})).await.status, 200);
 }
 
