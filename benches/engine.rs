@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, ArrayD};
 use onnxd::error::Error;
+use onnxd::metrics::Metrics;
 use onnxd::rows::{Lengths, Rows};
 use onnxd::runtime::cancel::Cancel;
 use onnxd::runtime::cost::Cost;
 use onnxd::runtime::job::Priority;
-use onnxd::runtime::pool::SessionPool;
+use onnxd::runtime::pool::{SessionPool, Setup};
 use onnxd::runtime::queue::Bounds;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::signature::BatchAxis;
@@ -66,8 +67,10 @@ fn bounds(max_batch_size: usize, min_efficiency: f64) -> Bounds {
 
 fn pool(sessions: Vec<Box<dyn Session>>, bounds: Bounds) -> Arc<SessionPool> {
     let open = Box::new(|| Err("benchmarks do not panic".to_owned()));
-    let cost = Cost::fit(&[]);
-    Arc::new(SessionPool::start("bench", sessions, open, BatchAxis::Dynamic, bounds, cost).unwrap())
+    let metrics = Arc::new(Metrics::default().model("bench", "1"));
+    let (name, axis, cost) = ("bench".to_owned(), BatchAxis::Dynamic, Cost::fit(&[]));
+    let setup = Setup { name, open, axis, bounds, cost, metrics };
+    Arc::new(SessionPool::start(sessions, setup).unwrap())
 }
 
 fn features() -> Rows {

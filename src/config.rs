@@ -85,6 +85,8 @@ pub struct RuntimeConfig {
     pub max_queue_bytes: usize,
     #[serde(with = "humantime_serde")]
     pub max_queue_delay: Duration,
+    #[serde(with = "humantime_serde")]
+    pub queue_objective: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -139,6 +141,10 @@ impl ServerConfig {
             (0.0..=1.0).contains(&efficiency),
             "configuration: runtime.min_padding_efficiency = {efficiency} is not within 0 and 1"
         );
+        anyhow::ensure!(
+            !self.runtime.queue_objective.is_zero(),
+            "configuration: runtime.queue_objective must be longer than 0s"
+        );
         let queue = self.runtime.max_queue_size.get();
         let Limits { max_images, max_texts, max_rows, .. } = self.limits;
         for (key, limit) in
@@ -161,10 +167,7 @@ impl RuntimeConfig {
         Some(self.library.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// Sessions of each model, and threads inside a run of one.
-    ///
-    /// Many single-threaded sessions carry more than one over all cores, and each takes memory: by
-    /// default there is one a core up to four, and they share the cores.
+    /// How sessions on a GPU are set up.
     #[must_use]
     pub fn gpu(&self) -> GpuOptions {
         let cache = Some(&self.tensorrt_cache).filter(|path| !path.as_os_str().is_empty());

@@ -89,6 +89,8 @@ pub struct Error {
     pub retry_after: Option<u64>,
     /// For the log only.
     pub cause: Option<String>,
+    /// Finer than the kind, for the metrics.
+    reason: Option<&'static str>,
 }
 
 impl Error {
@@ -102,6 +104,7 @@ impl Error {
             got: None,
             retry_after: None,
             cause: None,
+            reason: None,
         }
     }
 
@@ -121,6 +124,7 @@ impl Error {
             kind,
             retry_after: None,
             cause: None,
+            reason: None,
         }
     }
 
@@ -151,6 +155,26 @@ impl Error {
                 "the prediction failed; the log has the reason under this request id",
             )
         }
+    }
+
+    /// For the log only.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Says more closely why, in a word for the metrics.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Why, in one word: the kind's, unless there is a closer one.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.reason.unwrap_or(self.kind.code())
     }
 
     /// Says when to try again: after `wait`, in whole seconds.

@@ -1,7 +1,7 @@
 //! onnxd: an HTTP inference server for ONNX models.
 //!
 //! # Layers
-//! `api → model → { tasks, runtime } → { signature, rows, tensor, error, config }`; nothing points back.
+//! `api → model → { tasks, runtime } → { signature, rows, tensor, metrics, error, config }`; nothing points back.
 //!
 //! # The path of one request
 //! 1. `api` admits it, reads the body and parses the envelope, then finds the [`model::Model`].
@@ -25,6 +25,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod metrics;
 pub mod model;
 pub mod rows;
 pub mod runtime;

@@ -47,6 +47,7 @@ impl Bench {
             compute: Arc::new(Compute::new(config.runtime.compute_threads()).unwrap()),
             config: config.runtime.clone(),
             limits: config.limits,
+            metrics: Arc::default(),
         };
         let models = root().join("models");
         let repository = ModelRepository::load(&models, Some(model), &loader).unwrap();
@@ -57,6 +58,7 @@ impl Bench {
             compute: loader.compute,
             server: config.server.clone(),
             limits: config.limits,
+            metrics: loader.metrics,
         };
         Self { runtime: runtime.clone(), config, app, network, folder }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::tasks::InputKind;
 
 /// The whole body.
 ///
@@ -65,6 +66,18 @@ pub enum Form {
     Text,
     /// With its boundary.
     Multipart(String),
+}
+
+impl Form {
+    /// The kind of input, where the form alone tells it.
+    #[must_use]
+    pub fn kind(&self) -> Option<InputKind> {
+        match self {
+            Self::Image(_) => Some(InputKind::Image),
+            Self::Text => Some(InputKind::Text),
+            Self::Json | Self::Multipart(_) => None,
+        }
+    }
 }
 
 /// # Errors

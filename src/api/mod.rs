@@ -1,5 +1,6 @@
 //! HTTP: all routes, all layers, and the order they stand in.
 
+mod account;
 mod body;
 pub(crate) mod cells;
 mod envelope;
@@ -23,6 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Limits, Server};
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::runtime::compute::Compute;
 use error::ApiError;
@@ -34,11 +36,13 @@ pub struct App {
     pub compute: Arc<Compute>,
     pub server: Server,
     pub limits: Limits,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The data port's router.
 pub fn router(app: App) -> Router {
     let gate = Arc::new(Semaphore::new(app.server.max_concurrent_requests.get()));
+    let metrics = app.metrics.clone();
     Router::new()
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
@@ -52,6 +56,8 @@ pub fn router(app: App) -> Router {
         }))
         // requests over the bound are answered before their body is read,
         .layer(middleware::from_fn_with_state(gate, admit))
+        // every request is counted, however it ends,
+        .layer(middleware::from_fn_with_state(metrics, account::count))
         // and outermost, since it writes every error's body: the request id.
         .layer(middleware::from_fn(request_id::assign))
         .with_state(app)
@@ -61,7 +67,8 @@ pub fn router(app: App) -> Router {
 async fn admit(State(gate): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = gate.try_acquire() else {
         let detail = "too many requests are in work; try again";
-        return ApiError(Error::new(ErrorKind::Overloaded, detail)).into_response();
+        let error = Error::new(ErrorKind::Overloaded, detail).because("concurrency");
+        return ApiError(error).into_response();
     };
     next.run(request).await
 }

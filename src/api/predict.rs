@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::account::Account;
 use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
@@ -28,6 +30,9 @@ const X_REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
 /// `interactive`, or `bulk` for work that may wait.
 const X_PRIORITY: &str = "x-priority";
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// As in the metrics.
+const PROTOCOL: &str = "predict";
 
 /// JSON that is larger is parsed on a compute thread.
 const PARSE_INLINE: usize = 16 * 1024;
@@ -67,6 +72,7 @@ pub struct Prepared {
 
 pub async fn predict(
     State(app): State<App>,
+    Extension(account): Extension<Account>,
     path: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -78,7 +84,7 @@ pub async fn predict(
     // One deadline over everything; dropping the work abandons what has not started.
     let within = timeout(&headers, app.server.request_timeout)?;
     let deadline = Instant::now() + within;
-    let work = answer(&app, &path, query.as_deref(), &headers, body, deadline);
+    let work = answer(&app, &account, &path, query.as_deref(), &headers, body, deadline);
     match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(result) => {
             let (answer, timings) = result?;
@@ -93,6 +99,7 @@ pub async fn predict(
 
 async fn answer(
     app: &App,
+    account: &Account,
     path: &RawPathParams,
     query: Option<&str>,
     headers: &HeaderMap,
@@ -106,18 +113,23 @@ async fn answer(
             _ => target.version = Some(value.to_owned()),
         }
     }
-    // A name in the path is checked before the body is read.
-    if let Some(model) = &target.model {
-        app.repository.find(model, target.version.as_deref())?;
-    }
     let mut parameters = Parameters::default();
     read_query(query.unwrap_or_default(), &mut target, &mut parameters)?;
     let form = body::form(headers);
+    let priority = priority(headers)?;
+    // What is told by the path or the body's form is checked before the body is read.
+    let kind = form.as_ref().ok().and_then(Form::kind);
+    if target.model.is_some() || kind.is_some() {
+        let model = find_model(&app.repository, &target, kind)?;
+        account.note(&model, PROTOCOL);
+        model.check_load(priority)?;
+    }
     let server = &app.server;
     let bytes = body::read(headers, body, server.max_body_size, server.body_timeout).await?;
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
-    let terms = Terms { priority: priority(headers)?, deadline: Some(deadline) };
+    account.note(&model, PROTOCOL);
+    let terms = Terms { priority, deadline: Some(deadline) };
     let answered = model.predict(input, parameters, terms).await?;
     let answer = Answer {
         model: model.name.clone(),

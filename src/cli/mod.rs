@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Device, Flags, ServerConfig};
+use crate::metrics::Metrics;
 use crate::model::load::Loader;
 use crate::model::repository::ModelRepository;
 use crate::runtime::compute::Compute;
@@ -94,11 +95,15 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a command works with.
+struct Loaded {
+    repository: Arc<ModelRepository>,
+    compute: Arc<Compute>,
+    metrics: Arc<Metrics>,
+}
+
 /// Loads ONNX Runtime and the models (or the one called `only`).
-fn load(
-    config: &ServerConfig,
-    only: Option<&str>,
-) -> anyhow::Result<(Arc<ModelRepository>, Arc<Compute>)> {
+fn load(config: &ServerConfig, only: Option<&str>) -> anyhow::Result<Loaded> {
     let device = config.runtime.device;
     let runtime = Runtime::load(config.runtime.library(), device)?;
     let (provider, why_cpu) =
@@ -112,6 +117,7 @@ fn load(
         compute: Arc::new(Compute::new(config.runtime.compute_threads())?),
         config: config.runtime.clone(),
         limits: config.limits,
+        metrics: Arc::new(Metrics::default()),
     };
     let layout = config.runtime.layout(provider == ExecutionProvider::Cpu);
     tracing::info!(
@@ -121,7 +127,8 @@ fn load(
         "sessions of each model and threads"
     );
     let repository = ModelRepository::load(&config.models.path, only, &loader)?;
-    Ok((Arc::new(repository), loader.compute))
+    let Loader { compute, metrics, .. } = loader;
+    Ok(Loaded { repository: Arc::new(repository), compute, metrics })
 }
 
 fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

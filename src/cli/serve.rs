@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Common, async_runtime, load, start_log};
+use super::{Common, Loaded, async_runtime, load, start_log};
 use crate::api::App;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
@@ -32,7 +32,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     let config = command.common.config(command.listen)?;
     start_log(&config.log.filter)?;
     if command.check {
-        let (repository, _) = load(&config, None)?;
+        let Loaded { repository, .. } = load(&config, None)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
@@ -42,10 +42,12 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("cannot listen on {listen}"))?;
-        let (repository, compute) = tokio::task::block_in_place(|| load(&config, None))?;
+        let Loaded { repository, compute, metrics } =
+            tokio::task::block_in_place(|| load(&config, None))?;
         let address = listener.local_addr()?;
         say(&format!("onnxd serves http://{address} with {}", models(&repository)));
-        let app = App { repository, compute, server: config.server, limits: config.limits };
+        let app =
+            App { repository, compute, server: config.server, limits: config.limits, metrics };
         server::run(listener, app, stop()?).await.context("the server failed")
     })?;
     Ok(ExitCode::SUCCESS)

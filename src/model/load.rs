@@ -4,15 +4,17 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::admission::Admission;
 use super::flights::Flights;
 use super::{Engine, Model};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig};
 use crate::error::{Error, one_of};
+use crate::metrics::Metrics;
 use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
 use crate::runtime::cost::{self, Cost, Sample};
 use crate::runtime::library::Runtime;
-use crate::runtime::pool::SessionPool;
+use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
@@ -30,6 +32,7 @@ pub struct Loader {
     pub compute: Arc<Compute>,
     pub config: RuntimeConfig,
     pub limits: Limits,
+    pub metrics: Arc<Metrics>,
 }
 
 /// One version of a model on disk.
@@ -49,6 +52,18 @@ impl Loader {
     /// # Errors
     /// One sentence that says what is wrong with the folder, or what is missing in it.
     pub fn load(&self, location: &Location) -> Result<Model, String> {
+        let start = Instant::now();
+        let loaded = self.load_uncounted(location);
+        let outcome = if loaded.is_ok() { "ok" } else { "failed" };
+        self.metrics.model_loads.with_label_values(&[location.name.as_str(), outcome]).inc();
+        if let Ok(model) = &loaded {
+            model.metrics.load_seconds.set(start.elapsed().as_secs_f64());
+            model.report();
+        }
+        loaded
+    }
+
+    fn load_uncounted(&self, location: &Location) -> Result<Model, String> {
         let files = ModelFiles::new(&location.version_folder, &location.model_folder);
         let config = match files.read("model.toml")? {
             Some(text) => ModelConfig::parse(&text)?,
@@ -105,26 +120,44 @@ impl Loader {
             max_queue_delay: self.config.max_queue_delay,
         };
         let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
-        let pool = SessionPool::start(
-            &location.name,
-            sessions,
-            Box::new(reopen),
+        let version = location.version.to_string();
+        let metrics = Arc::new(self.metrics.model(&location.name, &version));
+        metrics.sessions.set(sessions.len() as i64);
+        metrics.intra_op_threads.set(layout.intra_op_threads as i64);
+        let asked = config.device.unwrap_or(self.config.device).to_string();
+        self.metrics.describe(
+            [&location.name, &version],
+            task.name(),
+            &file,
+            [&asked, &provider.to_string()],
+        );
+        let setup = Setup {
+            name: location.name.clone(),
+            open: Box::new(reopen),
             axis,
             bounds,
-            Cost::fit(&samples),
-        )
-        .map_err(|error| format!("cannot start a session thread: {error}"))?;
+            cost: Cost::fit(&samples),
+            metrics: metrics.clone(),
+        };
+        let pool = SessionPool::start(sessions, setup)
+            .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model {
             name: location.name.clone(),
             version: location.version,
             file,
             provider,
+            metrics: metrics.clone(),
             default: config.default,
             engine: Arc::new(Engine {
                 outputs: task.outputs().into(),
                 task,
                 pool,
+                admission: Arc::new(Admission::new(
+                    self.config.queue_objective,
+                    self.compute.threads(),
+                )),
                 compute: self.compute.clone(),
+                metrics,
             }),
             flights: Flights::default(),
             limits: self.limits,

@@ -1,5 +1,6 @@
 //! Models as protocols see them: an input in, predictions out.
 
+mod admission;
 mod flights;
 pub mod load;
 pub mod repository;
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::metrics::ModelMetrics;
 use crate::runtime::compute::Compute;
 use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
+use admission::Admission;
 use flights::Flights;
 
 /// One version of a model, loaded and warmed up.
@@ -23,6 +26,7 @@ pub struct Model {
     /// The network's file within the model's folder, for example `model.int8.onnx`.
     pub file: String,
     pub provider: ExecutionProvider,
+    pub metrics: Arc<ModelMetrics>,
     /// Answers when several models take a kind of input and none is named.
     pub default: bool,
     engine: Arc<Engine>,
@@ -35,7 +39,9 @@ struct Engine {
     task: Box<dyn Task>,
     outputs: Arc<[String]>,
     pool: SessionPool,
+    admission: Arc<Admission>,
     compute: Arc<Compute>,
+    metrics: Arc<ModelMetrics>,
 }
 
 /// What makes two requests the same work.
@@ -96,6 +102,22 @@ impl Model {
         self.engine.pool.live()
     }
 
+    /// Whether a request would be taken on now; to be asked before its body is read.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Overloaded`].
+    pub fn check_load(&self, priority: Priority) -> Result<(), Error> {
+        self.engine.admission.check(&self.engine.pool, 1, priority)
+    }
+
+    /// Sets the gauges of this model.
+    pub fn report(&self) {
+        let Engine { pool, admission, .. } = &*self.engine;
+        pool.report();
+        self.metrics.saturation.set(admission.saturation(pool));
+        self.metrics.ready.set(i64::from(self.live_sessions() > 0));
+    }
+
     /// One prediction for each input, in order. Dropping the future abandons what has not started.
     ///
     /// # Errors
@@ -107,16 +129,24 @@ impl Model {
         terms: Terms,
     ) -> Result<Answered, Error> {
         self.check(&input)?;
-        // Before anything is decoded; the deadline for this caller alone, since those who share its
-        // run may have more time.
-        self.engine.pool.has_room(input.len())?;
+        let _in_flight = InFlight::new(&self.metrics);
         if let Some(deadline) = terms.deadline {
-            self.engine.pool.can_meet(deadline)?;
+            // For this caller alone, since those who share its run may have more time.
+            let Engine { pool, admission, .. } = &*self.engine;
+            admission.can_meet(pool, input.len(), terms.priority, deadline)?;
         }
         let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
         let engine = self.engine.clone();
-        let work = move |asked| async move { engine.run(asked, parameters).await };
-        let ran = self.flights.join(asked, work).await?;
+        let mut shared = true;
+        let ran = self.flights.join(asked, |asked| {
+            shared = false;
+            async move { engine.run(asked, parameters).await }
+        });
+        let ran = ran.await;
+        if shared {
+            self.metrics.coalesced.inc();
+        }
+        let ran = ran?;
         let engine = self.engine.clone();
         self.engine
             .compute
@@ -130,6 +160,7 @@ impl Model {
                     infer: ran.outputs.inferred,
                     postprocess: start.elapsed(),
                 };
+                engine.count(&predictions, &timings);
                 Ok(Answered { predictions, timings })
             })
             .await
@@ -171,15 +202,51 @@ impl Engine {
         asked: Arc<Asked>,
         parameters: Parameters,
     ) -> Result<Arc<Ran>, Error> {
+        let (count, priority) = (asked.input.len(), asked.priority);
+        let admitted = self.admission.admit(&self.pool, count, priority)?;
         let engine = self.clone();
-        let priority = asked.priority;
         let encode = move || {
             let (start, stages) = (Instant::now(), Stages::default());
             let rows = engine.task.encode(&asked.input, &parameters, &stages)?;
-            Ok((rows, stages.decode(), start.elapsed()))
+            let (decode, whole) = (stages.decode(), start.elapsed());
+            // Of items side by side, the sum is what they cost.
+            engine.admission.encoded(count, whole.max(decode));
+            Ok((rows, decode, whole))
         };
         let (rows, decode, encode) = self.compute.run(encode).await?;
-        let outputs = self.pool.infer(rows, &self.outputs, priority).await?;
+        let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;
+        drop(admitted);
+        let outputs = waiting.outputs().await?;
         Ok(Arc::new(Ran { outputs, decode, encode }))
+    }
+
+    fn count(&self, predictions: &[Prediction], timings: &Timings) {
+        let metrics = &self.metrics;
+        metrics.decode.observe(timings.decode.as_secs_f64());
+        metrics.preprocess.observe(timings.preprocess.as_secs_f64());
+        metrics.queue.observe(timings.queue.as_secs_f64());
+        metrics.infer.observe(timings.infer.as_secs_f64());
+        metrics.postprocess.observe(timings.postprocess.as_secs_f64());
+        for prediction in predictions {
+            if let Prediction::Classes { label, score, .. } = prediction {
+                metrics.predicted(label, *score);
+            }
+        }
+    }
+}
+
+/// Counts a request as in flight as long as it lives.
+struct InFlight<'a>(&'a ModelMetrics);
+
+impl<'a> InFlight<'a> {
+    fn new(metrics: &'a ModelMetrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
     }
 }

@@ -25,6 +25,11 @@ impl Compute {
         Ok(Self { pool })
     }
 
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
     /// Runs `work` on a compute thread. `rayon`'s parallel iterators inside it use the same threads.
     /// Work that nobody waits for any more is not started.
     ///

@@ -19,8 +19,29 @@ pub struct Sample {
 pub struct Cost {
     fixed: f64,
     per_unit: f64,
-    /// Observed over predicted time, as the bits of an `f64`.
-    correction: AtomicU64,
+    /// Observed over predicted time.
+    correction: Average,
+    units_per_row: Average,
+}
+
+/// A mean that follows lasting changes: each value moves it by [`LEARNING`] of the difference.
+pub struct Average(AtomicU64);
+
+impl Average {
+    #[must_use]
+    pub fn new(start: f64) -> Self {
+        Self(AtomicU64::new(start.to_bits()))
+    }
+
+    pub fn add(&self, value: f64) {
+        let mean = self.get() * (1.0 - LEARNING) + value * LEARNING;
+        // Of two at the same moment one may be lost, which a mean can bear.
+        self.0.store(mean.to_bits(), Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl Cost {
@@ -38,29 +59,33 @@ impl Cost {
                 (fixed, per_unit)
             }
         };
-        Self { fixed, per_unit, correction: AtomicU64::new(1.0_f64.to_bits()) }
+        let units_per_row =
+            samples.last().map_or(1.0, |last| last.units as f64 / last.rows.max(1) as f64);
+        let (correction, units_per_row) = (Average::new(1.0), Average::new(units_per_row));
+        Self { fixed, per_unit, correction, units_per_row }
     }
 
     /// The time that these runs take, with this many units in all, one after the other.
     #[must_use]
     pub fn predict(&self, runs: usize, units: usize) -> Duration {
         let seconds = self.fixed * runs as f64 + self.per_unit * units as f64;
-        Duration::from_secs_f64(seconds * self.correction())
+        Duration::from_secs_f64(seconds * self.correction.get())
+    }
+
+    /// Units of a usual row.
+    pub fn units_per_row(&self) -> f64 {
+        self.units_per_row.get()
     }
 
     /// Learns from a run.
-    pub fn observe(&self, units: usize, time: Duration) {
+    pub fn observe(&self, rows: usize, units: usize, time: Duration) {
+        self.units_per_row.add(units as f64 / rows.max(1) as f64);
         let predicted = self.fixed + self.per_unit * units as f64;
         if predicted > 0.0 {
             // One slow run is chance; only a lasting change is to count.
             let ratio = (time.as_secs_f64() / predicted).clamp(0.1, 10.0);
-            let corrected = self.correction() * (1.0 - LEARNING) + ratio * LEARNING;
-            self.correction.store(corrected.to_bits(), Ordering::Relaxed);
+            self.correction.add(ratio);
         }
-    }
-
-    fn correction(&self) -> f64 {
-        f64::from_bits(self.correction.load(Ordering::Relaxed))
     }
 }
 
@@ -95,7 +120,7 @@ mod tests {
         let cost = Cost::fit(&[sample(1, 12), sample(3, 16)]);
         assert_eq!(cost.predict(2, 5), Duration::from_millis(30));
         for _ in 0..500 {
-            cost.observe(5, Duration::from_millis(40));
+            cost.observe(5, 5, Duration::from_millis(40));
         }
         let learnt = cost.predict(1, 5).as_millis();
         assert!((39..=41).contains(&learnt), "{learnt}");

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::cancel::Cancel;
 use super::cost::Cost;
 use super::job::{Job, Outputs, Priority};
-use super::queue::{Bounds, Queue, Refused, Share};
+use super::queue::{Bounds, Queue, Refused, Share, Work};
 use super::run::{PANICKED, run};
 use super::session::Session;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::ModelMetrics;
 use crate::rows::{Part, Rows, stack};
 use crate::signature::BatchAxis;
 
@@ -26,14 +29,32 @@ pub struct SessionPool {
     engine: Arc<Engine>,
 }
 
+/// What a pool is made of, beside its sessions.
+pub struct Setup {
+    /// The model's, for the log and the threads' names.
+    pub name: String,
+    pub open: Box<Open>,
+    pub axis: BatchAxis,
+    pub bounds: Bounds,
+    pub cost: Cost,
+    pub metrics: Arc<ModelMetrics>,
+}
+
 struct Engine {
-    name: String,
+    setup: Setup,
     queue: Queue,
-    axis: BatchAxis,
-    cost: Cost,
-    open: Box<Open>,
     /// Sessions that can take work.
     live: AtomicUsize,
+}
+
+/// What is before a request that comes now.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    pub rows: usize,
+    /// Until a session is free for it, if all that is before it runs first.
+    pub wait: Duration,
+    /// A run of one usual row.
+    pub run: Duration,
 }
 
 impl SessionPool {
@@ -41,22 +62,10 @@ impl SessionPool {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(
-        name: &str,
-        sessions: Vec<Box<dyn Session>>,
-        open: Box<Open>,
-        axis: BatchAxis,
-        bounds: Bounds,
-        cost: Cost,
-    ) -> std::io::Result<Self> {
-        let engine = Arc::new(Engine {
-            name: name.to_owned(),
-            queue: Queue::new(bounds),
-            axis,
-            cost,
-            open,
-            live: AtomicUsize::new(sessions.len()),
-        });
+    pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
+        let name = setup.name.clone();
+        let queue = Queue::new(setup.bounds);
+        let engine = Arc::new(Engine { setup, queue, live: AtomicUsize::new(sessions.len()) });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
         for (index, session) in sessions.into_iter().enumerate() {
@@ -80,13 +89,23 @@ impl SessionPool {
         outputs: &Arc<[String]>,
         priority: Priority,
     ) -> Result<Outputs, Error> {
+        self.enqueue(rows, outputs, priority)?.outputs().await
+    }
+
+    /// The first half of [`Self::infer`]: the rows wait, or are refused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`] if the queue is full.
+    pub fn enqueue(
+        &self,
+        rows: Rows,
+        outputs: &Arc<[String]>,
+        priority: Priority,
+    ) -> Result<Waiting, Error> {
         let (job, answer) = Job::new(rows, outputs.clone(), priority);
         match self.engine.queue.push(&job) {
-            Ok(()) => {
-                let _caller = Caller(job);
-                answer.await.unwrap_or_else(|_| Err(gone()))
-            }
-            Err(Refused::Full) => Err(self.engine.overloaded()),
+            Ok(()) => Ok(Waiting { _caller: Caller(job), answer }),
+            Err(Refused::Full) => Err(self.full(priority)),
             Err(Refused::Closed) => Err(gone()),
         }
     }
@@ -96,24 +115,43 @@ impl SessionPool {
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`], with the time after which to try again.
-    pub fn has_room(&self, rows: usize) -> Result<(), Error> {
-        if self.engine.queue.has_room(rows) { Ok(()) } else { Err(self.engine.overloaded()) }
+    pub fn has_room(&self, rows: usize, priority: Priority) -> Result<(), Error> {
+        if self.engine.queue.has_room(rows) { Ok(()) } else { Err(self.full(priority)) }
     }
 
-    /// Whether a request that comes now can be answered by then.
-    ///
-    /// # Errors
-    /// [`ErrorKind::DeadlineExceeded`] if what waits already takes longer.
-    pub fn can_meet(&self, deadline: Instant) -> Result<(), Error> {
-        let wait = self.engine.wait();
-        if Instant::now() + wait <= deadline {
-            return Ok(());
-        }
-        let detail = format!(
-            "the deadline cannot be met: about {} ms of work are before this request",
-            wait.as_millis()
-        );
-        Err(Error::new(ErrorKind::DeadlineExceeded, detail))
+    /// What is before a request of this priority that comes now: what waits, and as many usual rows
+    /// as `coming` says.
+    #[must_use]
+    pub fn ahead(&self, priority: Priority, coming: usize) -> Ahead {
+        self.engine.ahead(self.engine.queue.work_before(priority), coming)
+    }
+
+    /// Rows that all sessions take in one batch each.
+    #[must_use]
+    pub fn rows_a_round(&self) -> usize {
+        self.live().max(1) * self.engine.setup.bounds.max_batch_size
+    }
+
+    /// Sets the gauges of the queue and the sessions.
+    pub fn report(&self) {
+        self.forget_closed();
+        let metrics = &self.engine.setup.metrics;
+        let work = self.engine.queue.work();
+        metrics.queue_depth.set(work.rows as i64);
+        metrics.queue_bytes.set(work.bytes as i64);
+        metrics.sessions_live.set(self.live() as i64);
+    }
+
+    /// Drops the rows whose caller has left.
+    pub fn forget_closed(&self) {
+        let forgotten = self.engine.queue.forget_closed();
+        self.engine.setup.metrics.cancelled_in_queue.inc_by(forgotten);
+    }
+
+    fn full(&self, priority: Priority) -> Error {
+        let Ahead { rows, wait, .. } = self.ahead(priority, 0);
+        let detail = format!("{rows} rows wait for this model already; try again later");
+        Error::new(ErrorKind::Overloaded, detail).because("queue_full").retry_after(wait)
     }
 
     /// Sessions that can take work.
@@ -123,7 +161,23 @@ impl SessionPool {
     }
 }
 
-/// Abandons the job when the caller's future is dropped.
+/// Rows in the queue. Dropping it abandons them.
+pub struct Waiting {
+    _caller: Caller,
+    answer: oneshot::Receiver<Result<Outputs, Error>>,
+}
+
+impl Waiting {
+    /// # Errors
+    /// As [`SessionPool::infer`].
+    pub async fn outputs(self) -> Result<Outputs, Error> {
+        // As a whole, so that the caller is dropped with the future and not before.
+        let Self { _caller, answer } = self;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// Abandons the job when it is dropped.
 struct Caller(Arc<Job>);
 
 impl Drop for Caller {
@@ -143,18 +197,14 @@ fn gone() -> Error {
 }
 
 impl Engine {
-    fn overloaded(&self) -> Error {
-        let (waiting, _) = self.queue.waiting_work();
-        let detail = format!("{waiting} rows wait for this model already; try again later");
-        Error::new(ErrorKind::Overloaded, detail).retry_after(self.wait())
-    }
-
-    /// How long what waits will take, and a run after it.
-    fn wait(&self) -> Duration {
-        let (rows, units) = self.queue.waiting_work();
-        let runs = rows.div_ceil(self.queue.bounds().max_batch_size) + 1;
+    fn ahead(&self, work: Work, coming: usize) -> Ahead {
+        let Setup { bounds, cost, .. } = &self.setup;
+        let rows = work.rows + coming;
+        let usual = cost.units_per_row();
+        let units = work.units + (coming as f64 * usual) as usize;
         let sessions = u32::try_from(self.live.load(Ordering::Relaxed).max(1)).unwrap_or(1);
-        self.cost.predict(runs, units) / sessions
+        let wait = cost.predict(rows.div_ceil(bounds.max_batch_size), units) / sessions;
+        Ahead { rows, wait, run: cost.predict(1, usual as usize) }
     }
 
     /// A session thread, from the first batch to the last.
@@ -171,8 +221,10 @@ impl Engine {
     /// Runs a batch. One that fails is halved until the rows that fail stand alone: the others get
     /// the answers that they would have had without them.
     fn run(&self, session: &mut Option<Box<dyn Session>>, batch: &[Share]) {
+        let metrics = &self.setup.metrics;
         // A caller may have left since.
         let parts: Vec<&Share> = batch.iter().filter(|share| !share.job.is_closed()).collect();
+        metrics.cancelled_in_queue.inc_by((batch.len() - parts.len()) as u64);
         let Some(first) = parts.first() else { return };
         let cancel = Arc::new(Cancel::new(parts.len()));
         for share in &parts {
@@ -184,12 +236,28 @@ impl Engine {
             let batch = stack(&parts)
                 .ok_or_else(|| Error::internal("rows of one batch differ in shape"))?;
             let start = Instant::now();
-            let outputs = run(session.as_mut(), &batch, &first.job.outputs, self.axis, &cancel)?;
-            let longest = longest(&parts);
-            self.cost.observe(batch.rows() * longest, start.elapsed());
+            let Setup { axis, cost, .. } = &self.setup;
+            let outputs = run(session.as_mut(), &batch, &first.job.outputs, *axis, &cancel)?;
+            let (rows, longest) = (batch.rows(), longest(&parts));
+            cost.observe(rows, rows * longest, start.elapsed());
+            metrics.batch_size.observe(rows as f64);
+            if first.job.rows.lengths.is_some() {
+                let tokens = tokens(&parts) as f64;
+                let padded = (rows * longest).max(1) as f64;
+                metrics.batch_tokens.observe(padded);
+                metrics.padding_efficiency.observe(tokens / padded);
+            }
             Ok(outputs)
         });
+        if let Err(error) = &result
+            && error.cause.as_deref() == Some(PANICKED)
+        {
+            // What a panic leaves behind is not to be trusted.
+            *session = None;
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
         if cancel.is_cancelled() {
+            metrics.cancelled_in_run.inc_by(parts.len() as u64);
             return;
         }
         match result {
@@ -205,13 +273,9 @@ impl Engine {
                 }
             }
             Err(error) => {
-                if error.cause.as_deref() == Some(PANICKED) {
-                    // What a panic leaves behind is not to be trusted.
-                    *session = None;
-                    self.live.fetch_sub(1, Ordering::Relaxed);
-                }
                 match halves(&parts) {
                     Some(halves) if error.kind == ErrorKind::Internal => {
+                        metrics.batch_splits.inc();
                         for half in &halves {
                             self.run(session, half);
                         }
@@ -233,8 +297,9 @@ impl Engine {
         session: &'a mut Option<Box<dyn Session>>,
     ) -> Result<&'a mut Box<dyn Session>, Error> {
         if session.is_none() {
-            tracing::error!(model = self.name, "a session panicked and is replaced");
-            let new = (self.open)().map_err(|reason| Error { cause: Some(reason), ..gone() })?;
+            tracing::error!(model = self.setup.name, "a session panicked and is replaced");
+            self.setup.metrics.session_restarts.inc();
+            let new = (self.setup.open)().map_err(|reason| gone().caused_by(reason))?;
             *session = Some(new);
             self.live.fetch_add(1, Ordering::Relaxed);
         }
@@ -242,10 +307,18 @@ impl Engine {
     }
 }
 
+fn lengths(parts: &[Part<'_>]) -> impl Iterator<Item = usize> {
+    parts.iter().flat_map(|(rows, range)| range.clone().map(|row| rows.length(row)))
+}
+
 /// Units of the longest row, to which the others are padded.
 fn longest(parts: &[Part<'_>]) -> usize {
-    let lengths = parts.iter().flat_map(|(rows, range)| range.clone().map(|row| rows.length(row)));
-    lengths.max().unwrap_or(1)
+    lengths(parts).max().unwrap_or(1)
+}
+
+/// Units without padding.
+fn tokens(parts: &[Part<'_>]) -> usize {
+    lengths(parts).sum()
 }
 
 /// A batch of several rows in two; `None` for a single row.

@@ -58,15 +58,44 @@ pub enum Refused {
     Closed,
 }
 
+/// How much waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    pub rows: usize,
+    /// Tokens of the rows; of rows that are all alike, their number.
+    pub units: usize,
+    pub bytes: usize,
+}
+
+impl Work {
+    /// Rows of one job, all of one length.
+    fn of(job: &Job, rows: usize, length: usize) -> Self {
+        Self { rows, units: rows * length, bytes: bytes_of(job, rows) }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.units += other.units;
+        self.bytes += other.bytes;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.rows -= other.rows;
+        self.units -= other.units;
+        self.bytes -= other.bytes;
+    }
+}
+
 /// All that waits, in order, and the rules by which it is taken.
 #[derive(Default)]
 struct Waiting {
     interactive: VecDeque<Entry>,
     bulk: VecDeque<Entry>,
-    rows: usize,
-    bytes: usize,
-    /// Tokens of the rows; of rows that are all alike, their number.
-    units: usize,
+    /// All that waits, and the part of it that is bulk work.
+    work: Work,
+    bulk_work: Work,
+    /// Rows whose caller left before they were taken, since this was last read.
+    forgotten: u64,
     /// Sessions that wait for work.
     idle: usize,
     interactive_in_a_row: u32,
@@ -87,12 +116,15 @@ impl Waiting {
         if self.closed {
             return Err(Refused::Closed);
         }
-        let fits = |rows, bytes| rows <= bounds.max_queue_size && bytes <= bounds.max_queue_bytes;
-        if !fits(self.rows + rows, self.bytes + bytes) {
+        let fits = |work: &Work| {
+            work.rows + rows <= bounds.max_queue_size
+                && work.bytes + bytes <= bounds.max_queue_bytes
+        };
+        if !fits(&self.work) {
             // Rows that nobody waits for any more must not keep others out.
             self.forget_closed();
             // A request over the byte bound by itself is admitted when nothing else waits.
-            if !fits(self.rows + rows, self.bytes + bytes) && self.rows > 0 {
+            if !fits(&self.work) && self.work.rows > 0 {
                 return Err(Refused::Full);
             }
         }
@@ -103,29 +135,42 @@ impl Waiting {
         let mut start = 0;
         for row in 1..=rows {
             let length = job.rows.length(start);
-            self.units += job.rows.length(row - 1);
             if row == rows || job.rows.length(row) != length {
+                let work = Work::of(job, row - start, length);
+                self.work.add(work);
+                if job.priority == Priority::Bulk {
+                    self.bulk_work.add(work);
+                }
                 let (job, rows) = (job.clone(), start..row);
                 queue.push_back(Entry { job, rows, length, overtaken: 0 });
                 start = row;
             }
         }
-        self.rows += rows;
-        self.bytes += bytes;
         Ok(())
     }
 
+    fn remove(&mut self, job: &Job, rows: usize, length: usize) {
+        let work = Work::of(job, rows, length);
+        self.work.subtract(work);
+        if job.priority == Priority::Bulk {
+            self.bulk_work.subtract(work);
+        }
+    }
+
     fn forget_closed(&mut self) {
+        let mut closed = Vec::new();
         for queue in [&mut self.interactive, &mut self.bulk] {
             queue.retain(|entry| {
                 let keep = !entry.job.is_closed();
                 if !keep {
-                    self.rows -= entry.rows.len();
-                    self.units -= entry.rows.len() * entry.length;
-                    self.bytes -= bytes_of(&entry.job, entry.rows.len());
+                    closed.push((entry.job.clone(), entry.rows.len(), entry.length));
                 }
                 keep
             });
+        }
+        for (job, rows, length) in closed {
+            self.remove(&job, rows, length);
+            self.forgotten += rows as u64;
         }
     }
 
@@ -139,7 +184,7 @@ impl Waiting {
             _ => 0,
         };
         // An even share, so that no session idles while another takes everything.
-        let fair = self.rows.div_ceil(self.idle.max(1));
+        let fair = self.work.rows.div_ceil(self.idle.max(1));
         let mut batch = Filling::new(bounds, bounds.max_batch_size.min(fair).max(1));
         let order = match bulk_first {
             true => [&mut self.bulk, &mut self.interactive],
@@ -148,12 +193,11 @@ impl Waiting {
         for queue in order {
             batch.fill(queue);
         }
-        for share in &batch.shares {
-            self.rows -= share.rows.len();
-            self.units -= share.rows.len() * share.job.rows.length(share.rows.start);
-            self.bytes -= bytes_of(&share.job, share.rows.len());
+        let shares = batch.shares;
+        for share in &shares {
+            self.remove(&share.job, share.rows.len(), share.job.rows.length(share.rows.start));
         }
-        batch.shares
+        shares
     }
 }
 
@@ -256,7 +300,7 @@ impl Queue {
         let mut waiting = self.waiting();
         waiting.idle += 1;
         let batch = loop {
-            if waiting.rows > 0 {
+            if waiting.work.rows > 0 {
                 match self.still_to_wait(&waiting) {
                     Some(rest) => {
                         let woken = self.changed.wait_timeout(waiting, rest);
@@ -273,12 +317,12 @@ impl Queue {
             } else if waiting.closed {
                 break None;
             }
-            if waiting.rows == 0 && !waiting.closed {
+            if waiting.work.rows == 0 && !waiting.closed {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
         };
         waiting.idle -= 1;
-        let more = waiting.rows > 0 && waiting.idle > 0;
+        let more = waiting.work.rows > 0 && waiting.idle > 0;
         drop(waiting);
         if more {
             // What is left is for the next idle session.
@@ -296,17 +340,33 @@ impl Queue {
     /// Whether this many rows would be admitted now, as far as rows go.
     pub fn has_room(&self, rows: usize) -> bool {
         let mut waiting = self.waiting();
-        let fits = |waiting: &Waiting| waiting.rows + rows <= self.bounds.max_queue_size;
+        let fits = |waiting: &Waiting| waiting.work.rows + rows <= self.bounds.max_queue_size;
         fits(&waiting) || {
             waiting.forget_closed();
             fits(&waiting)
         }
     }
 
-    /// Rows and units that wait.
-    pub fn waiting_work(&self) -> (usize, usize) {
+    /// What waits.
+    pub fn work(&self) -> Work {
+        self.waiting().work
+    }
+
+    /// What waits before a job of this priority, as good as: interactive work goes first.
+    pub fn work_before(&self, priority: Priority) -> Work {
         let waiting = self.waiting();
-        (waiting.rows, waiting.units)
+        let mut work = waiting.work;
+        if priority == Priority::Interactive {
+            work.subtract(waiting.bulk_work);
+        }
+        work
+    }
+
+    /// Drops the rows whose caller has left, and gives how many such there were since the last call.
+    pub fn forget_closed(&self) -> u64 {
+        let mut waiting = self.waiting();
+        waiting.forget_closed();
+        std::mem::take(&mut waiting.forgotten)
     }
 
     #[must_use]
@@ -317,7 +377,7 @@ impl Queue {
     /// How much longer an idle session should wait for a fuller batch.
     fn still_to_wait(&self, waiting: &Waiting) -> Option<Duration> {
         let delay = self.bounds.max_queue_delay;
-        if delay.is_zero() || waiting.closed || waiting.rows >= self.bounds.max_batch_size {
+        if delay.is_zero() || waiting.closed || waiting.work.rows >= self.bounds.max_batch_size {
             return None;
         }
         let oldest = [&waiting.interactive, &waiting.bulk];

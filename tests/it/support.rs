@@ -41,6 +41,7 @@ pub fn loader(config: &ServerConfig) -> Loader {
         compute: Arc::new(Compute::new(2).unwrap()),
         config: config.runtime.clone(),
         limits: config.limits,
+        metrics: Arc::default(),
     }
 }
 
@@ -53,7 +54,8 @@ pub fn app(config: &ServerConfig, models: &Path, only: Option<&str>) -> anyhow::
     let loader = loader(config);
     let repository = Arc::new(ModelRepository::load(models, only, &loader)?);
     let (server, limits) = (config.server.clone(), config.limits);
-    Ok(App { repository, compute: loader.compute, server, limits })
+    let Loader { compute, metrics, .. } = loader;
+    Ok(App { repository, compute, server, limits, metrics })
 }
 
 /// One of the fixture folders alone. The error is what the start would say.

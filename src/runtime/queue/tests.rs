@@ -55,7 +55,7 @@ fn what_waits_is_one_batch_for_one_idle_session_and_shared_out_over_two() {
     assert_eq!(lengths(&waiting.take(&BOUNDS)).len(), 4);
     waiting.idle = 1;
     assert_eq!(lengths(&waiting.take(&BOUNDS)).len(), 4);
-    assert_eq!((waiting.rows, waiting.bytes, waiting.units), (0, 0, 0));
+    assert_eq!(waiting.work, Work::default());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn rows_of_near_length_are_packed_and_little_is_padding() {
     }
     waiting.idle = 1;
     let mut batches = 0;
-    while waiting.rows > 0 {
+    while waiting.work.rows > 0 {
         let batch = lengths(&waiting.take(&BOUNDS));
         let padded = batch.len() * batch.iter().max().unwrap();
         assert!(batch.iter().sum::<usize>() * 10 >= padded * 9, "{batch:?}");

@@ -1,0 +1,444 @@
+//! Every metric: its name, unit, labels and help, in one place. Served by `api/admin.rs`.
+//!
+//! Values of labels come from closed sets: names of loaded models, routes of ours, words of enums.
+//! Nothing that a client sends becomes a label, so that no client can add a series.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Seconds, 0.5 ms to 10 s.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const ROWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+const TOKENS: [f64; 12] =
+    [8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0];
+const EFFICIENCY: [f64; 8] = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0];
+const SCORES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// Class names of one model that have a series of their own; the rest are [`OTHER`].
+const MAX_LABELS: usize = 50;
+/// Not a name that a class could have by accident.
+const OTHER: &str = "(other)";
+/// In the place of a model's name where a request reached no model.
+pub const NONE: &str = "(none)";
+
+/// The metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    pub http_responses: IntCounterVec,
+    pub refusals: IntCounterVec,
+    stages: HistogramVec,
+    batch_size: HistogramVec,
+    batch_tokens: HistogramVec,
+    padding_efficiency: HistogramVec,
+    queue_depth: IntGaugeVec,
+    queue_bytes: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    sessions: IntGaugeVec,
+    sessions_live: IntGaugeVec,
+    intra_op_threads: IntGaugeVec,
+    saturation: GaugeVec,
+    cancellations: IntCounterVec,
+    coalesced: IntCounterVec,
+    batch_splits: IntCounterVec,
+    session_restarts: IntCounterVec,
+    pub panics: IntCounterVec,
+    pub model_loads: IntCounterVec,
+    model_load_seconds: GaugeVec,
+    model_ready: IntGaugeVec,
+    model_info: IntGaugeVec,
+    device_info: IntGaugeVec,
+    pub device_memory: IntGaugeVec,
+    predictions: IntCounterVec,
+    prediction_score: HistogramVec,
+    pub draining: IntGauge,
+    pub connections: IntGauge,
+    pub cores: IntGauge,
+    pub compute_threads: IntGauge,
+    build_info: IntGaugeVec,
+}
+
+/// The metrics of one version of a model, looked up once.
+pub struct ModelMetrics {
+    pub decode: Histogram,
+    pub preprocess: Histogram,
+    pub queue: Histogram,
+    pub infer: Histogram,
+    pub postprocess: Histogram,
+    pub batch_size: Histogram,
+    pub batch_tokens: Histogram,
+    pub padding_efficiency: Histogram,
+    pub queue_depth: IntGauge,
+    pub queue_bytes: IntGauge,
+    pub in_flight: IntGauge,
+    pub sessions: IntGauge,
+    pub sessions_live: IntGauge,
+    pub intra_op_threads: IntGauge,
+    pub saturation: Gauge,
+    /// Rows of callers that left before their run, and during it.
+    pub cancelled_in_queue: IntCounter,
+    pub cancelled_in_run: IntCounter,
+    pub coalesced: IntCounter,
+    pub batch_splits: IntCounter,
+    pub session_restarts: IntCounter,
+    pub load_seconds: Gauge,
+    pub ready: IntGauge,
+    pub score: Histogram,
+    predictions: Classes,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    /// The client's fault: 4xx.
+    Invalid,
+    Overloaded,
+    Unavailable,
+    Deadline,
+    /// The client left.
+    Cancelled,
+    Error,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Invalid => "invalid",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a request was for: `[model, version, task, protocol]`.
+pub type Served<'a> = [&'a str; 4];
+
+const MODEL: [&str; 2] = ["model", "version"];
+
+/// Registers what is made here. Names are constants, so a clash is a defect that every test meets.
+struct Maker(Registry);
+
+impl Maker {
+    fn register<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        made.and_then(|metric| self.0.register(Box::new(metric.clone())).map(|()| metric))
+            .unwrap_or_else(|error| unreachable!("a metric's definition: {error}"))
+    }
+
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn float(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn single(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(options, labels))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let make = Maker(Registry::new());
+        #[cfg(target_os = "linux")]
+        {
+            let process = prometheus::process_collector::ProcessCollector::for_self();
+            // Without /proc the process tells nothing of itself; the rest is served.
+            let _ = make.0.register(Box::new(process));
+        }
+        Self {
+            requests: make.counter(
+                "onnxd_requests_total",
+                "Requests for predictions, by how they ended.",
+                &["model", "version", "task", "protocol", "outcome"],
+            ),
+            request_duration: make.histogram(
+                "onnxd_request_duration_seconds",
+                "From the request's head to its answer, of requests that were answered with a \
+                 prediction.",
+                &["model", "version", "task", "protocol"],
+                &SECONDS,
+            ),
+            http_responses: make.counter(
+                "onnxd_http_responses_total",
+                "Answers on the data port, by route and status.",
+                &["route", "code"],
+            ),
+            refusals: make.counter(
+                "onnxd_refusals_total",
+                "Requests that were not answered with a prediction, by reason.",
+                &["reason"],
+            ),
+            stages: make.histogram(
+                "onnxd_stage_duration_seconds",
+                "Time of one request in each stage; decode, preprocess and postprocess are \
+                 processor time of its items together.",
+                &["model", "version", "stage"],
+                &SECONDS,
+            ),
+            batch_size: make.histogram(
+                "onnxd_batch_size",
+                "Rows in a run of a session.",
+                &MODEL,
+                &ROWS,
+            ),
+            batch_tokens: make.histogram(
+                "onnxd_batch_tokens",
+                "Tokens in a run of a session, padding included; models of text only.",
+                &MODEL,
+                &TOKENS,
+            ),
+            padding_efficiency: make.histogram(
+                "onnxd_padding_efficiency",
+                "The part of a run's tokens that is not padding; models of text only.",
+                &MODEL,
+                &EFFICIENCY,
+            ),
+            queue_depth: make.gauge("onnxd_queue_depth", "Rows that wait for a session.", &MODEL),
+            queue_bytes: make.gauge(
+                "onnxd_queue_bytes",
+                "Memory of the rows that wait for a session.",
+                &MODEL,
+            ),
+            in_flight: make.gauge("onnxd_in_flight", "Requests in work.", &MODEL),
+            sessions: make.gauge("onnxd_sessions", "Sessions that are configured.", &MODEL),
+            sessions_live: make.gauge(
+                "onnxd_sessions_live",
+                "Sessions that can take work.",
+                &MODEL,
+            ),
+            intra_op_threads: make.gauge(
+                "onnxd_intra_op_threads",
+                "Threads inside a run of a session.",
+                &MODEL,
+            ),
+            saturation: make.float(
+                "onnxd_saturation",
+                "Predicted time of the work that waits, over runtime.queue_objective: 0 is idle, \
+                 above 1 is more than should wait. The signal to scale on.",
+                &MODEL,
+            ),
+            cancellations: make.counter(
+                "onnxd_cancellations_total",
+                "Pieces of requests whose caller left, by where they were: queue (never run) or \
+                 run.",
+                &["model", "version", "stage"],
+            ),
+            coalesced: make.counter(
+                "onnxd_coalesced_total",
+                "Requests that shared the run of an identical one in flight.",
+                &MODEL,
+            ),
+            batch_splits: make.counter(
+                "onnxd_batch_splits_total",
+                "Batches that failed and were halved to find the row that did it.",
+                &MODEL,
+            ),
+            session_restarts: make.counter(
+                "onnxd_session_restarts_total",
+                "Sessions that panicked and were replaced.",
+                &MODEL,
+            ),
+            panics: make.counter(
+                "onnxd_panics_total",
+                "Panics that were caught, by stage.",
+                &["stage"],
+            ),
+            model_loads: make.counter(
+                "onnxd_model_loads_total",
+                "Loads of a model.",
+                &["model", "outcome"],
+            ),
+            model_load_seconds: make.float(
+                "onnxd_model_load_seconds",
+                "Time that the load took, warm-up included.",
+                &MODEL,
+            ),
+            model_ready: make.gauge(
+                "onnxd_model_ready",
+                "1 if the model is loaded and has a session that can take work.",
+                &MODEL,
+            ),
+            model_info: make.gauge(
+                "onnxd_model_info",
+                "1; the labels tell the model's task and file.",
+                &["model", "version", "task", "file"],
+            ),
+            device_info: make.gauge(
+                "onnxd_device_info",
+                "1; the labels tell which device was asked for and which runs.",
+                &["model", "version", "asked", "runs"],
+            ),
+            device_memory: make.gauge(
+                "onnxd_device_memory_bytes",
+                "Memory of a GPU that runs a model, of all processes together.",
+                &["device", "kind"],
+            ),
+            predictions: make.counter(
+                "onnxd_predictions_total",
+                "Items by the class that was predicted: the first 50 classes by name, the others \
+                 as (other).",
+                &["model", "version", "label"],
+            ),
+            prediction_score: make.histogram(
+                "onnxd_prediction_score",
+                "Score of the predicted class.",
+                &MODEL,
+                &SCORES,
+            ),
+            draining: make.single("onnxd_draining", "1 from the signal to stop on."),
+            connections: make.single("onnxd_connections", "Connections to the data port."),
+            cores: make.single(
+                "onnxd_cores",
+                "Processor cores that this process may use: affinity and the cgroup's quota count.",
+            ),
+            compute_threads: make
+                .single("onnxd_compute_threads", "Threads that decode, tokenise and post-process."),
+            build_info: make.gauge(
+                "onnxd_build_info",
+                "1; the labels tell the versions.",
+                &["version", "onnxruntime"],
+            ),
+            registry: make.0,
+        }
+    }
+}
+
+impl Metrics {
+    /// Adds a collector of another module's counts.
+    ///
+    /// # Errors
+    /// Its names are taken or not valid.
+    pub fn register(&self, collector: Box<dyn Collector>) -> prometheus::Result<()> {
+        self.registry.register(collector)
+    }
+
+    pub fn built_with(&self, onnxruntime: &str) {
+        let labels = [env!("CARGO_PKG_VERSION"), onnxruntime];
+        self.build_info.with_label_values(&labels).set(1);
+    }
+
+    /// The metrics of one version of a model.
+    #[must_use]
+    pub fn model(&self, name: &str, version: &str) -> ModelMetrics {
+        let labels = [name, version];
+        let stage = |stage: &str| self.stages.with_label_values(&[name, version, stage]);
+        let cancelled = |stage: &str| self.cancellations.with_label_values(&[name, version, stage]);
+        ModelMetrics {
+            decode: stage("decode"),
+            preprocess: stage("preprocess"),
+            queue: stage("queue"),
+            infer: stage("infer"),
+            postprocess: stage("postprocess"),
+            batch_size: self.batch_size.with_label_values(&labels),
+            batch_tokens: self.batch_tokens.with_label_values(&labels),
+            padding_efficiency: self.padding_efficiency.with_label_values(&labels),
+            queue_depth: self.queue_depth.with_label_values(&labels),
+            queue_bytes: self.queue_bytes.with_label_values(&labels),
+            in_flight: self.in_flight.with_label_values(&labels),
+            sessions: self.sessions.with_label_values(&labels),
+            sessions_live: self.sessions_live.with_label_values(&labels),
+            intra_op_threads: self.intra_op_threads.with_label_values(&labels),
+            saturation: self.saturation.with_label_values(&labels),
+            cancelled_in_queue: cancelled("queue"),
+            cancelled_in_run: cancelled("run"),
+            coalesced: self.coalesced.with_label_values(&labels),
+            batch_splits: self.batch_splits.with_label_values(&labels),
+            session_restarts: self.session_restarts.with_label_values(&labels),
+            load_seconds: self.model_load_seconds.with_label_values(&labels),
+            ready: self.model_ready.with_label_values(&labels),
+            score: self.prediction_score.with_label_values(&labels),
+            predictions: Classes {
+                family: self.predictions.clone(),
+                model: name.to_owned(),
+                version: version.to_owned(),
+                known: RwLock::default(),
+            },
+        }
+    }
+
+    /// What a loaded model is, and where it runs.
+    pub fn describe(&self, [model, version]: [&str; 2], task: &str, file: &str, device: [&str; 2]) {
+        self.model_info.with_label_values(&[model, version, task, file]).set(1);
+        let [asked, runs] = device;
+        self.device_info.with_label_values(&[model, version, asked, runs]).set(1);
+    }
+
+    /// Counts a request for predictions that has ended; its time only where it was answered with one.
+    pub fn request(
+        &self,
+        [model, version, task, protocol]: Served<'_>,
+        outcome: Outcome,
+        time: Duration,
+    ) {
+        let labels = [model, version, task, protocol, outcome.word()];
+        self.requests.with_label_values(&labels).inc();
+        if outcome == Outcome::Ok {
+            let duration = self.request_duration.with_label_values(&labels[..4]);
+            duration.observe(time.as_secs_f64());
+        }
+    }
+
+    /// All of it as Prometheus' text format.
+    ///
+    /// # Errors
+    /// A collector gave something that the format cannot say.
+    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl ModelMetrics {
+    /// One item was given this class and score.
+    pub fn predicted(&self, label: &Arc<str>, score: f32) {
+        self.predictions.count(label);
+        self.score.observe(f64::from(score));
+    }
+}
+
+/// Counts predicted classes, with a series of its own for a bounded number of them.
+struct Classes {
+    family: IntCounterVec,
+    model: String,
+    version: String,
+    known: RwLock<HashMap<Arc<str>, IntCounter, ahash::RandomState>>,
+}
+
+impl Classes {
+    fn count(&self, label: &Arc<str>) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = known.get(label) {
+            return counter.inc();
+        }
+        drop(known);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let label = if known.len() < MAX_LABELS { label.clone() } else { OTHER.into() };
+        let series = [self.model.as_str(), self.version.as_str(), &*label];
+        known.entry(label.clone()).or_insert_with(|| self.family.with_label_values(&series)).inc();
+    }
+}
