@@ -72,20 +72,23 @@ impl Bench {
         }
     }
 
-    /// Serves on a port of its own, on threads of its own.
     pub fn serve(&self) -> SocketAddr {
-        let (sender, address) = std::sync::mpsc::channel();
-        let app = self.app.clone();
-        std::thread::spawn(move || {
-            let tokio = tokio::runtime::Runtime::new().unwrap();
-            tokio.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                sender.send(listener.local_addr().unwrap()).unwrap();
-                server::run(listener, app, std::future::pending()).await.unwrap();
-            });
-        });
-        address.recv().unwrap()
+        serve(self.app.clone())
     }
+}
+
+/// Serves on a port of its own, on threads of its own.
+pub fn serve(app: App) -> SocketAddr {
+    let (sender, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let tokio = tokio::runtime::Runtime::new().unwrap();
+        tokio.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            server::run(listener, app, std::future::pending()).await.unwrap();
+        });
+    });
+    address.recv().unwrap()
 }
 
 pub fn runtime() -> Runtime {

@@ -4,9 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::admission::Admission;
-use super::flights::Flights;
-use super::{Engine, Model};
+use super::{Model, Parts};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig};
 use crate::error::{Error, one_of};
 use crate::metrics::Metrics;
@@ -141,27 +139,19 @@ impl Loader {
         };
         let pool = SessionPool::start(sessions, setup)
             .map_err(|error| format!("cannot start a session thread: {error}"))?;
-        Ok(Model {
+        Ok(Model::new(Parts {
             name: location.name.clone(),
             version: location.version,
             file,
             provider,
-            metrics: metrics.clone(),
             default: config.default,
-            engine: Arc::new(Engine {
-                outputs: task.outputs().into(),
-                task,
-                pool,
-                admission: Arc::new(Admission::new(
-                    self.config.queue_objective,
-                    self.compute.threads(),
-                )),
-                compute: self.compute.clone(),
-                metrics,
-            }),
-            flights: Flights::default(),
+            task,
+            pool,
+            compute: self.compute.clone(),
+            queue_objective: self.config.queue_objective,
             limits: self.limits,
-        })
+            metrics,
+        }))
     }
 
     fn provider_for(&self, device: Device, model: &str) -> Result<ExecutionProvider, String> {

@@ -34,6 +34,22 @@ pub struct Model {
     limits: Limits,
 }
 
+/// What a model is made of.
+pub struct Parts {
+    pub name: String,
+    pub version: u64,
+    pub file: String,
+    pub provider: ExecutionProvider,
+    pub default: bool,
+    pub task: Box<dyn Task>,
+    pub pool: SessionPool,
+    pub compute: Arc<Compute>,
+    /// How long a request should wait for a session at most.
+    pub queue_objective: Duration,
+    pub limits: Limits,
+    pub metrics: Arc<ModelMetrics>,
+}
+
 /// What turns an input into outputs, shared by the requests in flight.
 struct Engine {
     task: Box<dyn Task>,
@@ -86,6 +102,31 @@ pub struct Terms {
 }
 
 impl Model {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { name, version, file, provider, default, limits, .. } = parts;
+        let admission = Admission::new(parts.queue_objective, parts.compute.threads());
+        let engine = Engine {
+            outputs: parts.task.outputs().into(),
+            task: parts.task,
+            pool: parts.pool,
+            admission: Arc::new(admission),
+            compute: parts.compute,
+            metrics: parts.metrics.clone(),
+        };
+        Self {
+            name,
+            version,
+            file,
+            provider,
+            metrics: parts.metrics,
+            default,
+            engine: Arc::new(engine),
+            flights: Flights::default(),
+            limits,
+        }
+    }
+
     #[must_use]
     pub fn task(&self) -> &'static str {
         self.engine.task.name()

@@ -60,6 +60,13 @@ impl ModelRepository {
         }
     }
 
+    /// Models that are loaded already.
+    #[must_use]
+    pub fn of(models: impl IntoIterator<Item = Model>) -> Self {
+        let by_name = |model: Model| (model.name.clone(), Arc::new(model));
+        Self { models: models.into_iter().map(by_name).collect() }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.models.values()
     }
