@@ -69,7 +69,7 @@ impl Task for Length {
     }
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
-        let lengths = outputs.get("x").and_then(|x| x.to_f32()).unwrap_or_default();
+        let lengths = outputs.get("x").and_then(onnxd::tensor::Tensor::to_f32).unwrap_or_default();
         let value = |x: f32| Prediction::Value { value: Value::One(x) };
         Ok(lengths.into_iter().map(value).collect())
     }
@@ -239,7 +239,7 @@ fn row(name: &str, ended: &[Ended], seconds: f64) {
 
 fn main() {
     // A quick look: `cargo bench --bench overload -- 6` has a tenth of the minute.
-    let seconds = std::env::args().filter_map(|argument| argument.parse().ok()).next();
+    let seconds = std::env::args().find_map(|argument| argument.parse().ok());
     let seconds: u64 = seconds.unwrap_or(60);
     let address = support::serve(app());
     let tokio = tokio::runtime::Runtime::new().unwrap();

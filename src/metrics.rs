@@ -161,6 +161,7 @@ impl Maker {
 }
 
 impl Default for Metrics {
+    #[expect(clippy::too_many_lines, reason = "a list")]
     fn default() -> Self {
         let make = Maker(Registry::new());
         #[cfg(target_os = "linux")]

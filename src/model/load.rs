@@ -12,6 +12,7 @@ use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
 use crate::runtime::cost::{self, Cost, Sample};
 use crate::runtime::library::Runtime;
+use crate::runtime::memory;
 use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
@@ -45,7 +46,7 @@ pub struct Location {
 }
 
 impl Loader {
-    /// Loads the sessions, works out the task, and warms up with one run.
+    /// Loads the first session, works out the task, and warms up. [`Self::grow`] adds the others.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the folder, or what is missing in it.
@@ -105,10 +106,6 @@ impl Loader {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
 
-        let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(first)];
-        while sessions.len() < layout.instances {
-            sessions.push(Box::new(open()?));
-        }
         let bounds = Bounds {
             max_queue_size: self.config.max_queue_size.get(),
             max_queue_bytes: self.config.max_queue_bytes,
@@ -120,7 +117,7 @@ impl Loader {
         let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
         let version = location.version.to_string();
         let metrics = Arc::new(self.metrics.model(&location.name, &version));
-        metrics.sessions.set(sessions.len() as i64);
+        metrics.sessions.set(layout.instances as i64);
         metrics.intra_op_threads.set(layout.intra_op_threads as i64);
         let asked = config.device.unwrap_or(self.config.device).to_string();
         self.metrics.describe(
@@ -137,7 +134,7 @@ impl Loader {
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
-        let pool = SessionPool::start(sessions, setup)
+        let pool = SessionPool::start(vec![Box::new(first)], setup)
             .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model::new(Parts {
             name: location.name.clone(),
@@ -152,6 +149,29 @@ impl Loader {
             limits: self.limits,
             metrics,
         }))
+    }
+
+    /// Adds the sessions after the first, each warmed up, and tells what one costs. For one model at a
+    /// time, since only the process's memory as a whole can be measured.
+    ///
+    /// # Errors
+    /// The model's file or a thread cannot be had.
+    pub fn grow(&self, model: &Model) -> Result<(), String> {
+        let layout = self.config.layout(model.provider == ExecutionProvider::Cpu);
+        let before = memory::resident();
+        let further = layout.instances.saturating_sub(1);
+        for _ in 0..further {
+            model.add_session()?;
+        }
+        if let (Some(before), Some(after), 1..) = (before, memory::resident(), further) {
+            tracing::info!(
+                model = model.name,
+                sessions = layout.instances,
+                mib_each = (after.saturating_sub(before) / further) >> 20,
+                "memory of each further session"
+            );
+        }
+        Ok(())
     }
 
     fn provider_for(&self, device: Device, model: &str) -> Result<ExecutionProvider, String> {

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
+use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
 use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
+use crate::runtime::run;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
 use flights::Flights;
@@ -141,6 +143,23 @@ impl Model {
     #[must_use]
     pub fn live_sessions(&self) -> usize {
         self.engine.pool.live()
+    }
+
+    /// Loads a further session, warms it up, and lets it take work.
+    ///
+    /// # Errors
+    /// The model's file or a thread cannot be had.
+    pub fn add_session(&self) -> Result<(), String> {
+        let Engine { task, pool, outputs, .. } = &*self.engine;
+        let mut session = pool.open()?;
+        let sample = task.sample(1);
+        let rows = task.encode(&sample, &Parameters::default(), &Stages::default());
+        let rows = rows.map_err(|error| error.to_string())?;
+        let axis = task.batch_axis();
+        // Only for the memory and the code that the first run needs; a sample made up for a model
+        // that takes categories may fail.
+        let _ = run::run(session.as_mut(), &rows.tensors, outputs, axis, &Cancel::new(1));
+        pool.add(session).map_err(|error| format!("cannot start a session thread: {error}"))
     }
 
     /// Whether a request would be taken on now; to be asked before its body is read.

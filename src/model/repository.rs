@@ -42,7 +42,7 @@ impl ModelRepository {
         let mut models = BTreeMap::new();
         let mut failures = String::new();
         for (location, result) in locations.iter().zip(loaded) {
-            match result {
+            match result.and_then(|model| loader.grow(&model).map(|()| model)) {
                 Ok(model) => {
                     models.insert(model.name.clone(), Arc::new(model));
                 }

