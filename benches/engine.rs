@@ -67,7 +67,7 @@ fn bounds(max_batch_size: usize, min_efficiency: f64) -> Bounds {
 
 fn pool(sessions: Vec<Box<dyn Session>>, bounds: Bounds) -> Arc<SessionPool> {
     let open = Box::new(|| Err("benchmarks do not panic".to_owned()));
-    let metrics = Arc::new(Metrics::default().model("bench", "1"));
+    let metrics = Arc::new(Metrics::default().model("bench", "1", &[]));
     let (name, axis, cost) = ("bench".to_owned(), BatchAxis::Dynamic, Cost::fit(&[]));
     let setup = Setup { name, open, axis, bounds, cost, metrics };
     Arc::new(SessionPool::start(sessions, setup).unwrap())

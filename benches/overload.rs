@@ -91,7 +91,7 @@ impl Task for Length {
 fn app() -> App {
     let config = ServerConfig::load(None, &Flags::default()).unwrap();
     let metrics = Arc::new(Metrics::default());
-    let model_metrics = Arc::new(metrics.model("slow", "1"));
+    let model_metrics = Arc::new(metrics.model("slow", "1", &[]));
     let bounds = Bounds {
         max_queue_size: 1024,
         max_queue_bytes: 1 << 28,

@@ -116,7 +116,9 @@ impl ServerConfig {
                 .with_context(|| format!("configuration file {}", file.display()))?;
             figment = figment.merge(Toml::string(&text));
         }
-        figment = figment.merge(Env::prefixed("ONNXD_").split("__"));
+        figment = figment.merge(
+            Env::prefixed("ONNXD_").filter(|name| !is_service_link(name.as_str())).split("__"),
+        );
         if let Some(listen) = flags.listen {
             figment = figment.merge(("server.listen", listen.to_string()));
         }
@@ -158,6 +160,15 @@ impl ServerConfig {
         }
         Ok(())
     }
+}
+
+/// Kubernetes tells every pod of a service called `onnxd` by `ONNXD_PORT`, `ONNXD_SERVICE_HOST` and
+/// the like, which are no keys of ours. Names are without the prefix.
+fn is_service_link(name: &str) -> bool {
+    let mut words = name.split('_');
+    !name.contains("__")
+        && words
+            .any(|word| ["port", "service"].map(|w| word.eq_ignore_ascii_case(w)).contains(&true))
 }
 
 impl RuntimeConfig {
@@ -355,6 +366,16 @@ mod tests {
         std::fs::write(&file, "[limits]\nmax_rows = 5000\n").unwrap();
         let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
         assert!(error.to_string().contains("limits.max_rows = 5000"), "{error}");
+    }
+
+    #[test]
+    fn what_kubernetes_tells_of_a_service_is_no_key_of_ours() {
+        for link in ["PORT", "SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8080_TCP", "ADMIN_PORT"] {
+            assert!(is_service_link(link), "{link}");
+        }
+        for key in ["SERVER__LISTEN", "LISTEN", "SERVER__PORT"] {
+            assert!(!is_service_link(key), "{key}");
+        }
     }
 
     #[test]

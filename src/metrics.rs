@@ -3,7 +3,7 @@
 //! Values of labels come from closed sets: names of loaded models, routes of ours, words of enums.
 //! Nothing that a client sends becomes a label, so that no client can add a series.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ impl Default for Metrics {
             // Without /proc the process tells nothing of itself; the rest is served.
             let _ = make.0.register(Box::new(process));
         }
-        Self {
+        let metrics = Self {
             requests: make.counter(
                 "onnxd_requests_total",
                 "Requests for predictions, by how they ended.",
@@ -324,7 +324,12 @@ impl Default for Metrics {
                 &["version", "onnxruntime"],
             ),
             registry: make.0,
+        };
+        // What may never happen is told as zero from the start.
+        for stage in ["handler", "compute", "session"] {
+            metrics.panics.with_label_values(&[stage]);
         }
+        metrics
     }
 }
 
@@ -342,9 +347,10 @@ impl Metrics {
         self.build_info.with_label_values(&labels).set(1);
     }
 
-    /// The metrics of one version of a model.
+    /// The metrics of one version of a model. Its classes, where they are known, choose which have a
+    /// series of their own, so that it does not depend on which come first.
     #[must_use]
-    pub fn model(&self, name: &str, version: &str) -> ModelMetrics {
+    pub fn model(&self, name: &str, version: &str, classes: &[Arc<str>]) -> ModelMetrics {
         let labels = [name, version];
         let stage = |stage: &str| self.stages.with_label_values(&[name, version, stage]);
         let cancelled = |stage: &str| self.cancellations.with_label_values(&[name, version, stage]);
@@ -376,6 +382,7 @@ impl Metrics {
                 family: self.predictions.clone(),
                 model: name.to_owned(),
                 version: version.to_owned(),
+                named: classes.iter().take(MAX_LABELS).cloned().collect(),
                 known: RwLock::default(),
             },
         }
@@ -427,6 +434,8 @@ struct Classes {
     family: IntCounterVec,
     model: String,
     version: String,
+    /// Those that have a series of their own; empty if the model does not tell its classes.
+    named: HashSet<Arc<str>>,
     known: RwLock<HashMap<Arc<str>, IntCounter, ahash::RandomState>>,
 }
 
@@ -438,7 +447,11 @@ impl Classes {
         }
         drop(known);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let label = if known.len() < MAX_LABELS { label.clone() } else { OTHER.into() };
+        let has_series = match self.named.is_empty() {
+            true => known.len() < MAX_LABELS,
+            false => self.named.contains(label),
+        };
+        let label = if has_series { label.clone() } else { OTHER.into() };
         let series = [self.model.as_str(), self.version.as_str(), &*label];
         known.entry(label.clone()).or_insert_with(|| self.family.with_label_values(&series)).inc();
     }

@@ -221,7 +221,7 @@ mod tests {
                 axis: BatchAxis::Dynamic,
                 bounds,
                 cost: Cost::fit(&[sample]),
-                metrics: Arc::new(Metrics::default().model("stuck", "1")),
+                metrics: Arc::new(Metrics::default().model("stuck", "1", &[])),
             };
             let pool = SessionPool::start(vec![Box::new(Stuck(started, wait))], setup).unwrap();
             let mut bench = Self { pool, waiting: Vec::new(), _go: go };

@@ -53,8 +53,13 @@ impl Loader {
     pub fn load(&self, location: &Location) -> Result<Model, String> {
         let start = Instant::now();
         let loaded = self.load_uncounted(location);
-        let outcome = if loaded.is_ok() { "ok" } else { "failed" };
-        self.metrics.model_loads.with_label_values(&[location.name.as_str(), outcome]).inc();
+        let [ok, failed] = ["ok", "failed"]
+            .map(|outcome| self.metrics.model_loads.with_label_values(&[&location.name, outcome]));
+        if loaded.is_ok() {
+            ok.inc()
+        } else {
+            failed.inc()
+        }
         if let Ok(model) = &loaded {
             model.metrics.load_seconds.set(start.elapsed().as_secs_f64());
             model.report();
@@ -116,7 +121,7 @@ impl Loader {
         };
         let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
         let version = location.version.to_string();
-        let metrics = Arc::new(self.metrics.model(&location.name, &version));
+        let metrics = Arc::new(self.metrics.model(&location.name, &version, task.labels()));
         metrics.sessions.set(layout.instances as i64);
         metrics.intra_op_threads.set(layout.intra_op_threads as i64);
         let asked = config.device.unwrap_or(self.config.device).to_string();

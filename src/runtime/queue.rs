@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// Batches that may take later rows past a waiting one.
 const MAX_OVERTAKEN: u32 = 4;
+/// How long a session looks out for work before it sleeps.
+const LINGER: Duration = Duration::from_micros(50);
 /// Batches of interactive work in a row while bulk work waits.
 const INTERACTIVE_IN_A_ROW: u32 = 8;
 
@@ -106,6 +109,8 @@ struct Waiting {
 pub struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    /// Grows with each push, so that a session can see one without the lock.
+    pushes: AtomicUsize,
     bounds: Bounds,
 }
 
@@ -282,7 +287,8 @@ fn bytes_of(job: &Job, rows: usize) -> usize {
 impl Queue {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { waiting: Mutex::default(), changed: Condvar::new(), bounds }
+        let pushes = AtomicUsize::new(0);
+        Self { waiting: Mutex::default(), changed: Condvar::new(), pushes, bounds }
     }
 
     /// Admits a job with all its rows, or refuses it at once.
@@ -291,12 +297,14 @@ impl Queue {
     /// The queue is full, or closed.
     pub fn push(&self, job: &Arc<Job>) -> Result<(), Refused> {
         self.waiting().push(job, &self.bounds)?;
+        self.pushes.fetch_add(1, Ordering::Release);
         self.changed.notify_one();
         Ok(())
     }
 
     /// Waits for work and takes a batch of it; `None` once the queue is closed and empty.
     pub fn take(&self) -> Option<Vec<Share>> {
+        self.linger();
         let mut waiting = self.waiting();
         waiting.idle += 1;
         let batch = loop {
@@ -329,6 +337,24 @@ impl Queue {
             self.changed.notify_one();
         }
         batch
+    }
+
+    /// Looks out for work a moment before the thread sleeps, since waking up costs more: a lone caller
+    /// that asks again at once is served sooner.
+    fn linger(&self) {
+        let seen = self.pushes.load(Ordering::Acquire);
+        if cfg!(feature = "model-check") || !self.is_empty() {
+            return;
+        }
+        let start = Instant::now();
+        while self.pushes.load(Ordering::Acquire) == seen && start.elapsed() < LINGER {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let waiting = self.waiting();
+        waiting.work.rows == 0 && !waiting.closed
     }
 
     /// Takes no more jobs; what waits is still served.

@@ -156,6 +156,11 @@ impl Head {
         Ok(())
     }
 
+    /// The classes by number, where they are known.
+    pub fn labels(&self) -> &[Arc<str>] {
+        self.labels.as_deref().unwrap_or_default()
+    }
+
     /// One prediction a row.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! A photo to classes.
 
+use std::sync::Arc;
+
 use std::borrow::Cow;
 
 use base64::Engine;
@@ -309,6 +311,10 @@ impl Task for ImageClassification {
 
     fn outputs(&self) -> Vec<String> {
         self.head.outputs()
+    }
+
+    fn labels(&self) -> &[Arc<str>] {
+        self.head.labels()
     }
 
     fn batch_axis(&self) -> BatchAxis {

@@ -66,6 +66,11 @@ pub trait Task: Send + Sync {
 
     fn batch_axis(&self) -> BatchAxis;
 
+    /// The classes by number; empty if the model's files do not name them.
+    fn labels(&self) -> &[Arc<str>] {
+        &[]
+    }
+
     /// Pre-processing: one row for each input, in order.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Feature rows to classes or values.
 
+use std::sync::Arc;
+
 use ndarray::{ArrayD, IxDyn};
 
 use super::head::Head;
@@ -322,6 +324,10 @@ impl Task for Tabular {
 
     fn outputs(&self) -> Vec<String> {
         self.head.outputs()
+    }
+
+    fn labels(&self) -> &[Arc<str>] {
+        self.head.labels()
     }
 
     fn batch_axis(&self) -> BatchAxis {

@@ -1,5 +1,7 @@
 //! A text, or a pair of texts, to classes or a value.
 
+use std::sync::Arc;
+
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::text::TextEncoder;
@@ -39,6 +41,10 @@ impl Task for TextClassification {
 
     fn outputs(&self) -> Vec<String> {
         self.head.outputs()
+    }
+
+    fn labels(&self) -> &[Arc<str>] {
+        self.head.labels()
     }
 
     fn batch_axis(&self) -> BatchAxis {

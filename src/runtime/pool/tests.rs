@@ -84,7 +84,7 @@ impl Doubler {
 }
 
 fn setup(open: Box<Open>, axis: BatchAxis, bounds: Bounds, cost: Cost) -> Setup {
-    let metrics = Arc::new(Metrics::default().model("double", "1"));
+    let metrics = Arc::new(Metrics::default().model("double", "1", &[]));
     Setup { name: "double".into(), open, axis, bounds, cost, metrics }
 }
 
