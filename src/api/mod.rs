@@ -25,6 +25,7 @@ use crate::config::{Limits, Server};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::model::repository::ModelRepository;
 use crate::runtime::compute::Compute;
+use crate::telemetry;
 use error::ApiError;
 
 /// What every handler shares.
@@ -34,6 +35,7 @@ pub struct App {
     pub compute: Arc<Compute>,
     pub server: Server,
     pub limits: Limits,
+    pub telemetry: telemetry::Handle,
 }
 
 /// The data port's router.
@@ -52,8 +54,8 @@ pub fn router(app: App) -> Router {
         }))
         // requests over the bound are answered before their body is read,
         .layer(middleware::from_fn_with_state(gate, admit))
-        // and outermost, since it writes every error's body: the request id.
-        .layer(middleware::from_fn(request_id::assign))
+        // and outermost, since it writes every error's body: the request id, the log and the span.
+        .layer(middleware::from_fn_with_state(app.telemetry.clone(), request_id::assign))
         .with_state(app)
 }
 

@@ -20,7 +20,8 @@ pub fn start(log: &Log) -> anyhow::Result<Writer> {
     let lines = writer.lines();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(form == Form::Colours)
+        // Colours are escape sequences, which nothing in a line may have.
+        .with_ansi(false)
         .with_writer(move || lines.clone());
     match form {
         Form::Json => subscriber
@@ -30,7 +31,7 @@ pub fn start(log: &Log) -> anyhow::Result<Writer> {
             .with_span_list(false)
             .finish()
             .try_init(),
-        Form::Text | Form::Colours => subscriber.finish().try_init(),
+        Form::Text => subscriber.finish().try_init(),
     }
     .context("the log is started already")?;
     std::panic::set_hook(Box::new(panicked));
@@ -40,8 +41,7 @@ pub fn start(log: &Log) -> anyhow::Result<Writer> {
 fn form(format: LogFormat, terminal: bool) -> Form {
     match (format, terminal) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => Form::Json,
-        (LogFormat::Text, false) => Form::Text,
-        (LogFormat::Text | LogFormat::Auto, true) => Form::Colours,
+        (LogFormat::Text, _) | (LogFormat::Auto, true) => Form::Text,
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn auto_is_text_for_people_and_json_for_machines() {
-        assert_eq!(form(LogFormat::Auto, true), Form::Colours);
+        assert_eq!(form(LogFormat::Auto, true), Form::Text);
         assert_eq!(form(LogFormat::Auto, false), Form::Json);
         assert_eq!(form(LogFormat::Text, false), Form::Text);
         assert_eq!(form(LogFormat::Json, true), Form::Json);

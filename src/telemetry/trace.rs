@@ -34,8 +34,7 @@ pub struct Tracing {
 #[derive(Debug, Clone)]
 pub struct Tracer(SdkTracer);
 
-/// The span of one request in work. It ends with [`RequestSpan::end`], or when the last clone is
-/// dropped because the client has left.
+/// The span of one request in work.
 #[derive(Debug, Clone)]
 pub struct RequestSpan {
     tracer: SdkTracer,

@@ -18,8 +18,6 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Text,
-    /// Text with ANSI's colours.
-    Colours,
     Json,
 }
 
@@ -65,15 +63,13 @@ impl Writer {
         Self::with_room(output, form, WAITING)
     }
 
-    fn with_room(
-        output: impl Write + Send + 'static,
-        form: Form,
-        room: usize,
-    ) -> io::Result<Self> {
+    fn with_room(output: impl Write + Send + 'static, form: Form, room: usize) -> io::Result<Self> {
         let (waiting, lines) = bounded(room);
         let dropped = Dropped::default();
         let failed = dropped.clone();
-        thread::Builder::new().name("log".to_owned()).spawn(move || write(output, &lines, &failed))?;
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write(output, &lines, &failed))?;
         Ok(Self { lines: Lines { waiting, dropped, form } })
     }
 
@@ -135,8 +131,6 @@ fn one_line(line: &[u8], form: Form) -> Vec<u8> {
     let mut whole = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         match (c, form) {
-            // The colours. Such a character in a field has been escaped before.
-            ('\x1b', Form::Colours) => whole.push(c),
             // Within strings, the only place where JSON on one line may have them.
             (c, Form::Json) if c.is_control() => {
                 let _ = write!(whole, "\\u{:04x}", u32::from(c));
@@ -165,8 +159,6 @@ mod tests {
         let nasty = "a\r\nb\x1b[31m\u{9b}1m\tc\u{7f}\n";
         let text = r"a\r\nb\u{1b}[31m\u{9b}1m\tc\u{7f}";
         assert_eq!(escaped(nasty, Form::Text), format!("{text}\n"));
-        let colours = text.replace(r"\u{1b}", "\x1b");
-        assert_eq!(escaped(nasty, Form::Colours), format!("{colours}\n"));
         let json = escaped("{\"a\":\"\u{9b}\u{7f}\"}\n", Form::Json);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((value["a"].as_str(), json.lines().count()), (Some("\u{9b}\u{7f}"), 1));
