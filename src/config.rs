@@ -1,6 +1,7 @@
 //! Configuration: of the server (defaults < file < environment < flags) and of one model.
 
 mod device;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use device::{Device, GpuOptions};
+pub use telemetry::{Log, LogFormat, Trace};
 
 /// The file that documents every key.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -28,6 +30,7 @@ pub struct ServerConfig {
     pub limits: Limits,
     pub runtime: RuntimeConfig,
     pub log: Log,
+    pub trace: Trace,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -89,12 +92,6 @@ pub struct RuntimeConfig {
     pub queue_objective: Duration,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    pub filter: String,
-}
-
 /// What the command line may say; each overrides its key.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -147,6 +144,7 @@ impl ServerConfig {
             !self.runtime.queue_objective.is_zero(),
             "configuration: runtime.queue_objective must be longer than 0s"
         );
+        self.trace.check()?;
         let queue = self.runtime.max_queue_size.get();
         let Limits { max_images, max_texts, max_rows, .. } = self.limits;
         for (key, limit) in

@@ -21,6 +21,7 @@ use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::server;
 use onnxd::tasks::image::{ImageLimits, Preprocessing, decode, from_hugging_face};
+use onnxd::telemetry::Handle;
 use onnxd::tensor::Tensors;
 
 pub fn root() -> &'static Path {
@@ -59,6 +60,7 @@ impl Bench {
             server: config.server.clone(),
             limits: config.limits,
             metrics: loader.metrics,
+            telemetry: Handle::default(),
         };
         Self { runtime: runtime.clone(), config, app, network, folder }
     }

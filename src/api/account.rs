@@ -20,6 +20,10 @@ impl Account {
         // A request is for one model; a second note would say the same.
         let _ = self.0.set((model.clone(), protocol));
     }
+
+    pub fn model(&self) -> Option<&Arc<Model>> {
+        self.0.get().map(|(model, _)| model)
+    }
 }
 
 /// Layer: counts when the answer is there, or when the client has left before it.

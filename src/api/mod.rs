@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, excerpt};
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::runtime::compute::Compute;
+use crate::telemetry;
 use error::ApiError;
 
 /// What every handler shares.
@@ -37,6 +38,7 @@ pub struct App {
     pub server: Server,
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
+    pub telemetry: telemetry::Handle,
 }
 
 /// The data port's router.
@@ -58,8 +60,8 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(gate, admit))
         // every request is counted, however it ends,
         .layer(middleware::from_fn_with_state(metrics, account::count))
-        // and outermost, since it writes every error's body: the request id.
-        .layer(middleware::from_fn(request_id::assign))
+        // and outermost, since it writes every error's body: the request id, the log and the span.
+        .layer(middleware::from_fn_with_state(app.telemetry.clone(), request_id::assign))
         .with_state(app)
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Extension;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, RawQuery, State};
+use axum::extract::{Extension, RawPathParams, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use opentelemetry::KeyValue;
 use serde::Serialize;
 
 use super::account::Account;
@@ -20,10 +20,11 @@ use super::error::ApiError;
 use super::{App, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
-use crate::model::{Model, Terms, Timings};
+use crate::model::{Model, Stage, Terms, Timings};
 use crate::runtime::job::Priority;
 use crate::runtime::provider::ExecutionProvider;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
+use crate::telemetry::trace::RequestSpan;
 
 /// The client's limit on the whole request, in milliseconds.
 const X_REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
@@ -75,9 +76,11 @@ pub async fn predict(
     Extension(account): Extension<Account>,
     path: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
+    span: Option<Extension<RequestSpan>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let span = span.as_deref();
     let path = path.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
@@ -85,9 +88,19 @@ pub async fn predict(
     let within = timeout(&headers, app.server.request_timeout)?;
     let deadline = Instant::now() + within;
     let work = answer(&app, &account, &path, query.as_deref(), &headers, body, deadline);
-    match tokio::time::timeout_at(deadline.into(), work).await {
+    let answered = tokio::time::timeout_at(deadline.into(), work).await;
+    if let (Some(span), Some(model)) = (span, account.model()) {
+        span.set(KeyValue::new("onnxd.model", model.name.clone()));
+        span.set(KeyValue::new("onnxd.model.version", model.version.to_string()));
+    }
+    match answered {
         Ok(result) => {
             let (answer, timings) = result?;
+            if let Some(span) = span {
+                for Stage { name, start, duration } in timings.stages() {
+                    span.stage(name, start, duration);
+                }
+            }
             Ok(([(SERVER_TIMING, server_timing(&timings))], answer).into_response())
         }
         Err(_) => {
@@ -166,16 +179,9 @@ fn priority(headers: &HeaderMap) -> Result<Priority, Error> {
 
 /// The stages in milliseconds, in the order in which they happen.
 fn server_timing(timings: &Timings) -> String {
-    let Timings { decode, preprocess, queue, infer, postprocess } = timings;
-    [
-        ("decode", decode),
-        ("preprocess", preprocess),
-        ("queue", queue),
-        ("infer", infer),
-        ("postprocess", postprocess),
-    ]
-    .map(|(stage, time)| format!("{stage};dur={:.3}", time.as_secs_f64() * 1e3))
-    .join(", ")
+    let one =
+        |stage: &Stage| format!("{};dur={:.3}", stage.name, stage.duration.as_secs_f64() * 1e3);
+    timings.stages().each_ref().map(one).join(", ")
 }
 
 /// From a body to an input for a model that is there.

@@ -4,7 +4,6 @@ mod predict;
 mod serve;
 mod sources;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +11,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Error};
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{Device, Flags, ServerConfig};
 use crate::metrics::Metrics;
@@ -79,20 +77,6 @@ impl Common {
         };
         ServerConfig::load(self.config.as_deref(), &flags)
     }
-}
-
-/// Logs go to standard error; standard output is for answers.
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(filter) => EnvFilter::try_new(filter).context("RUST_LOG")?,
-        Err(_) => EnvFilter::try_new(filter).context("log.filter")?,
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
 }
 
 /// What a command works with.

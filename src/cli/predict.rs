@@ -12,9 +12,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sources::{self, Item};
-use super::{Common, Loaded, async_runtime, load, start_log};
+use super::{Common, Loaded, async_runtime, load};
 use crate::model::{Model, Terms};
 use crate::tasks::{Parameters, Prediction, Value};
+use crate::telemetry::Telemetry;
 
 /// Predict for files, folders, or lines on standard input.
 #[derive(Args)]
@@ -64,7 +65,7 @@ const IN_WORK: usize = 8;
 
 pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     let config = command.common.config(None)?;
-    start_log(&config.log.filter)?;
+    let _telemetry = Telemetry::start(&config.log, None)?;
     let Loaded { repository, .. } = load(&config, Some(&command.model))?;
     let model = repository.find(&command.model, None)?;
     let inputs = sources::open(model.input_kind(), &command.inputs)?;

@@ -9,11 +9,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Common, Loaded, async_runtime, load, start_log};
+use super::{Common, Loaded, async_runtime, load};
 use crate::api::App;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
 use crate::server;
+use crate::telemetry::Telemetry;
 
 /// Serve the models over HTTP.
 #[derive(Args)]
@@ -30,7 +31,8 @@ pub struct Serve {
 
 pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     let config = command.common.config(command.listen)?;
-    start_log(&config.log.filter)?;
+    // Dropped last, and before `main` says why it fails: what was logged is written by then.
+    let telemetry = Telemetry::start(&config.log, Some(&config.trace))?;
     if command.check {
         let Loaded { repository, .. } = load(&config, None)?;
         say(&format!("ok: {}", models(&repository)));
@@ -46,8 +48,14 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
             tokio::task::block_in_place(|| load(&config, None))?;
         let address = listener.local_addr()?;
         say(&format!("onnxd serves http://{address} with {}", models(&repository)));
-        let app =
-            App { repository, compute, server: config.server, limits: config.limits, metrics };
+        let app = App {
+            repository,
+            compute,
+            server: config.server,
+            limits: config.limits,
+            metrics,
+            telemetry: telemetry.handle(),
+        };
         server::run(listener, app, stop()?).await.context("the server failed")
     })?;
     Ok(ExitCode::SUCCESS)

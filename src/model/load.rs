@@ -55,11 +55,8 @@ impl Loader {
         let loaded = self.load_uncounted(location);
         let [ok, failed] = ["ok", "failed"]
             .map(|outcome| self.metrics.model_loads.with_label_values(&[&location.name, outcome]));
-        if loaded.is_ok() {
-            ok.inc()
-        } else {
-            failed.inc()
-        }
+        let counter = if loaded.is_ok() { ok } else { failed };
+        counter.inc();
         if let Ok(model) = &loaded {
             model.metrics.load_seconds.set(start.elapsed().as_secs_f64());
             model.report();

@@ -73,8 +73,10 @@ struct Asked {
 /// A network's outputs for one request, and how long the stages took.
 struct Ran {
     outputs: Outputs,
+    encode_began: Instant,
     decode: Duration,
     encode: Duration,
+    queue_began: Instant,
 }
 
 /// Predictions, one for each input in order, and where their time went.
@@ -93,6 +95,33 @@ pub struct Timings {
     pub queue: Duration,
     pub infer: Duration,
     pub postprocess: Duration,
+    encode_began: Instant,
+    queue_began: Instant,
+    postprocess_began: Instant,
+}
+
+/// A part of a request's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    pub name: &'static str,
+    pub start: Instant,
+    pub duration: Duration,
+}
+
+impl Timings {
+    /// In the order in which they happen. Decoding and pre-processing take turns when there are
+    /// several images; each is told as one piece.
+    #[must_use]
+    pub fn stages(&self) -> [Stage; 5] {
+        let stage = |name, start, duration| Stage { name, start, duration };
+        [
+            stage("decode", self.encode_began, self.decode),
+            stage("preprocess", self.encode_began + self.decode, self.preprocess),
+            stage("queue", self.queue_began, self.queue),
+            stage("infer", self.queue_began + self.queue, self.infer),
+            stage("postprocess", self.postprocess_began, self.postprocess),
+        ]
+    }
 }
 
 /// How a prediction is to be made, beside its parameters.
@@ -211,14 +240,17 @@ impl Model {
         self.engine
             .compute
             .run(move || {
-                let start = Instant::now();
+                let postprocess_began = Instant::now();
                 let predictions = engine.task.decode(&ran.outputs.tensors, &parameters)?;
                 let timings = Timings {
                     decode: ran.decode.min(ran.encode),
                     preprocess: ran.encode.saturating_sub(ran.decode),
                     queue: ran.outputs.queued,
                     infer: ran.outputs.inferred,
-                    postprocess: start.elapsed(),
+                    postprocess: postprocess_began.elapsed(),
+                    encode_began: ran.encode_began,
+                    queue_began: ran.queue_began,
+                    postprocess_began,
                 };
                 engine.count(&predictions, &timings);
                 Ok(Answered { predictions, timings })
@@ -271,13 +303,14 @@ impl Engine {
             let (decode, whole) = (stages.decode(), start.elapsed());
             // Of items side by side, the sum is what they cost.
             engine.admission.encoded(count, whole.max(decode));
-            Ok((rows, decode, whole))
+            Ok((rows, start, decode, whole))
         };
-        let (rows, decode, encode) = self.compute.run(encode).await?;
+        let (rows, encode_began, decode, encode) = self.compute.run(encode).await?;
+        let queue_began = Instant::now();
         let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;
         drop(admitted);
         let outputs = waiting.outputs().await?;
-        Ok(Arc::new(Ran { outputs, decode, encode }))
+        Ok(Arc::new(Ran { outputs, encode_began, decode, encode, queue_began }))
     }
 
     fn count(&self, predictions: &[Prediction], timings: &Timings) {

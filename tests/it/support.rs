@@ -12,6 +12,7 @@ use onnxd::runtime::compute::Compute;
 use onnxd::runtime::library::Runtime;
 use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::server;
+use onnxd::telemetry::Handle;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -55,7 +56,8 @@ pub fn app(config: &ServerConfig, models: &Path, only: Option<&str>) -> anyhow::
     let repository = Arc::new(ModelRepository::load(models, only, &loader)?);
     let (server, limits) = (config.server.clone(), config.limits);
     let Loader { compute, metrics, .. } = loader;
-    Ok(App { repository, compute, server, limits, metrics })
+    let telemetry = Handle::default();
+    Ok(App { repository, compute, server, limits, metrics, telemetry })
 }
 
 /// One of the fixture folders alone. The error is what the start would say.
