@@ -1,6 +1,7 @@
 //! Configuration: of the server (defaults < file < environment < flags) and of one model.
 
 mod device;
+mod edge;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use device::{Device, GpuOptions};
+pub use edge::{Admin, Server, Tls};
 
 /// The file that documents every key.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -24,23 +26,12 @@ pub const DEFAULTS: &str = include_str!("../config/default.toml");
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     pub server: Server,
+    pub admin: Admin,
+    pub tls: Tls,
     pub models: Models,
     pub limits: Limits,
     pub runtime: RuntimeConfig,
     pub log: Log,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    pub listen: SocketAddr,
-    /// Bytes.
-    pub max_body_size: usize,
-    pub max_concurrent_requests: NonZeroUsize,
-    #[serde(with = "humantime_serde")]
-    pub request_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub body_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -134,6 +125,8 @@ impl ServerConfig {
 
     /// What no single key can say of itself.
     fn check(&self) -> anyhow::Result<()> {
+        self.server.check()?;
+        self.tls.files()?;
         let efficiency = self.runtime.min_padding_efficiency;
         anyhow::ensure!(
             (0.0..=1.0).contains(&efficiency),

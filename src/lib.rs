@@ -26,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod model;
+pub mod reload;
 pub mod rows;
 pub mod runtime;
 pub mod server;

@@ -106,15 +106,15 @@ async fn answer(
             _ => target.version = Some(value.to_owned()),
         }
     }
-    // A name in the path is checked before the body is read.
+    // Before the body is read: whether the models are loaded, and a name in the path.
+    let repository = app.repository()?;
     if let Some(model) = &target.model {
-        app.repository.find(model, target.version.as_deref())?;
+        repository.find(model, target.version.as_deref())?;
     }
     let mut parameters = Parameters::default();
     read_query(query.unwrap_or_default(), &mut target, &mut parameters)?;
     let form = body::form(headers);
-    let server = &app.server;
-    let bytes = body::read(headers, body, server.max_body_size, server.body_timeout).await?;
+    let bytes = body::read(headers, body, &app.server).await?;
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     let terms = Terms { priority: priority(headers)?, deadline: Some(deadline) };
@@ -174,7 +174,7 @@ async fn prepare(
     target: Target,
     parameters: Parameters,
 ) -> Result<Prepared, Error> {
-    let repository = &app.repository;
+    let repository = app.repository()?;
     match form {
         Form::Json if bytes.len() <= PARSE_INLINE => {
             envelope::parse(&bytes, target, parameters, repository)

@@ -1,7 +1,9 @@
 //! The command line: one file for each command.
 
+mod health;
 mod predict;
 mod serve;
+mod signals;
 mod sources;
 
 use std::io::IsTerminal;
@@ -36,6 +38,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
+    Health(health::Health),
 }
 
 /// Options that every command has.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
+        Command::Health(command) => health::run(command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("onnxd: {error:#}");
@@ -94,11 +98,17 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The threads that decode and tokenise.
+fn compute(config: &ServerConfig) -> anyhow::Result<Arc<Compute>> {
+    Ok(Arc::new(Compute::new(config.runtime.compute_threads())?))
+}
+
 /// Loads ONNX Runtime and the models (or the one called `only`).
 fn load(
     config: &ServerConfig,
     only: Option<&str>,
-) -> anyhow::Result<(Arc<ModelRepository>, Arc<Compute>)> {
+    compute: Arc<Compute>,
+) -> anyhow::Result<Arc<ModelRepository>> {
     let device = config.runtime.device;
     let runtime = Runtime::load(config.runtime.library(), device)?;
     let (provider, why_cpu) =
@@ -109,7 +119,7 @@ fn load(
     let loader = Loader {
         runtime,
         provider,
-        compute: Arc::new(Compute::new(config.runtime.compute_threads())?),
+        compute,
         config: config.runtime.clone(),
         limits: config.limits,
     };
@@ -120,8 +130,7 @@ fn load(
         compute_threads = config.runtime.compute_threads(),
         "sessions of each model and threads"
     );
-    let repository = ModelRepository::load(&config.models.path, only, &loader)?;
-    Ok((Arc::new(repository), loader.compute))
+    Ok(Arc::new(ModelRepository::load(&config.models.path, only, &loader)?))
 }
 
 fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sources::{self, Item};
-use super::{Common, async_runtime, load, start_log};
+use super::{Common, async_runtime, compute, load, start_log};
 use crate::model::{Model, Terms};
 use crate::tasks::{Parameters, Prediction, Value};
 
@@ -65,7 +65,7 @@ const IN_WORK: usize = 8;
 pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     let config = command.common.config(None)?;
     start_log(&config.log.filter)?;
-    let (repository, _compute) = load(&config, Some(&command.model))?;
+    let repository = load(&config, Some(&command.model), compute(&config)?)?;
     let model = repository.find(&command.model, None)?;
     let inputs = sources::open(model.input_kind(), &command.inputs)?;
     let parameters = Parameters {

@@ -6,14 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Common, async_runtime, load, start_log};
+use super::{Common, async_runtime, compute, load, signals, start_log};
 use crate::api::App;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::server;
+use crate::server::{Listeners, Server};
 
 /// Serve the models over HTTP.
 #[derive(Args)]
@@ -31,22 +29,38 @@ pub struct Serve {
 pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     let config = command.common.config(command.listen)?;
     start_log(&config.log.filter)?;
+    let compute = compute(&config)?;
     if command.check {
-        let (repository, _) = load(&config, None)?;
+        let repository = load(&config, None, compute)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
     async_runtime()?.block_on(async {
-        // First the port, so that one in use is told before the models are loaded.
-        let listen = config.server.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen on {listen}"))?;
-        let (repository, compute) = tokio::task::block_in_place(|| load(&config, None))?;
-        let address = listener.local_addr()?;
-        say(&format!("onnxd serves http://{address} with {}", models(&repository)));
-        let app = App { repository, compute, server: config.server, limits: config.limits };
-        server::run(listener, app, stop()?).await.context("the server failed")
+        // First the ports, so that one in use is told before the models are loaded, and so that
+        // probes and early requests are answered meanwhile.
+        let listeners = Listeners::bind(&config).await?;
+        let address = listeners.data.local_addr()?;
+        if let Some(admin) = &listeners.admin {
+            let address = admin.local_addr()?;
+            tracing::info!("health and metrics at http://{address}");
+        }
+        let app = App::new(&config, compute.clone());
+        let scheme = if config.tls.files()?.is_some() { "https" } else { "http" };
+        let server = Server::new(listeners, app.clone())?;
+        let serving = server.run(signals::shutdown()?);
+        let loading = async {
+            let load = tokio::task::spawn_blocking(move || load(&config, None, compute));
+            let repository = load.await.context("loading panicked")??;
+            let line = format!("onnxd serves {scheme}://{address} with {}", models(&repository));
+            app.set_repository(repository);
+            say(&line);
+            std::future::pending::<anyhow::Result<()>>().await
+        };
+        tokio::select! {
+            _drained = serving => signals::exit(0),
+            // Only if it failed.
+            failed = loading => failed,
+        }
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -61,17 +75,4 @@ fn models(repository: &ModelRepository) -> String {
         format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider)
     };
     repository.iter().map(|model| describe(model)).collect::<Vec<_>>().join(", ")
-}
-
-/// Ends at SIGTERM or SIGINT.
-fn stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: no new connections, requests in work are finished");
-    })
 }

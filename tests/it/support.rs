@@ -52,8 +52,9 @@ pub static BUNDLED: LazyLock<App> =
 pub fn app(config: &ServerConfig, models: &Path, only: Option<&str>) -> anyhow::Result<App> {
     let loader = loader(config);
     let repository = Arc::new(ModelRepository::load(models, only, &loader)?);
-    let (server, limits) = (config.server.clone(), config.limits);
-    Ok(App { repository, compute: loader.compute, server, limits })
+    let app = App::new(config, loader.compute);
+    app.set_repository(repository);
+    Ok(app)
 }
 
 /// One of the fixture folders alone. The error is what the start would say.
