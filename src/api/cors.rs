@@ -32,6 +32,6 @@ pub fn layer(server: &Server) -> Option<CorsLayer> {
         .allow_methods([Method::POST])
         .allow_headers(asked)
         .expose_headers(answered)
-        .max_age(Duration::from_secs(3600));
+        .max_age(Duration::from_hours(1));
     Some(layer)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::config::{Flags, ServerConfig};
@@ -66,7 +66,8 @@ fn ask(url: &str) -> anyhow::Result<(u16, String)> {
     let end = Instant::now() + TIMEOUT;
     let left = || {
         let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() { bail!("no answer within {TIMEOUT:?}") } else { Ok(left) }
+        ensure!(!left.is_zero(), "no answer within {TIMEOUT:?}");
+        Ok(left)
     };
     let rest = url.strip_prefix("http://").context("expected http://HOST:PORT/PATH")?;
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -7,6 +7,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
@@ -44,22 +45,22 @@ pub async fn serve(stream: TcpStream, port: Arc<Port>) -> Closed {
         Ok(opened) => opened,
         Err(closed) => return closed,
     };
-    let http2 = first == PREFACE;
-    if http2 {
+    let is_http2 = first == PREFACE;
+    if is_http2 {
         activity.is_http2();
     }
-    let socket = TokioIo::new(Socket::new(stream, first, activity.clone(), !http2));
+    let socket = TokioIo::new(Socket::new(stream, first, activity.clone(), !is_http2));
     let service = {
         let (port, activity) = (port.clone(), activity.clone());
         service_fn(move |request| answer(port.clone(), activity.clone(), request))
     };
-    let driver = Driver { port: &port, activity: &activity, http2 };
-    if http2 {
+    let driver = Driver { port: &port, activity: &activity, http2: is_http2 };
+    if is_http2 {
         let connection = pin!(port.http2.serve_connection(socket, service));
-        driver.drive(connection, |connection| connection.graceful_shutdown()).await
+        driver.drive(connection, http2::Connection::graceful_shutdown).await
     } else {
         let connection = pin!(port.http1.serve_connection(socket, service));
-        driver.drive(connection, |connection| connection.graceful_shutdown()).await
+        driver.drive(connection, http1::Connection::graceful_shutdown).await
     }
 }
 

@@ -38,7 +38,7 @@ pub fn answer(
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        in_work.is_answered();
+        in_work.answered();
         drop(running);
         Ok(response)
     }
@@ -53,7 +53,7 @@ impl InWork {
         Self(port)
     }
 
-    fn is_answered(self) {
+    fn answered(self) {
         self.0.drain.answers();
     }
 }

@@ -4,8 +4,11 @@
 
 mod answers;
 mod cli;
+mod drain;
+mod edge;
 mod errors;
 mod gpu;
+mod process;
 mod reference;
 mod support;
 mod zero_config;
