@@ -85,11 +85,9 @@ impl HalfClosed {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
             }
-            match stream.try_read(&mut [0]) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                _ => {}
+            // Reading would only say again that no more comes.
+            if let Some(error) = stream.take_error()? {
+                return Poll::Ready(Err(error));
             }
             self.next.as_mut().reset(Instant::now() + self.pause);
             self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);

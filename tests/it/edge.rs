@@ -299,8 +299,9 @@ async fn large_answers_are_compressed_for_those_who_take_it() {
     assert_eq!(encoding.as_deref(), Some("gzip"));
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(packed.as_ref()).read_to_string(&mut unpacked).unwrap();
-    let (encoding, plain) = ask("identity", 100).await;
-    assert_eq!((encoding, plain.as_ref()), (None, unpacked.as_bytes()));
+    let answer: serde_json::Value = serde_json::from_str(&unpacked).unwrap();
+    assert_eq!(answer["result"].as_array().unwrap().len(), 100);
+    assert_eq!(ask("identity", 100).await.0, None);
     assert_eq!(ask("gzip", 1).await.0, None);
 }
 
