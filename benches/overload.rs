@@ -26,6 +26,7 @@ use onnxd::runtime::queue::Bounds;
 use onnxd::runtime::session::Session;
 use onnxd::signature::BatchAxis;
 use onnxd::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task, Text, Value};
+use onnxd::telemetry::Handle;
 use onnxd::tensor::Tensors;
 use tokio::sync::mpsc;
 
@@ -122,13 +123,9 @@ fn app() -> App {
         limits: config.limits,
         metrics: model_metrics,
     });
-    App {
-        repository: Arc::new(ModelRepository::of([model])),
-        compute,
-        server: config.server,
-        limits: config.limits,
-        metrics,
-    }
+    let app = App::new(&config, compute, metrics, Handle::default());
+    app.set_repository(Arc::new(ModelRepository::of([model])));
+    app
 }
 
 /// One request: when it should have been sent, since the phase began, and how it ended.

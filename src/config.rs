@@ -1,6 +1,7 @@
 //! Configuration: of the server (defaults < file < environment < flags) and of one model.
 
 mod device;
+mod edge;
 mod telemetry;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use device::{Device, GpuOptions};
+pub use edge::{Admin, Server, Tls};
 pub use telemetry::{Log, LogFormat, Trace};
 
 /// The file that documents every key.
@@ -26,24 +28,13 @@ pub const DEFAULTS: &str = include_str!("../config/default.toml");
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     pub server: Server,
+    pub admin: Admin,
+    pub tls: Tls,
     pub models: Models,
     pub limits: Limits,
     pub runtime: RuntimeConfig,
     pub log: Log,
     pub trace: Trace,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    pub listen: SocketAddr,
-    /// Bytes.
-    pub max_body_size: usize,
-    pub max_concurrent_requests: NonZeroUsize,
-    #[serde(with = "humantime_serde")]
-    pub request_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub body_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -135,6 +126,8 @@ impl ServerConfig {
 
     /// What no single key can say of itself.
     fn check(&self) -> anyhow::Result<()> {
+        self.server.check()?;
+        self.tls.files()?;
         let efficiency = self.runtime.min_padding_efficiency;
         anyhow::ensure!(
             (0.0..=1.0).contains(&efficiency),
@@ -194,6 +187,12 @@ impl RuntimeConfig {
     pub fn layout(&self, on_cpu: bool) -> Layout {
         let instances = if on_cpu || self.instances > 0 { self.instances } else { 1 };
         Layout::choose(instances, self.intra_op_threads, or_cores(0))
+    }
+
+    /// Cores that this process may use.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        or_cores(0)
     }
 
     #[must_use]

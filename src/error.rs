@@ -9,6 +9,8 @@ use std::time::Duration;
 /// What went wrong, coarse enough that each kind has one status and one answer for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// No API key, or one that is not known.
+    Unauthorized,
     /// The request cannot be read: broken JSON, broken multipart.
     Syntax,
     /// The request can be read, but what it says cannot be served.
@@ -40,6 +42,7 @@ impl ErrorKind {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
+            Self::Unauthorized => "unauthorized",
             Self::Syntax => "syntax",
             Self::InvalidInput => "invalid-input",
             Self::UnknownModel => "unknown-model",
@@ -59,6 +62,7 @@ impl ErrorKind {
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
+            Self::Unauthorized => "An API key is needed",
             Self::Syntax => "The request cannot be read",
             Self::InvalidInput => "The input is not valid",
             Self::UnknownModel => "Unknown model or version",

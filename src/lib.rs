@@ -29,6 +29,7 @@ pub mod config;
 pub mod error;
 pub mod metrics;
 pub mod model;
+pub mod reload;
 pub mod rows;
 pub mod runtime;
 pub mod server;

@@ -62,6 +62,9 @@ pub struct Metrics {
     prediction_score: HistogramVec,
     pub draining: IntGauge,
     pub connections: IntGauge,
+    pub connections_closed: IntCounterVec,
+    pub accept_errors: IntCounter,
+    log_dropped: IntCounter,
     pub cores: IntGauge,
     pub compute_threads: IntGauge,
     build_info: IntGaugeVec,
@@ -312,6 +315,19 @@ impl Default for Metrics {
             ),
             draining: make.single("onnxd_draining", "1 from the signal to stop on."),
             connections: make.single("onnxd_connections", "Connections to the data port."),
+            connections_closed: make.counter(
+                "onnxd_connections_closed_total",
+                "Connections to the data port that ended, by why.",
+                &["reason"],
+            ),
+            accept_errors: make.register(IntCounter::new(
+                "onnxd_accept_errors_total",
+                "Failures to accept a connection, for example for want of file descriptors.",
+            )),
+            log_dropped: make.register(IntCounter::new(
+                "onnxd_log_dropped_total",
+                "Lines of the log that were dropped, since writing must not stop serving.",
+            )),
             cores: make.single(
                 "onnxd_cores",
                 "Processor cores that this process may use: affinity and the cgroup's quota count.",
@@ -408,6 +424,11 @@ impl Metrics {
             let duration = self.request_duration.with_label_values(&labels[..4]);
             duration.observe(time.as_secs_f64());
         }
+    }
+
+    /// Counts on to the log's own count. For one caller at a time.
+    pub fn log_has_dropped(&self, lines: u64) {
+        self.log_dropped.inc_by(lines.saturating_sub(self.log_dropped.get()));
     }
 
     /// All of it as Prometheus' text format.

@@ -54,14 +54,8 @@ impl Bench {
         let repository = ModelRepository::load(&models, Some(model), &loader).unwrap();
         let folder = models.join(model);
         let network = folder.join(&repository.find(model, None).unwrap().file);
-        let app = App {
-            repository: Arc::new(repository),
-            compute: loader.compute,
-            server: config.server.clone(),
-            limits: config.limits,
-            metrics: loader.metrics,
-            telemetry: Handle::default(),
-        };
+        let app = App::new(&config, loader.compute, loader.metrics, Handle::default());
+        app.set_repository(Arc::new(repository));
         Self { runtime: runtime.clone(), config, app, network, folder }
     }
 

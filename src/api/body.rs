@@ -1,26 +1,23 @@
 //! Reads a request's body within its bounds, and says what it is.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+use crate::config::Server;
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::tasks::InputKind;
 
 /// The whole body.
 ///
 /// # Errors
-/// [`ErrorKind::TooLarge`] before anything is read if the declared length is over `limit`, else
+/// [`ErrorKind::TooLarge`] before anything is read if the declared length is over the limit, else
 /// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; a compressed body; an empty one.
-pub async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-    timeout: Duration,
-) -> Result<Bytes, Error> {
+pub async fn read(headers: &HeaderMap, body: Body, server: &Server) -> Result<Bytes, Error> {
+    let (limit, timeout) = (server.max_body_size, server.body_timeout);
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
     if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
         && !encoding.eq_ignore_ascii_case("identity")
@@ -36,25 +33,51 @@ pub async fn read(
     if let Some(declared) = declared.filter(|declared| *declared > limit as u64) {
         return Err(too_large(format!("{declared} bytes")));
     }
-    let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
-    let bytes = match collected {
-        Err(_) => {
-            let within = format!("the body within {timeout:?}");
-            return Err(Error::field(ErrorKind::BodyTimeout, "body", within, "only a part of it"));
+    let came = AtomicU64::new(0);
+    let counted = Limited::new(body, limit).map_frame(|frame| {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        came.fetch_add(length as u64, Ordering::Relaxed);
+        frame
+    });
+    let late = |expected: String| {
+        Err(Error::field(ErrorKind::BodyTimeout, "body", expected, "only a part of it"))
+    };
+    let collected = tokio::select! {
+        collected = counted.collect() => collected,
+        () = tokio::time::sleep(timeout) => return late(format!("the body within {timeout:?}")),
+        () = falls_below(server, &came) => {
+            let rate = server.min_body_rate;
+            return late(format!("at least {rate} bytes of the body a second"));
         }
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+    };
+    let bytes = match collected {
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             return Err(too_large("more".to_owned()));
         }
-        Ok(Err(_)) => {
+        Err(_) => {
             return Err(Error::field(ErrorKind::Syntax, "body", "a whole body", "a broken one"));
         }
-        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(collected) => collected.to_bytes(),
     };
     if bytes.is_empty() {
         let expected = "JSON, an image, text, or multipart/form-data";
         return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));
     }
     Ok(bytes)
+}
+
+/// Ends after the first window in which too few bytes came.
+async fn falls_below(server: &Server, came: &AtomicU64) {
+    let window = server.body_rate_window;
+    let least = server.min_body_rate as f64 * window.as_secs_f64();
+    loop {
+        let before = came.load(Ordering::Relaxed);
+        tokio::time::sleep(window).await;
+        let bytes = came.load(Ordering::Relaxed) - before;
+        if (bytes as f64) < least {
+            return;
+        }
+    }
 }
 
 /// A body's form, told from its content type.

@@ -28,6 +28,7 @@ impl IntoResponse for ApiError {
 
 fn status(kind: ErrorKind) -> StatusCode {
     match kind {
+        ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorKind::Syntax => StatusCode::BAD_REQUEST,
         ErrorKind::InvalidInput => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::UnknownModel | ErrorKind::UnknownRoute => StatusCode::NOT_FOUND,

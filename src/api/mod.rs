@@ -1,17 +1,23 @@
 //! HTTP: all routes, all layers, and the order they stand in.
 
 mod account;
+pub mod admin;
+pub mod auth;
 mod body;
 pub(crate) mod cells;
+mod compression;
+mod cors;
 mod envelope;
 mod error;
+pub mod health;
 mod inputs;
 mod item;
 mod multipart;
 mod predict;
 mod request_id;
+pub mod stats;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -20,12 +26,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::sync::Semaphore;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::{Limits, Server};
+use crate::config::{Limits, Server, ServerConfig, Tls};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
+use crate::reload::Reloading;
 use crate::runtime::compute::Compute;
 use crate::telemetry;
 use error::ApiError;
@@ -33,16 +41,49 @@ use error::ApiError;
 /// What every handler shares.
 #[derive(Clone)]
 pub struct App {
-    pub repository: Arc<ModelRepository>,
+    repository: Arc<OnceLock<Arc<ModelRepository>>>,
     pub compute: Arc<Compute>,
     pub server: Server,
+    pub tls: Tls,
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
     pub telemetry: telemetry::Handle,
 }
 
-/// The data port's router.
-pub fn router(app: App) -> Router {
+impl App {
+    /// Without models yet.
+    pub fn new(
+        config: &ServerConfig,
+        compute: Arc<Compute>,
+        metrics: Arc<Metrics>,
+        telemetry: telemetry::Handle,
+    ) -> Self {
+        Self {
+            repository: Arc::default(),
+            compute,
+            server: config.server.clone(),
+            tls: config.tls.clone(),
+            limits: config.limits,
+            metrics,
+            telemetry,
+        }
+    }
+
+    /// The models are loaded. Only the first call counts.
+    pub fn set_repository(&self, repository: Arc<ModelRepository>) {
+        let _ = self.repository.set(repository);
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] while the models are loading.
+    pub fn repository(&self) -> Result<&Arc<ModelRepository>, Error> {
+        let loading = || Error::new(ErrorKind::Unavailable, "the models are loading; try again");
+        self.repository.get().ok_or_else(loading)
+    }
+}
+
+/// The data port's router. Without `keys` everybody may ask.
+pub fn router(app: App, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
     let gate = Arc::new(Semaphore::new(app.server.max_concurrent_requests.get()));
     let metrics = app.metrics.clone();
     Router::new()
@@ -56,8 +97,14 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             ApiError(Error::internal("a handler panicked")).into_response()
         }))
+        // what pays is compressed,
+        .layer(compression::layer(&app.server))
         // requests over the bound are answered before their body is read,
         .layer(middleware::from_fn_with_state(gate, admit))
+        // and so are those without a key, which hold no place,
+        .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
+        // a browser asks without a key whether it may ask at all, and reads errors as well,
+        .layer(option_layer(cors::layer(&app.server)))
         // every request is counted, however it ends,
         .layer(middleware::from_fn_with_state(metrics, account::count))
         // and outermost, since it writes every error's body: the request id, the log and the span.

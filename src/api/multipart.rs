@@ -75,7 +75,7 @@ pub async fn parse(
         }
         _ => return Err(Error::invalid("body", "one kind of input", "several kinds")),
     };
-    with_model(&app.repository, &target, input, parameters)
+    with_model(app.repository()?, &target, input, parameters)
 }
 
 async fn utf8(part: Field<'_>, name: &str) -> Result<String, Error> {

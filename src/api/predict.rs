@@ -130,15 +130,16 @@ async fn answer(
     read_query(query.unwrap_or_default(), &mut target, &mut parameters)?;
     let form = body::form(headers);
     let priority = priority(headers)?;
-    // What is told by the path or the body's form is checked before the body is read.
+    // Before the body is read: whether the models are loaded, and what the path or the body's form
+    // tells of the model.
+    let repository = app.repository()?;
     let kind = form.as_ref().ok().and_then(Form::kind);
     if target.model.is_some() || kind.is_some() {
-        let model = find_model(&app.repository, &target, kind)?;
+        let model = find_model(repository, &target, kind)?;
         account.note(&model, PROTOCOL);
         model.check_load(priority)?;
     }
-    let server = &app.server;
-    let bytes = body::read(headers, body, server.max_body_size, server.body_timeout).await?;
+    let bytes = body::read(headers, body, &app.server).await?;
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     account.note(&model, PROTOCOL);
@@ -192,7 +193,7 @@ async fn prepare(
     target: Target,
     parameters: Parameters,
 ) -> Result<Prepared, Error> {
-    let repository = &app.repository;
+    let repository = app.repository()?;
     match form {
         Form::Json if bytes.len() <= PARSE_INLINE => {
             envelope::parse(&bytes, target, parameters, repository)

@@ -1,7 +1,9 @@
 //! The command line: one file for each command.
 
+mod health;
 mod predict;
 mod serve;
+mod signals;
 mod sources;
 
 use std::net::SocketAddr;
@@ -35,6 +37,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
+    Health(health::Health),
 }
 
 /// Options that every command has.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
+        Command::Health(command) => health::run(command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("onnxd: {error:#}");
@@ -79,15 +83,18 @@ impl Common {
     }
 }
 
-/// What a command works with.
-struct Loaded {
-    repository: Arc<ModelRepository>,
-    compute: Arc<Compute>,
-    metrics: Arc<Metrics>,
+/// The threads that decode and tokenise.
+fn compute(config: &ServerConfig) -> anyhow::Result<Arc<Compute>> {
+    Ok(Arc::new(Compute::new(config.runtime.compute_threads())?))
 }
 
 /// Loads ONNX Runtime and the models (or the one called `only`).
-fn load(config: &ServerConfig, only: Option<&str>) -> anyhow::Result<Loaded> {
+fn load(
+    config: &ServerConfig,
+    only: Option<&str>,
+    compute: Arc<Compute>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Arc<ModelRepository>> {
     let device = config.runtime.device;
     let runtime = Runtime::load(config.runtime.library(), device)?;
     let (provider, why_cpu) =
@@ -98,10 +105,10 @@ fn load(config: &ServerConfig, only: Option<&str>) -> anyhow::Result<Loaded> {
     let loader = Loader {
         runtime,
         provider,
-        compute: Arc::new(Compute::new(config.runtime.compute_threads())?),
+        compute,
         config: config.runtime.clone(),
         limits: config.limits,
-        metrics: Arc::new(Metrics::default()),
+        metrics: metrics.clone(),
     };
     let layout = config.runtime.layout(provider == ExecutionProvider::Cpu);
     tracing::info!(
@@ -110,9 +117,10 @@ fn load(config: &ServerConfig, only: Option<&str>) -> anyhow::Result<Loaded> {
         compute_threads = config.runtime.compute_threads(),
         "sessions of each model and threads"
     );
-    let repository = ModelRepository::load(&config.models.path, only, &loader)?;
-    let Loader { compute, metrics, .. } = loader;
-    Ok(Loaded { repository: Arc::new(repository), compute, metrics })
+    metrics.cores.set(config.runtime.cores() as i64);
+    metrics.compute_threads.set(loader.compute.threads() as i64);
+    metrics.built_with(&loader.runtime.version);
+    Ok(Arc::new(ModelRepository::load(&config.models.path, only, &loader)?))
 }
 
 fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -12,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sources::{self, Item};
-use super::{Common, Loaded, async_runtime, load};
+use super::{Common, async_runtime, compute, load};
 use crate::model::{Model, Terms};
 use crate::tasks::{Parameters, Prediction, Value};
 use crate::telemetry::Telemetry;
@@ -66,7 +67,7 @@ const IN_WORK: usize = 8;
 pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     let config = command.common.config(None)?;
     let _telemetry = Telemetry::start(&config.log, None)?;
-    let Loaded { repository, .. } = load(&config, Some(&command.model))?;
+    let repository = load(&config, Some(&command.model), compute(&config)?, Arc::default())?;
     let model = repository.find(&command.model, None)?;
     let inputs = sources::open(model.input_kind(), &command.inputs)?;
     let parameters = Parameters {

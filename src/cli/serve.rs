@@ -3,17 +3,17 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Common, Loaded, async_runtime, load};
+use super::{Common, async_runtime, compute, load, signals};
 use crate::api::App;
+use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::server;
+use crate::server::{Listeners, Server};
 use crate::telemetry::Telemetry;
 
 /// Serve the models over HTTP.
@@ -33,30 +33,42 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     let config = command.common.config(command.listen)?;
     // Dropped last, and before `main` says why it fails: what was logged is written by then.
     let telemetry = Telemetry::start(&config.log, Some(&config.trace))?;
+    let (compute, metrics) = (compute(&config)?, Arc::new(Metrics::default()));
     if command.check {
-        let Loaded { repository, .. } = load(&config, None)?;
+        let repository = load(&config, None, compute, metrics)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
     async_runtime()?.block_on(async {
-        // First the port, so that one in use is told before the models are loaded.
-        let listen = config.server.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen on {listen}"))?;
-        let Loaded { repository, compute, metrics } =
-            tokio::task::block_in_place(|| load(&config, None))?;
-        let address = listener.local_addr()?;
-        say(&format!("onnxd serves http://{address} with {}", models(&repository)));
-        let app = App {
-            repository,
-            compute,
-            server: config.server,
-            limits: config.limits,
-            metrics,
-            telemetry: telemetry.handle(),
+        // First the ports, so that one in use is told before the models are loaded, and so that
+        // probes and early requests are answered meanwhile.
+        let listeners = Listeners::bind(&config).await?;
+        let address = listeners.data.local_addr()?;
+        if let Some(admin) = &listeners.admin {
+            let address = admin.local_addr()?;
+            tracing::info!("health and metrics at http://{address}");
+        }
+        let app = App::new(&config, compute.clone(), metrics.clone(), telemetry.handle());
+        let scheme = if config.tls.files()?.is_some() { "https" } else { "http" };
+        let server = Server::new(listeners, app.clone())?;
+        let serving = server.run(signals::shutdown()?);
+        let loading = async {
+            let load = tokio::task::spawn_blocking(move || load(&config, None, compute, metrics));
+            let repository = load.await.context("loading panicked")??;
+            let line = format!("onnxd serves {scheme}://{address} with {}", models(&repository));
+            app.set_repository(repository);
+            say(&line);
+            std::future::pending::<anyhow::Result<()>>().await
         };
-        server::run(listener, app, stop()?).await.context("the server failed")
+        tokio::select! {
+            _drained = serving => {
+                // What was logged and traced is written first.
+                drop(telemetry);
+                signals::exit(0)
+            }
+            // Only if it failed.
+            failed = loading => failed,
+        }
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -71,17 +83,4 @@ fn models(repository: &ModelRepository) -> String {
         format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider)
     };
     repository.iter().map(|model| describe(model)).collect::<Vec<_>>().join(", ")
-}
-
-/// Ends at SIGTERM or SIGINT.
-fn stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: no new connections, requests in work are finished");
-    })
 }

@@ -207,6 +207,12 @@ impl Model {
         self.metrics.ready.set(i64::from(self.live_sessions() > 0));
     }
 
+    /// How long a run of this model has gone on; of several, the longest.
+    #[must_use]
+    pub fn longest_run(&self) -> Option<Duration> {
+        self.engine.pool.longest_run()
+    }
+
     /// One prediction for each input, in order. Dropping the future abandons what has not started.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! All models of a server: found on disk, loaded, looked up by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use anyhow::{Context, anyhow};
 use super::Model;
 use super::load::{Loader, Location, onnx_files};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::metrics::Metrics;
+use crate::runtime::device;
 use crate::tasks::InputKind;
 
 /// Loaded models by name; of each the latest version on disk.
@@ -65,6 +67,19 @@ impl ModelRepository {
     pub fn of(models: impl IntoIterator<Item = Model>) -> Self {
         let by_name = |model: Model| (model.name.clone(), Arc::new(model));
         Self { models: models.into_iter().map(by_name).collect() }
+    }
+
+    /// Sets the gauges of every model and of the GPUs that run one.
+    pub fn report(&self, metrics: &Metrics) {
+        self.iter().for_each(|model| model.report());
+        let gpus: BTreeSet<u16> = self.iter().filter_map(|model| model.provider.gpu()).collect();
+        for number in gpus {
+            let Some((used, total)) = device::memory(number) else { continue };
+            let name = format!("cuda:{number}");
+            for (kind, bytes) in [("used", used), ("total", total)] {
+                metrics.device_memory.with_label_values(&[&name, kind]).set(bytes as i64);
+            }
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {

@@ -63,21 +63,22 @@ fn list() -> Result<Vec<Gpu>, DriverError> {
     Ok(found)
 }
 
-/// Bytes that nobody uses on a GPU of [`gpus`]; `None` if the driver does not tell. This makes the
-/// GPU's context (a few hundred MiB of its memory) if nothing has done so yet.
+/// Bytes in use by all processes and bytes in all, of the GPU of this number in [`gpus`]; `None` if the
+/// driver does not tell. This makes the GPU's context (a few hundred MiB of its memory) if nothing has
+/// done so yet.
 #[must_use]
-pub fn free_memory(gpu: &Gpu) -> Option<usize> {
-    let device = result::device::get(gpu.number.into()).ok()?;
+pub fn memory(number: u16) -> Option<(usize, usize)> {
+    let device = result::device::get(number.into()).ok()?;
     // SAFETY: the device exists. The context is kept only for the one question, and what was
     // current on this thread before is current again afterwards.
     #[allow(unsafe_code)]
     unsafe {
         let before = result::ctx::get_current().ok()?;
         let context = result::primary_ctx::retain(device).ok()?;
-        let free = result::ctx::set_current(context).and_then(|()| result::mem_get_info());
+        let told = result::ctx::set_current(context).and_then(|()| result::mem_get_info());
         let _ = result::ctx::set_current(before.unwrap_or(std::ptr::null_mut()));
         let _ = result::primary_ctx::release(device);
-        free.ok().map(|(free, _total)| free)
+        told.ok().map(|(free, total)| (total.saturating_sub(free), total))
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
             Ok(found) => {
                 assert_eq!(found[0].number, 0);
                 assert!(found.iter().all(|gpu| gpu.total_memory > 0 && !gpu.name.is_empty()));
-                assert!(free_memory(&found[0]).is_some_and(|free| free <= found[0].total_memory));
+                assert!(memory(0).is_some_and(|(used, total)| used <= total));
             }
             Err(reason) => assert!(reason.contains("NVIDIA's driver"), "{reason}"),
         }

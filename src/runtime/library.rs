@@ -32,6 +32,8 @@ pub struct Runtime {
     pub(super) environment: Environment,
     /// The file it was loaded from.
     pub(super) library: PathBuf,
+    /// Of ONNX Runtime, for example 1.31.
+    pub version: String,
 }
 
 /// Switches ONNX Runtime's own telemetry off. Call it first thing in `main`.
@@ -74,7 +76,9 @@ impl Runtime {
             .context("ONNX Runtime could not be set up")?;
         environment.set_log_level(ort::logging::LogLevel::Warning);
         tracing::debug!(library = %library.display(), build = ort::info(), "loaded ONNX Runtime");
-        Ok(Self { environment, library })
+        let minor = ort::util::probe(&library);
+        let version = minor.map_or("unknown".to_owned(), |minor| format!("1.{minor}"));
+        Ok(Self { environment, library, version })
     }
 
     /// Loads what the CUDA provider needs from beside ONNX Runtime's library, as far as it lies there.

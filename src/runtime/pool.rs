@@ -2,8 +2,9 @@
 //! is idle.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ struct Engine {
     queue: Queue,
     /// Sessions that can take work.
     live: AtomicUsize,
+    /// Of each session's thread, when its run began.
+    runs: Mutex<Vec<Arc<Mutex<Option<Instant>>>>>,
 }
 
 /// What is before a request that comes now.
@@ -64,7 +67,8 @@ impl SessionPool {
     /// The operating system gives no thread.
     pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
         let queue = Queue::new(setup.bounds);
-        let engine = Arc::new(Engine { setup, queue, live: AtomicUsize::new(0) });
+        let engine =
+            Arc::new(Engine { setup, queue, live: AtomicUsize::new(0), runs: Mutex::default() });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
         for session in sessions {
@@ -87,9 +91,23 @@ impl SessionPool {
     /// The operating system gives no thread.
     pub fn add(&self, session: Box<dyn Session>) -> std::io::Result<()> {
         let engine = self.engine.clone();
-        let number = engine.live.fetch_add(1, Ordering::Relaxed);
+        let run = Arc::new(Mutex::new(None));
+        let number = {
+            let mut runs = lock(&engine.runs);
+            runs.push(run.clone());
+            runs.len() - 1
+        };
+        engine.live.fetch_add(1, Ordering::Relaxed);
         let name = format!("session-{}-{number}", engine.setup.name);
-        thread::Builder::new().name(name).spawn(move || engine.serve(session)).map(|_| ())
+        thread::Builder::new().name(name).spawn(move || engine.serve(session, &run)).map(|_| ())
+    }
+
+    /// How long the run has gone on that has gone on longest; `None` if no session is in a run.
+    #[must_use]
+    pub fn longest_run(&self) -> Option<Duration> {
+        let runs = lock(&self.engine.runs);
+        let began = runs.iter().filter_map(|run| *lock(run)).min()?;
+        Some(began.elapsed())
     }
 
     /// Rows in, the outputs of these names out. Dropping the future abandons the rows: what has not
@@ -223,13 +241,24 @@ impl Engine {
     }
 
     /// A session thread, from the first batch to the last.
-    fn serve(&self, session: Box<dyn Session>) {
+    fn serve(&self, session: Box<dyn Session>, running: &Mutex<Option<Instant>>) {
         let mut session = Some(session);
         while let Some(batch) = self.queue.take() {
+            *lock(running) = Some(Instant::now());
             for share in &batch {
                 share.job.start();
             }
-            self.run(&mut session, &batch);
+            // The session's own panics are caught closer to it; this is for a defect of ours, which
+            // must cost its batch and not the thread.
+            let run = || self.run(&mut session, &batch);
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                for share in &batch {
+                    share
+                        .job
+                        .finish(share.rows.clone(), Err(Error::internal("the engine panicked")));
+                }
+            }
+            *lock(running) = None;
         }
     }
 
@@ -320,6 +349,10 @@ impl Engine {
         }
         session.as_mut().ok_or_else(gone)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lengths(parts: &[Part<'_>]) -> impl Iterator<Item = usize> {

@@ -36,6 +36,15 @@ impl ExecutionProvider {
         }
     }
 
+    /// The number of the GPU, if it is one.
+    #[must_use]
+    pub fn gpu(self) -> Option<u16> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda(number) | Self::TensorRt(number) => Some(number),
+        }
+    }
+
     /// The provider for a device, tried out as far as that goes without a model. The second part
     /// says why `auto` came to be the CPU.
     ///
@@ -54,7 +63,8 @@ impl ExecutionProvider {
         };
         match wanted.check(number, runtime, options) {
             Ok(gpu) => {
-                let free = device::free_memory(&gpu).map_or(0, |bytes| bytes >> 20);
+                let memory = device::memory(gpu.number);
+                let free = memory.map_or(0, |(used, total)| (total - used) >> 20);
                 tracing::debug!(device = %wanted, %gpu, free_mib = free, "found a GPU");
                 Ok((wanted, None))
             }

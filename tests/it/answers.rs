@@ -212,7 +212,7 @@ async fn the_variant_of_the_device_runs() {
         .write("iris/model.onnx", "this variant is for another device and no network at all")
         .write("iris/model.toml", "[variants]\ncpu = \"other.onnx\"\ncuda = \"model.onnx\"\n");
     let app = folder.load().unwrap();
-    assert_eq!(app.repository.find("iris", None).unwrap().file, "other.onnx");
+    assert_eq!(app.repository().unwrap().find("iris", None).unwrap().file, "other.onnx");
 }
 
 #[tokio::test(flavor = "multi_thread")]

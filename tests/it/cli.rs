@@ -6,13 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Folder, root};
-
-fn onnxd(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onnxd"));
-    command.current_dir(root()).args(arguments).env_remove("ORT_DISABLE_TELEMETRY");
-    command
-}
+use crate::support::{Folder, onnxd};
 
 fn output(arguments: &[&str]) -> Output {
     onnxd(arguments).output().unwrap()
@@ -49,6 +43,7 @@ impl Drop for Running {
 #[test]
 fn serve_prints_its_address_and_models_and_stops_on_sigterm() {
     let mut child = onnxd(&["serve", "--listen", "127.0.0.1:0"])
+        .env("ONNXD_ADMIN__LISTEN", "127.0.0.1:0")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -42,7 +42,7 @@ fn with_message<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
 
 #[test]
 fn each_json_line_is_one_event_whatever_clients_send() {
-    let process = Process::start(&[]);
+    let process = Process::alone(&[]);
     let sent = nasty(&process);
     let log = process.log();
     let lines = objects(&log);
@@ -68,7 +68,7 @@ fn each_json_line_is_one_event_whatever_clients_send() {
 
 #[test]
 fn each_text_line_is_one_event_whatever_clients_send() {
-    let process = Process::start(&[("ONNXD_LOG__FORMAT", "text")]);
+    let process = Process::alone(&[("ONNXD_LOG__FORMAT", "text")]);
     let sent = nasty(&process);
     let log = process.log();
     assert!(log.lines().all(|line| line.starts_with("20") && line.contains(" INFO ")), "{log}");
@@ -79,7 +79,7 @@ fn each_text_line_is_one_event_whatever_clients_send() {
 
 #[test]
 fn a_failed_request_has_one_line_with_the_ids_that_came() {
-    let process = Process::start(&[]);
+    let process = Process::alone(&[]);
     let headers = format!("x-request-id: mine.1\r\ntraceparent: {TRACEPARENT}\r\n");
     assert_eq!(process.ask("POST /predict/unknown", &headers, IRIS), 404);
     assert_eq!(process.ask("POST /predict/iris", &headers, IRIS), 200);
@@ -100,7 +100,7 @@ fn a_failed_request_has_one_line_with_the_ids_that_came() {
 
 #[test]
 fn the_access_log_has_a_line_for_each_answer() {
-    let process = Process::start(&[("ONNXD_LOG__ACCESS", "true")]);
+    let process = Process::alone(&[("ONNXD_LOG__ACCESS", "true")]);
     assert_eq!(process.ask("POST /predict/iris", "x-request-id: mine.1\r\n", IRIS), 200);
     assert_eq!(process.ask("POST /predict/unknown", "", IRIS), 404);
     let lines = objects(&process.log());
@@ -118,7 +118,7 @@ const MANY: usize = 10_000;
 /// Refused one after the other on one connection; how many had their answer.
 fn ask_many(process: &Process) -> usize {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (client, url) = (reqwest::Client::new(), format!("http://{}/nothing", process.address));
+    let (client, url) = (reqwest::Client::new(), format!("http://{}/nothing", process.data));
     runtime.block_on(async {
         let mut refused = 0;
         for _ in 0..MANY {
@@ -132,7 +132,7 @@ fn ask_many(process: &Process) -> usize {
 
 #[test]
 fn a_log_that_nobody_reads_stops_neither_answers_nor_the_end() {
-    let mut process = Process::start(&[]);
+    let mut process = Process::alone(&[]);
     assert_eq!(ask_many(&process), MANY);
     assert_eq!(process.ask("POST /predict/iris", "", IRIS), 200);
     assert!(process.stop().success());
@@ -144,7 +144,7 @@ fn a_log_that_nobody_reads_stops_neither_answers_nor_the_end() {
 
 #[test]
 fn a_log_that_is_closed_stops_neither_answers_nor_the_end() {
-    let mut process = Process::start(&[]);
+    let mut process = Process::alone(&[]);
     process.close_log();
     assert_eq!(ask_many(&process), MANY);
     assert_eq!(process.ask("POST /predict/iris", "", IRIS), 200);

@@ -4,6 +4,8 @@
 
 mod answers;
 mod cli;
+mod drain;
+mod edge;
 mod errors;
 mod gpu;
 mod logs;

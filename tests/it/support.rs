@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use onnxd::api::App;
 use onnxd::config::{Device, Flags, ServerConfig};
@@ -11,10 +13,12 @@ use onnxd::model::repository::ModelRepository;
 use onnxd::runtime::compute::Compute;
 use onnxd::runtime::library::Runtime;
 use onnxd::runtime::provider::ExecutionProvider;
-use onnxd::server;
+use onnxd::server::{self, Drained, Listeners};
 use onnxd::telemetry::Handle;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// The repository's root.
 pub fn root() -> &'static Path {
@@ -54,10 +58,9 @@ pub static BUNDLED: LazyLock<App> =
 pub fn app(config: &ServerConfig, models: &Path, only: Option<&str>) -> anyhow::Result<App> {
     let loader = loader(config);
     let repository = Arc::new(ModelRepository::load(models, only, &loader)?);
-    let (server, limits) = (config.server.clone(), config.limits);
-    let Loader { compute, metrics, .. } = loader;
-    let telemetry = Handle::default();
-    Ok(App { repository, compute, server, limits, metrics, telemetry })
+    let app = App::new(config, loader.compute, loader.metrics, Handle::default());
+    app.set_repository(repository);
+    Ok(app)
 }
 
 /// One of the fixture folders alone. The error is what the start would say.
@@ -137,12 +140,16 @@ impl Server {
 }
 
 pub async fn send(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    receive(request).await.unwrap()
+}
+
+async fn receive(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let content_type = headers.get("content-type").map_or("", |v| v.to_str().unwrap()).to_owned();
-    let text = response.text().await.unwrap();
+    let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Answer { status, content_type, headers, body }
+    Ok(Answer { status, content_type, headers, body })
 }
 
 impl Answer {
@@ -151,5 +158,96 @@ impl Answer {
     pub fn result(&self) -> &[Value] {
         assert_eq!(self.status, 200, "{}", self.body);
         self.body["result"].as_array().unwrap()
+    }
+}
+
+/// The binary itself.
+pub fn onnxd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onnxd"));
+    command.current_dir(root()).args(arguments).env_remove("ORT_DISABLE_TELEMETRY");
+    command
+}
+
+/// A time limit that tests wait out.
+pub const MILLISECONDS_50: Duration = Duration::from_millis(50);
+
+/// A body for `/predict/iris`.
+pub const IRIS: &str = r#"{"features": [[5.1, 3.5, 1.4, 0.2]]}"#;
+
+/// The bundled models under a configuration file.
+pub fn app_with(file: &str) -> App {
+    let folder = Folder::new();
+    folder.write("onnxd.toml", file);
+    let path = folder.path().join("onnxd.toml");
+    let config = ServerConfig::load(Some(&path), &Flags::default()).unwrap();
+    let app = App::new(&config, BUNDLED.compute.clone(), Arc::default(), Handle::default());
+    app.set_repository(BUNDLED.repository().unwrap().clone());
+    app
+}
+
+/// A running server with both ports, that can be told to stop.
+pub struct Edge {
+    pub data: SocketAddr,
+    admin: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Drained>,
+}
+
+impl Edge {
+    pub async fn start(mut app: App) -> Self {
+        // Its own counts, beside other tests that use the same models.
+        app.metrics = Arc::default();
+        let bind = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (data, admin) = (bind().await, bind().await);
+        let (data_address, admin_address) =
+            (data.local_addr().unwrap(), admin.local_addr().unwrap());
+        let server = server::Server::new(Listeners { data, admin: Some(admin) }, app).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self { data: data_address, admin: admin_address, stop: Some(stop), running }
+    }
+
+    /// As a signal does.
+    pub fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub async fn drained(self) -> Drained {
+        self.running.await.unwrap()
+    }
+
+    /// On a connection of its own.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("http://{}{path}", self.data);
+        reqwest::Client::new().request(method.parse().unwrap(), url)
+    }
+
+    /// Asks iris; an error is a connection that gave no answer.
+    pub async fn predict(&self, headers: &reqwest::header::HeaderMap) -> reqwest::Result<Answer> {
+        let request = self.request("POST", "/predict/iris").headers(headers.clone());
+        let request = request.header("content-type", "application/json").body(IRIS);
+        receive(request).await
+    }
+
+    pub async fn get(&self, address: SocketAddr, path: &str) -> Answer {
+        send(reqwest::Client::new().get(format!("http://{address}{path}"))).await
+    }
+
+    pub async fn admin(&self, path: &str) -> Answer {
+        self.get(self.admin, path).await
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn counts(&self, name: &str, value: u64) {
+        let line = format!("onnxd_{name} {value}");
+        loop {
+            let answer = self.admin("/metrics").await;
+            let Value::String(text) = answer.body else { panic!("no text: {}", answer.body) };
+            if text.lines().any(|other| other == line) {
+                return;
+            }
+        }
     }
 }

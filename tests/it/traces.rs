@@ -8,7 +8,6 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use onnxd::api::App;
 use onnxd::config::Trace;
 use onnxd::telemetry::Handle;
 use onnxd::telemetry::trace::Tracing;
@@ -16,7 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
-use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::SpanKind, status::StatusCode};
 use prost::Message;
 use serde_json::json;
 
@@ -63,7 +62,9 @@ async fn server(endpoint: &str, sample_ratio: f64) -> (Server, Arc<Tracing>) {
     let config = Trace { otlp_endpoint: endpoint.to_owned(), sample_ratio };
     let tracing = Tracing::start(&config).unwrap().unwrap();
     let telemetry = Handle { tracer: Some(tracing.tracer()), ..Handle::default() };
-    (Server::start(App { telemetry, ..BUNDLED.clone() }).await, Arc::new(tracing))
+    let mut app = BUNDLED.clone();
+    app.telemetry = telemetry;
+    (Server::start(app).await, Arc::new(tracing))
 }
 
 async fn flush(tracing: &Arc<Tracing>) -> anyhow::Result<()> {
@@ -89,7 +90,8 @@ fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
 }
 
 fn id(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |digit: u8| char::from_digit(digit.into(), 16).unwrap();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The requests' spans, without their stages.
@@ -167,7 +169,7 @@ async fn a_refusal_and_a_failure_are_told_apart() {
     let told: Vec<_> = requests(&spans)
         .iter()
         .map(|span| {
-            let status = span.status.as_ref().map_or(StatusCode::Unset, |status| status.code());
+            let status = span.status.as_ref().map_or(StatusCode::Unset, Status::code);
             (span.name.as_str(), status, attributes(&span.attributes)["error.type"].clone())
         })
         .collect();
@@ -243,7 +245,7 @@ async fn a_collector_that_never_answers_costs_no_answer_and_does_not_keep_the_pr
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let process =
-        Process::start(&[("ONNXD_TRACE__OTLP_ENDPOINT", &url), ("ONNXD_LOG__FILTER", "warn")]);
+        Process::alone(&[("ONNXD_TRACE__OTLP_ENDPOINT", &url), ("ONNXD_LOG__FILTER", "warn")]);
     for _ in 0..1000 {
         assert_eq!(process.ask("GET /nothing", "", ""), 404);
     }
@@ -253,7 +255,7 @@ async fn a_collector_that_never_answers_costs_no_answer_and_does_not_keep_the_pr
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_spans_are_sent_at_the_end_and_the_environment_adds_nothing() {
     let (collector, url) = Collector::start().await;
-    let process = Process::start(&[
+    let process = Process::alone(&[
         ("ONNXD_TRACE__OTLP_ENDPOINT", &url),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
@@ -272,7 +274,7 @@ async fn the_last_spans_are_sent_at_the_end_and_the_environment_adds_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_key_nothing_is_sent_whatever_the_environment_says() {
     let (collector, url) = Collector::start().await;
-    let process = Process::start(&[
+    let process = Process::alone(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &url),
         ("OTEL_TRACES_EXPORTER", "otlp"),

@@ -1,0 +1,98 @@
+//! The admin port: health for the orchestrator, metrics for the collector. No limit of the data port
+//! counts here, so that both answer under load.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde_json::json;
+
+use super::error::ApiError;
+use super::health::Health;
+use super::{App, request_id};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::telemetry::Handle;
+
+/// What the admin port's handlers share.
+#[derive(Clone)]
+pub struct Admin {
+    pub app: App,
+    pub health: Arc<Health>,
+    gathering: Arc<Mutex<()>>,
+}
+
+impl Admin {
+    #[must_use]
+    pub fn new(app: App, health: Arc<Health>) -> Self {
+        Self { app, health, gathering: Arc::default() }
+    }
+}
+
+/// The admin port's router.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/health/startup", get(startup))
+        .route("/metrics", get(metrics))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Probes and scrapes are neither traced nor in the access log.
+        .layer(middleware::from_fn_with_state(Handle::default(), request_id::assign))
+        .with_state(admin)
+}
+
+/// Depends on no load, so that overload does not become a restart.
+async fn live(State(admin): State<Admin>) -> Response {
+    let liveness = admin.health.liveness();
+    (status(liveness.live), Json(liveness)).into_response()
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    let readiness = admin.health.readiness();
+    (status(readiness.ready), Json(readiness)).into_response()
+}
+
+async fn startup(State(admin): State<Admin>) -> Response {
+    let started = admin.health.started();
+    (status(started), Json(json!({"started": started}))).into_response()
+}
+
+fn status(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Result<Response, ApiError> {
+    // Gathering sums up a few hundred numbers, and for a GPU asks the driver.
+    let text = tokio::task::spawn_blocking(move || admin.gather()).await;
+    let text = text.map_err(Error::internal)?.map_err(Error::internal)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+impl Admin {
+    fn gather(&self) -> prometheus::Result<Vec<u8>> {
+        // Two collectors at once must not count the same lines twice.
+        let _one = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics = &self.app.metrics;
+        metrics.draining.set(self.health.draining().into());
+        metrics.log_has_dropped(self.app.telemetry.dropped.count());
+        if let Ok(repository) = self.app.repository() {
+            repository.report(metrics);
+        }
+        metrics.text()
+    }
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    let expected = "GET /health/live, /health/ready, /health/startup or /metrics";
+    let got = format!("`{}`", excerpt(uri.path()));
+    ApiError(Error::field(ErrorKind::UnknownRoute, "path", expected, got))
+}
+
+async fn method_not_allowed(request: axum::extract::Request) -> ApiError {
+    let got = excerpt(request.method().as_str());
+    ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", "GET", got))
+}
