@@ -11,7 +11,7 @@ use super::{Common, async_runtime, compute, load, signals, start_log};
 use crate::api::App;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::server::{Listeners, Server};
+use crate::server::{self, Listeners, Server};
 
 /// Serve the models over HTTP.
 #[derive(Args)]
@@ -31,6 +31,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     start_log(&config.log.filter)?;
     let compute = compute(&config)?;
     if command.check {
+        server::check(&config)?;
         let repository = load(&config, None, compute)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
