@@ -13,7 +13,7 @@ use crate::api::App;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::server::{Listeners, Server};
+use crate::server::{self, Listeners, Server};
 use crate::telemetry::Telemetry;
 
 /// Serve the models over HTTP.
@@ -35,6 +35,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::start(&config.log, Some(&config.trace))?;
     let (compute, metrics) = (compute(&config)?, Arc::new(Metrics::default()));
     if command.check {
+        server::check(&config)?;
         let repository = load(&config, None, compute, metrics)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::api::health::Health;
 use crate::api::stats::EdgeStats;
 use crate::api::{self, App, admin, auth};
-use crate::config::ServerConfig;
+use crate::config::{self, ServerConfig};
 use crate::metrics::Metrics;
 use crate::reload::Reloading;
 use accept::{Port, accept};
@@ -83,11 +83,7 @@ impl Server {
     pub fn new(listeners: Listeners, app: App) -> anyhow::Result<Self> {
         let (server, interval) = (&app.server, app.server.reload_interval);
         let mut watchers = JoinSet::new();
-        let keys = server.api_keys_file().map(|file| {
-            let parse = |contents: &[Vec<u8>]| auth::Keys::parse(&contents[0]);
-            Reloading::new(&[file], parse).map(Arc::new)
-        });
-        let keys = keys.transpose().context("server.api_keys_file")?;
+        let keys = keys(server)?;
         let certificate = tls::load(&app.tls).context("tls")?;
         if let Some(keys) = &keys {
             watchers.spawn(keys.clone().watch(interval));
@@ -150,6 +146,24 @@ impl Server {
         tracing::info!(answered, aborted, connections, "stopped");
         drained
     }
+}
+
+/// The API keys, if they are asked for.
+fn keys(server: &config::Server) -> anyhow::Result<Option<Arc<Reloading<auth::Keys>>>> {
+    let Some(file) = server.api_keys_file() else { return Ok(None) };
+    let parse = |contents: &[Vec<u8>]| auth::Keys::parse(&contents[0]);
+    let keys = Reloading::new(&[file], parse).context("server.api_keys_file")?;
+    Ok(Some(Arc::new(keys)))
+}
+
+/// Whether keys and certificate can be read, without a server.
+///
+/// # Errors
+/// They cannot.
+pub fn check(config: &ServerConfig) -> anyhow::Result<()> {
+    keys(&config.server)?;
+    tls::load(&config.tls).context("tls")?;
+    Ok(())
 }
 
 /// Serves until `shutdown` ends.

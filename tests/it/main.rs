@@ -9,6 +9,7 @@ mod edge;
 mod errors;
 mod gpu;
 mod logs;
+mod metrics;
 mod process;
 mod reference;
 mod support;

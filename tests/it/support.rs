@@ -197,6 +197,11 @@ impl Edge {
     pub async fn start(mut app: App) -> Self {
         // Its own counts, beside other tests that use the same models.
         app.metrics = Arc::default();
+        Self::counting(app).await
+    }
+
+    /// With the counts that its models have.
+    pub async fn counting(app: App) -> Self {
         let bind = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (data, admin) = (bind().await, bind().await);
         let (data_address, admin_address) =
