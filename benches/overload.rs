@@ -24,7 +24,7 @@ use onnxd::runtime::pool::{SessionPool, Setup};
 use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::runtime::queue::Bounds;
 use onnxd::runtime::session::Session;
-use onnxd::signature::BatchAxis;
+use onnxd::signature::{BatchAxis, Signature};
 use onnxd::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task, Text, Value};
 use onnxd::telemetry::Handle;
 use onnxd::tensor::Tensors;
@@ -115,6 +115,7 @@ fn app() -> App {
         version: 1,
         file: String::new(),
         provider: ExecutionProvider::Cpu,
+        signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
         default: false,
         task: Box::new(Length),
         pool: SessionPool::start(vec![Box::new(Slow)], setup).unwrap(),

@@ -2,6 +2,7 @@
 
 mod device;
 mod edge;
+mod layers;
 mod telemetry;
 
 use std::collections::BTreeMap;
@@ -10,9 +11,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
-use figment::Figment;
-use figment::providers::{Env, Format, Toml};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -93,37 +91,6 @@ pub struct Flags {
 }
 
 impl ServerConfig {
-    /// # Errors
-    /// A file that cannot be read, an unknown key, or a value of the wrong kind; the message names
-    /// the key and where it came from.
-    pub fn load(file: Option<&Path>, flags: &Flags) -> anyhow::Result<Self> {
-        let mut figment = Figment::from(Toml::string(DEFAULTS));
-        if let Some(file) = file {
-            // Read here, since a file that is missing must not pass as empty.
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("configuration file {}", file.display()))?;
-            figment = figment.merge(Toml::string(&text));
-        }
-        figment = figment.merge(
-            Env::prefixed("ONNXD_").filter(|name| !is_service_link(name.as_str())).split("__"),
-        );
-        if let Some(listen) = flags.listen {
-            figment = figment.merge(("server.listen", listen.to_string()));
-        }
-        if let Some(path) = &flags.models {
-            figment = figment.merge(("models.path", path));
-        }
-        if let Some(path) = &flags.library {
-            figment = figment.merge(("runtime.library", path));
-        }
-        if let Some(device) = flags.device {
-            figment = figment.merge(("runtime.device", device.to_string()));
-        }
-        let config: Self = figment.extract().context("configuration")?;
-        config.check()?;
-        Ok(config)
-    }
-
     /// What no single key can say of itself.
     fn check(&self) -> anyhow::Result<()> {
         self.server.check()?;
@@ -140,6 +107,13 @@ impl ServerConfig {
         self.trace.check()?;
         let queue = self.runtime.max_queue_size.get();
         let Limits { max_images, max_texts, max_rows, .. } = self.limits;
+        if let BatchSize::Rows(rows) = self.runtime.max_batch_size {
+            anyhow::ensure!(
+                rows.get() <= queue,
+                "configuration: runtime.max_batch_size = {rows} is more than \
+                 runtime.max_queue_size = {queue}"
+            );
+        }
         for (key, limit) in
             [("max_images", max_images), ("max_texts", max_texts), ("max_rows", max_rows)]
         {
@@ -151,15 +125,6 @@ impl ServerConfig {
         }
         Ok(())
     }
-}
-
-/// Kubernetes tells every pod of a service called `onnxd` by `ONNXD_PORT`, `ONNXD_SERVICE_HOST` and
-/// the like, which are no keys of ours. Names are without the prefix.
-fn is_service_link(name: &str) -> bool {
-    let mut words = name.split('_');
-    !name.contains("__")
-        && words
-            .any(|word| ["port", "service"].map(|w| word.eq_ignore_ascii_case(w)).contains(&true))
 }
 
 impl RuntimeConfig {
@@ -363,16 +328,6 @@ mod tests {
         std::fs::write(&file, "[limits]\nmax_rows = 5000\n").unwrap();
         let error = ServerConfig::load(Some(&file), &Flags::default()).unwrap_err();
         assert!(error.to_string().contains("limits.max_rows = 5000"), "{error}");
-    }
-
-    #[test]
-    fn what_kubernetes_tells_of_a_service_is_no_key_of_ours() {
-        for link in ["PORT", "SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8080_TCP", "ADMIN_PORT"] {
-            assert!(is_service_link(link), "{link}");
-        }
-        for key in ["SERVER__LISTEN", "LISTEN", "SERVER__PORT"] {
-            assert!(!is_service_link(key), "{key}");
-        }
     }
 
     #[test]

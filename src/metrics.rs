@@ -23,7 +23,7 @@ const EFFICIENCY: [f64; 8] = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0];
 const SCORES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
 /// Class names of one model that have a series of their own; the rest are [`OTHER`].
-const MAX_LABELS: usize = 50;
+const MAX_LABELS: usize = 1000;
 /// Not a name that a class could have by accident.
 const OTHER: &str = "(other)";
 /// In the place of a model's name where a request reached no model.
@@ -51,7 +51,7 @@ pub struct Metrics {
     coalesced: IntCounterVec,
     batch_splits: IntCounterVec,
     session_restarts: IntCounterVec,
-    pub panics: IntCounterVec,
+    panics: IntCounterVec,
     pub model_loads: IntCounterVec,
     model_load_seconds: GaugeVec,
     model_ready: IntGaugeVec,
@@ -268,7 +268,7 @@ impl Default for Metrics {
             ),
             panics: make.counter(
                 "onnxd_panics_total",
-                "Panics that were caught, by stage.",
+                "Panics that were caught, by whose thread: compute, session or handler.",
                 &["stage"],
             ),
             model_loads: make.counter(
@@ -303,7 +303,7 @@ impl Default for Metrics {
             ),
             predictions: make.counter(
                 "onnxd_predictions_total",
-                "Items by the class that was predicted: the first 50 classes by name, the others \
+                "Items by the class that was predicted: the first 1000 classes by name, the others \
                  as (other).",
                 &["model", "version", "label"],
             ),
@@ -429,6 +429,22 @@ impl Metrics {
     /// Counts on to the log's own count. For one caller at a time.
     pub fn log_has_dropped(&self, lines: u64) {
         self.log_dropped.inc_by(lines.saturating_sub(self.log_dropped.get()));
+    }
+
+    /// Counts every panic of the process from now on, by the thread that it happened on, before the
+    /// hook that is set already.
+    pub fn count_panics(self: &Arc<Self>) {
+        let (metrics, before) = (self.clone(), std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            let stage = match thread.name().unwrap_or_default() {
+                name if name.starts_with("compute-") => "compute",
+                name if name.starts_with("session-") => "session",
+                _ => "handler",
+            };
+            metrics.panics.with_label_values(&[stage]).inc();
+            before(panic);
+        }));
     }
 
     /// All of it as Prometheus' text format.

@@ -6,17 +6,25 @@ use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::App;
 use crate::config::Server;
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::tasks::InputKind;
 
-/// The whole body.
+/// The whole body, and its part of `max_bodies_size`.
 ///
 /// # Errors
+/// [`ErrorKind::Overloaded`] before anything is read if there is no room for it;
 /// [`ErrorKind::TooLarge`] before anything is read if the declared length is over the limit, else
 /// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; a compressed body; an empty one.
-pub async fn read(headers: &HeaderMap, body: Body, server: &Server) -> Result<Bytes, Error> {
+pub async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    app: &App,
+) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
+    let server = &app.server;
     let (limit, timeout) = (server.max_body_size, server.body_timeout);
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
     if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
@@ -33,6 +41,8 @@ pub async fn read(headers: &HeaderMap, body: Body, server: &Server) -> Result<By
     if let Some(declared) = declared.filter(|declared| *declared > limit as u64) {
         return Err(too_large(format!("{declared} bytes")));
     }
+    // What does not say its length may be as long as any.
+    let room = reserve(app, declared.map_or(limit, |declared| declared as usize))?;
     let came = AtomicU64::new(0);
     let counted = Limited::new(body, limit).map_frame(|frame| {
         let length = frame.data_ref().map_or(0, Bytes::len);
@@ -63,7 +73,21 @@ pub async fn read(headers: &HeaderMap, body: Body, server: &Server) -> Result<By
         let expected = "JSON, an image, text, or multipart/form-data";
         return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));
     }
-    Ok(bytes)
+    Ok((bytes, room))
+}
+
+/// Room for a body among those of all requests in work.
+fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+    let wanted = u32::try_from(kib(bytes)).unwrap_or(u32::MAX);
+    app.bodies.clone().try_acquire_many_owned(wanted).map_err(|_| {
+        let detail = "the requests in work are too large together; try again";
+        Error::new(ErrorKind::Overloaded, detail).because("body_budget")
+    })
+}
+
+/// In whole KiB, at least 1.
+pub fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024).max(1)
 }
 
 /// Ends after the first window in which too few bytes came.

@@ -13,6 +13,7 @@ pub mod health;
 mod inputs;
 mod item;
 mod multipart;
+mod oip;
 mod predict;
 mod request_id;
 pub mod stats;
@@ -24,7 +25,7 @@ use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,6 +47,8 @@ pub struct App {
     pub server: Server,
     pub tls: Tls,
     pub limits: Limits,
+    /// KiB of request bodies that may still come.
+    bodies: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
     pub telemetry: telemetry::Handle,
 }
@@ -64,6 +67,7 @@ impl App {
             server: config.server.clone(),
             tls: config.tls.clone(),
             limits: config.limits,
+            bodies: Arc::new(Semaphore::new(body::kib(config.server.max_bodies_size))),
             metrics,
             telemetry,
         }
@@ -90,6 +94,8 @@ pub fn router(app: App, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
+        .route("/v2/models/{model}", get(oip::model))
+        .route("/v2/models/{model}/versions/{version}", get(oip::version))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         // From the inside out:
@@ -126,12 +132,14 @@ async fn unknown_route(uri: Uri) -> ApiError {
     ApiError(Error::field(
         ErrorKind::UnknownRoute,
         "path",
-        "POST /predict, /predict/{model} or /predict/{model}/versions/{version}",
+        "POST /predict, /predict/{model} or /predict/{model}/versions/{version}, or GET \
+         /v2/models/{model}",
         format!("`{}`", excerpt(uri.path())),
     ))
 }
 
 async fn method_not_allowed(request: Request) -> ApiError {
+    let expected = if request.uri().path().starts_with("/v2/") { "GET" } else { "POST" };
     let got = excerpt(request.method().as_str());
-    ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", "POST", got))
+    ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", expected, got))
 }

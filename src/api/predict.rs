@@ -139,7 +139,8 @@ async fn answer(
         account.note(&model, PROTOCOL);
         model.check_load(priority)?;
     }
-    let bytes = body::read(headers, body, &app.server).await?;
+    // Held as long as the request is in work.
+    let (bytes, _room) = body::read(headers, body, app).await?;
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     account.note(&model, PROTOCOL);

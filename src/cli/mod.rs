@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod config;
 mod health;
 mod predict;
 mod serve;
@@ -38,6 +39,7 @@ enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
     Health(health::Health),
+    Config(config::Config),
 }
 
 /// Options that every command has.
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
         Command::Health(command) => health::run(command),
+        Command::Config(command) => config::run(command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("onnxd: {error:#}");
@@ -72,14 +75,17 @@ pub fn main() -> ExitCode {
 }
 
 impl Common {
-    fn config(&self, listen: Option<SocketAddr>) -> anyhow::Result<ServerConfig> {
-        let flags = Flags {
+    fn flags(&self, listen: Option<SocketAddr>) -> Flags {
+        Flags {
             listen,
             models: self.models.clone(),
             library: self.onnxruntime.clone(),
             device: self.device,
-        };
-        ServerConfig::load(self.config.as_deref(), &flags)
+        }
+    }
+
+    fn config(&self, listen: Option<SocketAddr>) -> anyhow::Result<ServerConfig> {
+        ServerConfig::load(self.config.as_deref(), &self.flags(listen))
     }
 }
 
@@ -111,6 +117,12 @@ fn load(
         metrics: metrics.clone(),
     };
     let layout = config.runtime.layout(provider == ExecutionProvider::Cpu);
+    if layout.instances * layout.intra_op_threads > config.runtime.cores() {
+        tracing::warn!(
+            cores = config.runtime.cores(),
+            "runtime.instances times runtime.intra_op_threads is more than there are cores"
+        );
+    }
     tracing::info!(
         instances = layout.instances,
         intra_op_threads = layout.intra_op_threads,

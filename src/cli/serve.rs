@@ -34,6 +34,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     // Dropped last, and before `main` says why it fails: what was logged is written by then.
     let telemetry = Telemetry::start(&config.log, Some(&config.trace))?;
     let (compute, metrics) = (compute(&config)?, Arc::new(Metrics::default()));
+    metrics.count_panics();
     if command.check {
         server::check(&config)?;
         let repository = load(&config, None, compute, metrics)?;

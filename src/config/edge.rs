@@ -15,6 +15,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Bytes.
     pub max_body_size: usize,
+    /// Bytes of all bodies in work.
+    pub max_bodies_size: usize,
     pub max_concurrent_requests: NonZeroUsize,
     pub max_connections: NonZeroUsize,
     /// Bytes of a request's line and headers.
@@ -85,6 +87,12 @@ impl Server {
             drain_delay.saturating_add(*request_timeout) <= *grace_period,
             "configuration: server.drain_delay = {drain_delay:?} and server.request_timeout = \
              {request_timeout:?} together are more than server.grace_period = {grace_period:?}"
+        );
+        anyhow::ensure!(
+            self.max_body_size <= self.max_bodies_size,
+            "configuration: server.max_body_size = {} is more than server.max_bodies_size = {}",
+            self.max_body_size,
+            self.max_bodies_size
         );
         anyhow::ensure!(
             self.stuck_timeout > *request_timeout,

@@ -143,6 +143,7 @@ impl Loader {
             version: location.version,
             file,
             provider,
+            signature,
             default: config.default,
             task,
             pool,

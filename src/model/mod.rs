@@ -17,6 +17,7 @@ use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::run;
+use crate::signature::Signature;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
 use flights::Flights;
@@ -28,6 +29,7 @@ pub struct Model {
     /// The network's file within the model's folder, for example `model.int8.onnx`.
     pub file: String,
     pub provider: ExecutionProvider,
+    pub signature: Signature,
     pub metrics: Arc<ModelMetrics>,
     /// Answers when several models take a kind of input and none is named.
     pub default: bool,
@@ -42,6 +44,7 @@ pub struct Parts {
     pub version: u64,
     pub file: String,
     pub provider: ExecutionProvider,
+    pub signature: Signature,
     pub default: bool,
     pub task: Box<dyn Task>,
     pub pool: SessionPool,
@@ -135,7 +138,7 @@ pub struct Terms {
 impl Model {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { name, version, file, provider, default, limits, .. } = parts;
+        let Parts { name, version, file, provider, signature, default, limits, .. } = parts;
         let admission = Admission::new(parts.queue_objective, parts.compute.threads());
         let engine = Engine {
             outputs: parts.task.outputs().into(),
@@ -150,6 +153,7 @@ impl Model {
             version,
             file,
             provider,
+            signature,
             metrics: parts.metrics,
             default,
             engine: Arc::new(engine),

@@ -263,3 +263,18 @@ async fn an_answer_says_which_device_it_comes_from() {
     let refused = server.json("/predict/iris", json!({"features": []})).await;
     assert!(refused.status >= 400 && !refused.headers.contains_key("x-device"));
 }
+
+#[tokio::test]
+async fn metadata_tells_what_a_model_takes_and_what_runs_it() {
+    let server = Server::bundled().await;
+    for path in ["/v2/models/iris", "/v2/models/iris/versions/1"] {
+        let answer = send(server.request("GET", path)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body["versions"], json!(["1"]));
+        let input = json!([{"name": "features", "datatype": "FP32", "shape": [-1, 4]}]);
+        assert_eq!(answer.body["inputs"], input);
+        assert_eq!(answer.body["properties"]["device"], "cpu");
+    }
+    assert_eq!(send(server.request("GET", "/v2/models/nobody")).await.status, 404);
+    assert_eq!(send(server.request("POST", "/v2/models/iris")).await.status, 405);
+}

@@ -114,7 +114,11 @@ fn endless() -> Folder {
 #[test]
 fn a_run_that_never_ends_does_not_keep_the_process() {
     let models = endless();
-    let keys = [("ONNXD_SERVER__REQUEST_TIMEOUT", "1s"), ("ONNXD_SERVER__GRACE_PERIOD", "1s")];
+    let keys = [
+        ("ONNXD_SERVER__REQUEST_TIMEOUT", "1s"),
+        ("ONNXD_SERVER__GRACE_PERIOD", "1s"),
+        ("ONNXD_SERVER__STUCK_TIMEOUT", "1001ms"),
+    ];
     let mut process = Process::start(models.path().to_str().unwrap(), &keys);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let ask = |rows: f64| {
@@ -124,6 +128,8 @@ fn a_run_that_never_ends_does_not_keep_the_process() {
     };
     assert_eq!(ask(3.0), 200);
     assert_eq!(ask(3e6), 504);
+    // Nobody waits for the run any more and it goes on: that is no load.
+    while process.health("/health/live") == Some(0) {}
     process.signal("TERM");
     assert_eq!(process.child.wait().unwrap().code(), Some(0));
     let mut log = String::new();

@@ -372,3 +372,19 @@ async fn tls_with_a_certificate_that_is_read_again() {
     while tls(&edge, &trusted_2, b"h2").await.is_err() {}
     assert!(tls(&edge, &trusted_1, b"h2").await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_too_much_together_are_refused_unread() {
+    let app = app_with("[server]\nmax_body_size = 2048\nmax_bodies_size = 2048\n");
+    let edge = Edge::start(app).await;
+    let mut first = TcpStream::connect(edge.data).await.unwrap();
+    let head = "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                content-length: 1500\r\nexpect: 100-continue\r\n\r\n";
+    first.write_all(head.as_bytes()).await.unwrap();
+    // Its body may come from now on, and takes all the room.
+    first.read_exact(&mut [0; 25]).await.unwrap();
+    let refused = edge.predict(&HeaderMap::new()).await.unwrap();
+    assert_eq!((refused.status, &refused.body["title"]), (429, &json!("Overloaded")));
+    drop(first);
+    while edge.predict(&HeaderMap::new()).await.unwrap().status == 429 {}
+}
