@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Model, Parts};
+use super::{Model, Parts, golden};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig};
 use crate::error::{Error, one_of};
 use crate::metrics::Metrics;
@@ -46,7 +46,7 @@ pub struct Location {
 }
 
 impl Loader {
-    /// Loads the first session, works out the task, and warms up. [`Self::grow`] adds the others.
+    /// Loads the first session, works out the task, warms up, and asks the golden inputs. [`Self::grow`] adds the others.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the folder, or what is missing in it.
@@ -99,6 +99,12 @@ impl Loader {
         })?;
         let axis = task.batch_axis();
         let samples = warm_up(&mut first, task.as_mut(), axis)?;
+        let golden = golden::check(&files, task.as_ref(), &mut first)?;
+        tracing::debug!(
+            model = location.name,
+            golden,
+            "golden inputs are answered as they should be"
+        );
         let max_batch_size = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
             BatchSize::Rows(rows) => rows.get(),
             BatchSize::Auto => cost::best_batch_size(&samples),

@@ -2,6 +2,7 @@
 
 mod admission;
 mod flights;
+mod golden;
 pub mod load;
 pub mod repository;
 

@@ -143,3 +143,33 @@ async fn model_toml_supplies_what_no_file_says() {
     start_without("optimum-vit", "preprocessor_config.json", toml).unwrap();
     start_without("bare-classifier", "", "labels = [\"a\", \"b\", \"c\"]\n").unwrap();
 }
+
+#[tokio::test]
+async fn a_model_that_does_not_answer_its_golden_inputs_is_not_served() {
+    let folder = Folder::new();
+    folder.copy("models/iris/model.onnx", "iris/model.onnx");
+    folder.copy("models/iris/labels.txt", "iris/labels.txt");
+    let golden = |text: &str| {
+        folder.write("iris/golden.json", text);
+        folder.load().map(|_| ()).map_err(|error| error.to_string())
+    };
+    let row = "\"features\": [5.1, 3.5, 1.4, 0.2]";
+    golden(&format!("[{{{row}, \"label\": \"setosa\", \"score\": 0.9787}}]")).unwrap();
+    for (case, told) in [
+        (
+            format!("{{{row}, \"label\": \"virginica\"}}"),
+            "expected label `virginica`, got `setosa`",
+        ),
+        (format!("{{{row}, \"label\": \"setosa\", \"score\": 0.5}}"), "expected score 0.5"),
+        (format!("{{{row}, \"value\": 1}}"), "expected `label`"),
+        (
+            "{\"text\": \"x\", \"label\": \"setosa\"}".to_owned(),
+            "`features`, which the model takes",
+        ),
+        (format!("{{{row}, \"lable\": \"setosa\"}}"), "unknown field `lable`"),
+        ("{\"image\": \"../x.jpg\", \"label\": \"a\"}".to_owned(), "leaves the folder"),
+    ] {
+        let error = golden(&format!("[{case}]")).unwrap_err();
+        assert!(error.contains("golden.json") && error.contains(told), "{error}");
+    }
+}

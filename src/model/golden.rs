@@ -1,0 +1,122 @@
+//! Golden inputs: `golden.json` beside a model holds inputs with known answers, which the model must
+//! give on this machine before it serves.
+
+use std::path::{Component, PathBuf};
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::runtime::cancel::Cancel;
+use crate::runtime::run;
+use crate::runtime::session::Session;
+use crate::tasks::{
+    Cells, Features, Image, ImageSource, Input, ModelFiles, Parameters, Prediction, Stages, Task,
+    Text, Value,
+};
+
+const FILE: &str = "golden.json";
+
+/// One input and its answer. One of `image`, `text` and `features`, and `label` or `value`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// A file in the model's folder.
+    image: Option<PathBuf>,
+    text: Option<String>,
+    /// One row.
+    features: Option<Vec<f64>>,
+    label: Option<String>,
+    /// Of the label.
+    score: Option<f32>,
+    /// A regression's.
+    value: Option<f32>,
+    /// How far score or value may be off.
+    #[serde(default = "tolerance")]
+    tolerance: f32,
+}
+
+fn tolerance() -> f32 {
+    0.01
+}
+
+/// Asks the model every golden input; how many there were.
+///
+/// # Errors
+/// A file that cannot be read, or an answer that is not the one it should be.
+pub fn check(
+    files: &ModelFiles,
+    task: &dyn Task,
+    session: &mut dyn Session,
+) -> Result<usize, String> {
+    let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
+    for (index, case) in cases.iter().enumerate() {
+        let check = case.input(files).and_then(|input| {
+            let answer = answer(&input, task, session).map_err(|error| error.to_string())?;
+            case.compare(&answer)
+        });
+        check.map_err(|reason| format!("{FILE}: [{index}]: {reason}"))?;
+    }
+    Ok(cases.len())
+}
+
+fn answer(input: &Input, task: &dyn Task, session: &mut dyn Session) -> Result<Prediction, Error> {
+    if input.kind() != task.input_kind() {
+        let expected = format!("`{}`, which the model takes", task.input_kind().field());
+        return Err(Error::invalid("input", expected, format!("`{}`", input.kind().field())));
+    }
+    let parameters = Parameters::default();
+    let rows = task.encode(input, &parameters, &Stages::default())?;
+    let (names, axis) = (task.outputs(), task.batch_axis());
+    let outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
+    let answers = task.decode(&outputs, &parameters)?;
+    answers.into_iter().next().ok_or_else(|| Error::internal("no answer"))
+}
+
+impl Case {
+    fn input(&self, files: &ModelFiles) -> Result<Input, String> {
+        match (&self.image, &self.text, &self.features) {
+            (Some(path), None, None) => {
+                if path.components().any(|part| !matches!(part, Component::Normal(_))) {
+                    return Err(format!("{} leaves the folder", path.display()));
+                }
+                let name = path.to_string_lossy();
+                let file = files.find(&name).ok_or_else(|| format!("no file {name}"))?;
+                let file = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
+                let source = ImageSource::File(Bytes::from(file), None);
+                Ok(Input::Images(vec![Image { field: "image".into(), source }]))
+            }
+            (None, Some(text), None) => {
+                let text = Text { field: "text".into(), text: text.clone(), pair: None };
+                Ok(Input::Texts(vec![text]))
+            }
+            (None, None, Some(row)) => {
+                let cells = Cells::Rows { values: row.clone(), columns: row.len(), rows: 1 };
+                Ok(Input::Features(Features { field: "features".into(), cells }))
+            }
+            _ => Err("expected one of `image`, `text` and `features`".to_owned()),
+        }
+    }
+
+    fn compare(&self, answer: &Prediction) -> Result<(), String> {
+        let near = |name: &str, expected: Option<f32>, got: f32| match expected {
+            Some(expected) if (expected - got).abs() > self.tolerance => {
+                Err(format!("expected {name} {expected} within {}, got {got}", self.tolerance))
+            }
+            _ => Ok(()),
+        };
+        match (answer, &self.label, self.value) {
+            (Prediction::Classes { label, score, .. }, Some(expected), None) => {
+                if **label != **expected {
+                    return Err(format!("expected label `{expected}`, got `{label}` ({score})"));
+                }
+                near("score", self.score, *score)
+            }
+            (Prediction::Value { value: Value::One(got) }, None, expected @ Some(_)) => {
+                near("value", expected, *got)
+            }
+            (Prediction::Classes { .. }, ..) => Err("expected `label` for a classifier".to_owned()),
+            (Prediction::Value { .. }, ..) => Err("expected `value` for a regression".to_owned()),
+        }
+    }
+}
