@@ -29,7 +29,7 @@ pub fn layer(server: &Server) -> Option<CorsLayer> {
         [header::RETRY_AFTER, named("x-request-id"), named("x-device"), named("server-timing")];
     let layer = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::POST])
+        .allow_methods([Method::GET, Method::POST])
         .allow_headers(asked)
         .expose_headers(answered)
         .max_age(Duration::from_hours(1));
