@@ -24,7 +24,7 @@ pub struct Cost {
     units_per_row: Average,
 }
 
-/// A mean that follows lasting changes: each value moves it by [`LEARNING`] of the difference.
+/// A mean that follows lasting changes: each value moves it by `LEARNING` of the difference.
 pub struct Average(AtomicU64);
 
 impl Average {
