@@ -1,27 +1,34 @@
 //! onnxd: an HTTP inference server for ONNX models.
 //!
 //! # Layers
-//! `api → model → { tasks, runtime } → { signature, rows, tensor, metrics, error, config }`; nothing
-//! points back. `telemetry` needs `config` alone; `api` and `cli` use it.
+//! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics, error,
+//! config }`; nothing points back. `telemetry` needs `config` alone, `reload` nothing.
 //!
 //! # The path of one request
-//! 1. `api` admits it, reads the body and parses the envelope, then finds the [`model::Model`].
-//! 2. A compute thread decodes, resizes or tokenises: [`tasks::Task::encode`].
-//! 3. The rows wait in the model's bounded queue: [`runtime::queue`].
-//! 4. An idle session's own thread takes a batch and runs the network: [`runtime::pool`].
-//! 5. A compute thread reads the scores: [`tasks::Task::decode`]; `api` answers.
+//! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
+//!    finds the [`model::Model`].
+//! 2. The model takes it on or refuses it, by the wait that is predicted.
+//! 3. A compute thread decodes, resizes or tokenises: [`tasks::Task::encode`].
+//! 4. The rows wait in the model's bounded queue: [`runtime::queue`].
+//! 5. An idle session's own thread takes a batch and runs the network: [`runtime::pool`].
+//! 6. A compute thread reads the scores: [`tasks::Task::decode`]; `api` answers.
 //!
 //! # Invariants
 //! 1. Only `runtime` names `ort` and `cudarc`.
-//! 2. Only `api` (and the server that holds it) names axum, http or a status code; `telemetry::otlp` is a client.
+//! 2. Only `api`, and the `server` that holds it, name axum, hyper or a status code;
+//!    `telemetry::otlp` is a client.
 //! 3. `tasks` is synchronous, and pure once loaded.
 //! 4. Async threads never touch pixels, tokens or tensor elements.
-//! 5. One queue a model, bounded; a full queue is an answer, never a panic.
+//! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that
+//!    waits has a bound too: connections, bodies, log lines, spans.
 //! 6. One request cannot make another fail or change its answer.
-//! 7. No globals.
+//! 7. No globals but those of the process: the log and the panic hook.
 //! 8. Configuration never restates what the model's files say.
 //! 9. Nothing leaves the machine: no telemetry but the spans that `trace.otlp_endpoint` asks for, and
 //!    no URL of a request is ever fetched.
+//! 10. Nothing that a client sends becomes a metric's label, and a refusal's log line does not quote
+//!     its body.
+//! 11. Load alone never makes the process not live, nor keeps the admin port from answering.
 
 pub mod api;
 pub mod cli;
