@@ -65,7 +65,9 @@ impl Open {
 
     fn count(&mut self, outcome: Outcome) {
         self.ended = true;
-        if self.route.is_none() {
+        // Only requests for predictions; metadata and paths of no route are not.
+        let route = self.route.as_ref().map_or(NONE, MatchedPath::as_str);
+        if !route.starts_with("/predict") {
             return;
         }
         let noted = self.account.0.get();

@@ -81,7 +81,10 @@ impl App {
     /// # Errors
     /// [`ErrorKind::Unavailable`] while the models are loading.
     pub fn repository(&self) -> Result<&Arc<ModelRepository>, Error> {
-        let loading = || Error::new(ErrorKind::Unavailable, "the models are loading; try again");
+        let loading = || {
+            Error::new(ErrorKind::Unavailable, "the models are loading; try again")
+                .because("loading")
+        };
         self.repository.get().ok_or_else(loading)
     }
 }
