@@ -7,20 +7,11 @@
 # As root, missing tools are installed from Debian's packages. Python's come into target/check-k8s.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/debian_tools.sh
 here=target/check-k8s
 mkdir -p "$here/bin"
 
-missing=()
-command -v promtool >/dev/null || missing+=(prometheus)
-command -v haproxy >/dev/null || missing+=(haproxy)
-if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    # The packages' services are not wanted, only their tools.
-    policy=/usr/sbin/policy-rc.d
-    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f $policy' EXIT; }
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$here/apt.log" 2>&1 ||
-        { tail -5 "$here/apt.log"; echo "could not install ${missing[*]}"; }
-fi
+debian_tools "$here/apt.log" promtool=prometheus haproxy=haproxy
 
 requirements=tests/k8s/requirements.txt
 if ! cmp -s $requirements "$here/installed.txt"; then
@@ -41,6 +32,6 @@ if ! kubectl version --client 2>/dev/null | grep -q 'Kustomize Version: v5'; the
     export PATH="$PWD/$here/bin:$PATH"
 fi
 
-# haproxy lies in sbin, which a user's PATH may lack. A plugin that came with the schemas is not wanted.
-export PATH="$PATH:/usr/sbin" PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+# A plugin that came with the schemas is not wanted.
+export PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 "$here/venv/bin/python" -m pytest -q -rs -p no:cacheprovider tests/k8s "$@"
