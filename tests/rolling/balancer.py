@@ -58,15 +58,13 @@ class Logged:
     server: str
     began: float
     ended: float
-    # HAProxy's two letters for how it ended: SC no connection came about, SH the server closed.
-    state: str
     # Sent first to another replica than `server`.
     redispatched: bool
 
 
 LINE = re.compile(
     r"\[(?P<began>[^]]+)\] \S+ \w+/(?P<server>\S+) -?\d+/-?\d+/-?\d+/-?\d+/\+?(?P<active>\d+) -?\d+ \d+ - - "
-    r"(?P<state>..).. [\d/]+/(?P<retries>\+?\d+) \S+ \{(?P<id>[^}]*)\}"
+    r".... [\d/]+/(?P<retries>\+?\d+) \S+ \{(?P<id>[^}]*)\}"
 )
 
 
@@ -114,7 +112,7 @@ class Balancer:
         """The requests logged so far, by their ids.
 
         Where a replica closes a connection without an answer, HAProxy closes the client's as well, and
-        logs nothing unless the request was the connection's first.
+        logs nothing unless the request was the connection's first. It also drops lines under load.
         """
         found = {}
         with self.log.open() as log:
@@ -124,7 +122,6 @@ class Balancer:
                     server=match["server"],
                     began=began,
                     ended=began + int(match["active"]) / 1000,
-                    state=match["state"],
                     redispatched=match["retries"].startswith("+"),
                 )
         return found
