@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what surrounds the server, without a cluster: manifests, Pod Security, Prometheus' rules,
-# Grafana's dashboard, HAProxy, Compose. Tests that need a tool that is not here are skipped by name.
+# Checks what surrounds the server, without a cluster: Dockerfiles, manifests, Pod Security, Prometheus'
+# rules, Grafana's dashboard, HAProxy, Compose. Tests that need a tool that is not here are skipped by name.
 #
 # Usage: check_k8s.sh [--metrics FILE]    FILE: what /metrics answered, to check the names against
 #
@@ -31,6 +31,9 @@ if ! kubectl version --client 2>/dev/null | grep -q 'Kustomize Version: v5'; the
     fi
     export PATH="$PWD/$here/bin:$PATH"
 fi
+
+"$here/venv/bin/hadolint" Dockerfile Dockerfile.cuda
+echo "hadolint: clean"
 
 # A plugin that came with the schemas is not wanted.
 export PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
