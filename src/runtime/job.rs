@@ -77,6 +77,12 @@ impl Job {
         (Arc::new(job), answer)
     }
 
+    /// Whether rows of both may share a run.
+    #[must_use]
+    pub fn goes_with(&self, other: &Self) -> bool {
+        self.outputs == other.outputs && self.rows.go_with(&other.rows)
+    }
+
     /// Nobody waits for the answer any more.
     pub fn is_closed(&self) -> bool {
         self.progress().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
