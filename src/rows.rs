@@ -60,14 +60,12 @@ impl Rows {
     /// which are padded, same shapes.
     #[must_use]
     pub fn go_with(&self, other: &Self) -> bool {
-        let alike = |((name, tensor), (other_name, other)): (
-            &(String, Tensor),
-            &(String, Tensor),
-        )| {
-            name == other_name
-                && tensor.data_type() == other.data_type()
-                && (self.lengths.is_some() || tensor.shape().get(1..) == other.shape().get(1..))
-        };
+        let alike =
+            |((name, tensor), (other_name, other)): (&(String, Tensor), &(String, Tensor))| {
+                name == other_name
+                    && tensor.data_type() == other.data_type()
+                    && (self.lengths.is_some() || tensor.shape().get(1..) == other.shape().get(1..))
+            };
         let (mine, others) = (&self.tensors.0, &other.tensors.0);
         !self.opaque
             && !other.opaque

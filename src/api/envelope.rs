@@ -68,7 +68,8 @@ pub fn parse(
 
 /// A model without a task has no words for `/predict`.
 fn tensors_only(model: &Model) -> Error {
-    let (expected, got) = ("a model with a task; this one is served through /v2 alone", &model.name);
+    let (expected, got) =
+        ("a model with a task; this one is served through /v2 alone", &model.name);
     Error::invalid("model", expected, format!("`{got}`"))
 }
 

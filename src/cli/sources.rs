@@ -50,7 +50,9 @@ pub fn open(kind: InputKind, paths: &[PathBuf]) -> anyhow::Result<Items> {
             let mut header: Option<(String, Vec<String>)> = None;
             move |name, line| row(name, &line, &mut header)
         }),
-        InputKind::Tensors => anyhow::bail!("the model has no task: it is served through /v2 alone"),
+        InputKind::Tensors => {
+            anyhow::bail!("the model has no task: it is served through /v2 alone")
+        }
     }
 }
 

@@ -19,9 +19,7 @@ use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::{OnnxSession, Session};
 use crate::signature::BatchAxis;
-use crate::tasks::{
-    self, Cells, Column, Features, Input, InputKind, Material, ModelFiles, Task,
-};
+use crate::tasks::{self, Cells, Column, Features, Input, InputKind, Material, ModelFiles, Task};
 
 /// What every model is loaded with.
 pub struct Loader {

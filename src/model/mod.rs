@@ -191,6 +191,12 @@ impl Model {
         self.engine.task.input_kind()
     }
 
+    /// The classes by number; empty if the model's files do not name them.
+    #[must_use]
+    pub fn labels(&self) -> &[Arc<str>] {
+        self.engine.task.labels()
+    }
+
     /// Sessions that can take work now.
     #[must_use]
     pub fn live_sessions(&self) -> usize {
@@ -292,7 +298,13 @@ impl Model {
     fn count(&self, rows: usize, timings: &Timings) {
         let Timings { decode, preprocess, queue, infer, postprocess, .. } = *timings;
         let input = decode + preprocess;
-        self.metrics.statistics.answered(Counted { rows, queue, input, infer, output: postprocess });
+        self.metrics.statistics.answered(Counted {
+            rows,
+            queue,
+            input,
+            infer,
+            output: postprocess,
+        });
     }
 
     fn check(&self, input: &Input) -> Result<(), Error> {

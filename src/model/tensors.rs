@@ -54,6 +54,16 @@ impl Model {
         Ok(Inferred { tensors: ran.tensors, timings })
     }
 
+    /// Most rows of several requests' tensors in one run; 0 if they do not share runs.
+    #[must_use]
+    pub fn max_batch_size(&self) -> usize {
+        let Signature { inputs, outputs } = &self.signature;
+        let open = self.engine.task.batch_axis() == BatchAxis::Dynamic
+            && !inputs.is_empty()
+            && inputs.iter().chain(outputs).all(|spec| spec.shape.first() == Some(&None));
+        if open { self.engine.pool.max_batch_size() } else { 0 }
+    }
+
     /// Checks the names of the outputs that are asked for; none stand for all.
     fn outputs(&self, asked: &[String]) -> Result<Arc<[String]>, Error> {
         let known = || {

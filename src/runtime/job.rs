@@ -12,7 +12,7 @@ use crate::rows::Rows;
 use crate::tensor::Tensors;
 
 /// Who is served first when both wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Priority {
     #[default]
     Interactive,

@@ -159,6 +159,12 @@ impl SessionPool {
         self.engine.ahead(self.engine.queue.work_before(priority), coming)
     }
 
+    /// Most rows of a run.
+    #[must_use]
+    pub fn max_batch_size(&self) -> usize {
+        self.engine.setup.bounds.max_batch_size
+    }
+
     /// Rows that all sessions take in one batch each.
     #[must_use]
     pub fn rows_a_round(&self) -> usize {

@@ -29,9 +29,11 @@ pub fn build(material: Material<'_>, why: Option<String>) -> Result<Box<dyn Task
     // Not every first axis that is open is the batch's; a batch size says that it is.
     let batch_axis = match config.max_batch_size {
         Some(_) if inputs.is_empty() || !open(inputs) || !open(&signature.outputs) => {
-            return Err("max_batch_size: the first axis of every input and output must be open for \
+            return Err(
+                "max_batch_size: the first axis of every input and output must be open for \
                         rows of several requests to share a run"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Some(_) => BatchAxis::Dynamic,
         None => BatchAxis::None,
