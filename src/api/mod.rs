@@ -15,6 +15,7 @@ mod item;
 mod multipart;
 mod oip;
 mod predict;
+pub mod repository;
 mod request_id;
 pub mod stats;
 

@@ -16,7 +16,7 @@ pub async fn model(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(metadata(app.repository()?.find(&name, None)?)))
+    Ok(Json(metadata(&*app.repository()?.find(&name, None)?)))
 }
 
 /// `GET /v2/models/{model}/versions/{version}`.
@@ -24,7 +24,7 @@ pub async fn version(
     State(app): State<App>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(metadata(app.repository()?.find(&name, Some(&version))?)))
+    Ok(Json(metadata(&*app.repository()?.find(&name, Some(&version))?)))
 }
 
 #[derive(Serialize)]
