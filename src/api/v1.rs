@@ -102,7 +102,7 @@ async fn answer(
     deadline: Instant,
 ) -> Result<Answered, Error> {
     let model = find(app, path, PREDICT)?;
-    let pinned = path.len() > 1;
+    let pinned = path.iter().count() > 1;
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
