@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use super::Model;
-use super::load::{Loader, Location, onnx_files};
+use super::formats::holds_model;
+use super::load::{Loader, Location};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::metrics::Metrics;
 use crate::runtime::device;
@@ -150,15 +151,15 @@ fn scan(path: &Path) -> anyhow::Result<Vec<Location>> {
         }
         let versions = std::fs::read_dir(&folder)?
             .filter_map(Result::ok)
-            .filter(|entry| has_network(&entry.path()))
+            .filter(|entry| holds_model(&entry.path()))
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
         let (version, version_folder) = match versions.max() {
             Some(version) => (version, folder.join(version.to_string())),
-            None if has_network(&folder) || folder.join("model.toml").is_file() => {
+            None if holds_model(&folder) || folder.join("model.toml").is_file() => {
                 (1, folder.clone())
             }
             None => {
-                tracing::debug!(folder = %folder.display(), "holds no ONNX file; not a model");
+                tracing::debug!(folder = %folder.display(), "holds no model of any known format");
                 continue;
             }
         };
@@ -173,10 +174,6 @@ fn scan(path: &Path) -> anyhow::Result<Vec<Location>> {
     }
     locations.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(locations)
-}
-
-fn has_network(folder: &Path) -> bool {
-    !onnx_files(folder).is_empty() || folder.join("onnx/model.onnx").is_file()
 }
 
 fn is_valid_name(name: &str) -> bool {
