@@ -213,3 +213,96 @@ impl Scan {
         self.reader.seek_relative(length as i64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field with a message, a string or bytes.
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut varint = |mut value: usize| {
+            while value >= 0x80 {
+                bytes.push(value as u8 | 0x80);
+                value >>= 7;
+            }
+            bytes.push(value as u8);
+        };
+        varint(usize::from(number) << 3 | 2);
+        varint(content.len());
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    /// A tensor with weights of its own, too, and a location.
+    fn tensor(location: &str) -> Vec<u8> {
+        let entry = [field(1, b"location"), field(2, location.as_bytes())].concat();
+        let length = [field(1, b"length"), field(2, b"4")].concat();
+        let weights = field(9, &[0xff; 300]);
+        [vec![0x70, 1], weights, field(13, &length), field(13, &entry)].concat()
+    }
+
+    fn found(model: &[u8]) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        std::fs::write(&path, model).unwrap();
+        let found = locations(&path)?;
+        Ok(found.into_iter().map(|name| String::from_utf8(name).unwrap()).collect())
+    }
+
+    /// `content` inside messages, the innermost field first.
+    fn inside(content: Vec<u8>, fields: &[u8]) -> Vec<u8> {
+        fields.iter().fold(content, |content, number| field(*number, &content))
+    }
+
+    #[test]
+    fn a_location_is_found_wherever_a_tensor_may_be() {
+        let paths: [&[u8]; 13] = [
+            &[5, 7],
+            // Values and indices of a sparse initializer.
+            &[1, 15, 7],
+            &[2, 15, 7],
+            // A node's attributes: t, tensors, sparse_tensor, sparse_tensors.
+            &[5, 5, 1, 7],
+            &[10, 5, 1, 7],
+            &[1, 22, 5, 1, 7],
+            &[2, 23, 5, 1, 7],
+            // Within graphs of an If, two deep, and in graphs.
+            &[5, 6, 5, 1, 6, 5, 1, 7],
+            &[5, 11, 5, 1, 7],
+            // A function's nodes and the defaults of its attributes.
+            &[5, 5, 7, 25],
+            &[5, 11, 25],
+            // Training: initialization and algorithm.
+            &[5, 1, 20],
+            &[5, 2, 20],
+        ];
+        for path in paths {
+            let model = inside(tensor("some.data"), path);
+            assert_eq!(found(&model), Ok(vec!["some.data".to_owned()]), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn all_locations_are_told_once() {
+        let graph = [field(5, &tensor("a")), field(5, &tensor("b")), field(5, &tensor("a"))];
+        let model = [inside(graph.concat(), &[7]), inside(tensor("c"), &[5, 7])].concat();
+        assert_eq!(found(&model), Ok(["a", "b", "c"].map(str::to_owned).to_vec()));
+        // What is no tensor's field is no location.
+        assert_eq!(found(&inside(tensor("a"), &[2, 7])), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let model = inside(tensor("a"), &[5, 7]);
+        for end in 1..model.len() {
+            assert!(found(&model[..end]).is_err(), "cut off at {end}");
+        }
+        let deep: Vec<u8> = [6, 5, 1].repeat(60);
+        let deep = inside(tensor("a"), &[&[5], deep.as_slice(), &[7]].concat());
+        let told = found(&deep).unwrap_err();
+        assert!(told.contains("nested too deeply"), "{told}");
+        assert!(found(&[0x0b]).unwrap_err().contains("unknown type"));
+        assert!(found(&[0xff; 20]).unwrap_err().contains("too long"));
+    }
+}

@@ -114,7 +114,7 @@ struct Foreign {
 
 /// Formats that a file's ending tells.
 const BY_ENDING: [(&[&str], &str, &str); 10] = [
-    (&["pmml"], "PMML", "convert it with `python models/recipes/pmml.py FILE model.onnx`"),
+    (&["pmml"], "PMML", "convert it with `python models/recipes/pmml.py FILE FOLDER`"),
     (
         &["keras", "h5"],
         "a Keras model",
