@@ -228,7 +228,7 @@ mod tests {
             }
             bytes.push(value as u8);
         };
-        varint(usize::from(number) << 3 | 2);
+        varint((usize::from(number) << 3) | 2);
         varint(content.len());
         bytes.extend_from_slice(content);
         bytes
