@@ -41,6 +41,10 @@ fn own_file(location: &[u8], folder: &Path, root: &Path) -> Result<PathBuf, Stri
     if location.is_empty() || std::str::from_utf8(location).is_err() {
         return refused("has no valid file name");
     }
+    // ONNX Runtime's marks of tensors in its own memory, `*/_ORT_MEM_ADDR_/*` and one like it.
+    if name.starts_with("*/") {
+        return refused("is an address in memory: expected a file in the model's folder");
+    }
     if !relative.components().all(plain) {
         return refused("is outside the model's folder: expected a path inside it");
     }
@@ -290,6 +294,20 @@ mod tests {
         assert_eq!(found(&model), Ok(["a", "b", "c"].map(str::to_owned).to_vec()));
         // What is no tensor's field is no location.
         assert_eq!(found(&inside(tensor("a"), &[2, 7])), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_address_in_memory_and_a_bad_name_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let marked = root.join("*/_ORT_MEM_ADDR_");
+        std::fs::create_dir_all(&marked).unwrap();
+        std::fs::write(marked.join("*"), "").unwrap();
+        let told = |name: &[u8]| own_file(name, &root, &root).unwrap_err();
+        assert!(told(b"*/_ORT_MEM_ADDR_/*").contains("address in memory"));
+        assert!(told(b"").contains("no valid file name"));
+        assert!(told(b"a\xff").contains("no valid file name"));
+        assert!(told(b"a\0b").contains("cannot be read"));
     }
 
     #[test]

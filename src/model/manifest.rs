@@ -78,7 +78,8 @@ fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
         return Ok(None);
     }
     // After the hash a space, then a space for text or an asterisk for binary.
-    let split = line.split_once(' ').and_then(|(hash, rest)| Some((hash, rest.get(1..)?)));
+    let split =
+        line.split_once(' ').and_then(|(hash, rest)| Some((hash, rest.strip_prefix([' ', '*'])?)));
     let (hash, name) = match split {
         Some((hash, name))
             if hash.len() == 64

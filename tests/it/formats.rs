@@ -300,6 +300,8 @@ fn a_model_that_differs_from_its_manifest_is_refused() {
     let folder = listed(&[model]);
     folder.write("a/SHA256SUMS", "model.onnx d9298a10\n");
     refuses(&folder, &["SHA256SUMS, line 1: expected a line as `sha256sum` writes it"]);
+    folder.write("a/SHA256SUMS", line(&network, "model.onnx").replace("  ", " "));
+    refuses(&folder, &["SHA256SUMS, line 1: expected a line as `sha256sum` writes it"]);
 }
 
 #[test]
