@@ -13,6 +13,9 @@ pub struct Rows {
     /// `[rows, …]`; where rows have lengths, padded to the longest of the request.
     pub tensors: Tensors,
     pub lengths: Option<Lengths>,
+    /// Tensors `[rows, …]` that pass the network by: [`crate::tasks::Task::decode`] finds them
+    /// behind the outputs.
+    pub aside: Tensors,
 }
 
 /// For rows that are sequences: each tensor is `[rows, tokens]`, and padded.
@@ -33,7 +36,13 @@ impl Rows {
     /// Rows that are all of one shape.
     #[must_use]
     pub fn alike(tensors: Tensors) -> Self {
-        Self { tensors, lengths: None }
+        Self { tensors, lengths: None, aside: Tensors::default() }
+    }
+
+    /// Rows that are sequences.
+    #[must_use]
+    pub fn sequences(tensors: Tensors, lengths: Lengths) -> Self {
+        Self { tensors, lengths: Some(lengths), aside: Tensors::default() }
     }
 
     #[must_use]
@@ -133,10 +142,7 @@ mod tests {
 
     fn texts(rows: ndarray::Array2<i64>, of_rows: &[usize], left: bool) -> Rows {
         let lengths = Lengths { of_rows: of_rows.to_vec(), padding: vec![9], left };
-        Rows {
-            tensors: Tensors(vec![("ids".into(), rows.into_dyn().into())]),
-            lengths: Some(lengths),
-        }
+        Rows::sequences(Tensors(vec![("ids".into(), rows.into_dyn().into())]), lengths)
     }
 
     #[test]

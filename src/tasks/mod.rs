@@ -2,6 +2,7 @@
 //!
 //! A new task is one file here and one arm in [`build`].
 
+mod feature_extraction;
 mod files;
 mod graph;
 mod head;
@@ -9,10 +10,13 @@ mod hugging_face;
 pub mod image;
 mod image_classification;
 mod input;
+mod pooling;
+mod sentence_transformers;
 mod stages;
 mod tabular;
 mod text;
 mod text_classification;
+mod token_classification;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +32,7 @@ use crate::config::{Limits, ModelConfig};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature};
-use crate::tensor::{DataType, Tensors};
+use crate::tensor::{DataType, Tensor, Tensors};
 use hugging_face::HfConfig;
 
 /// The answer for one input.
@@ -39,6 +43,24 @@ pub enum Prediction {
     Classes { label: Arc<str>, score: f32, classes: Vec<ClassScore> },
     /// A regression's value, or its values where the model gives several.
     Value { value: Value },
+    /// A text as a vector.
+    Embedding { embedding: Vec<f32> },
+    /// What a text names, in its order.
+    Entities { entities: Vec<Entity> },
+}
+
+/// A part of a text, and what it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entity {
+    /// The label without its `B-` or `I-`.
+    pub entity: Arc<str>,
+    /// Mean probability of its tokens.
+    pub score: f32,
+    /// The tokens as text, in lower case for example where the tokenizer makes it so.
+    pub word: String,
+    /// In the input's Unicode code points, the end exclusive.
+    pub start: usize,
+    pub end: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -98,8 +120,29 @@ pub trait Task: Send + Sync {
     /// Outputs that do not fit the files, for example another number of classes than labels.
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String>;
 
+    /// How an output is made smaller right after its run; [`Self::outputs`] then names the reduced one.
+    fn reduction(&self) -> Option<Arc<dyn Reduction>> {
+        None
+    }
+
     /// What was assumed for want of a file that says it, and the line that would change it.
     fn assumptions(&self) -> Vec<String>;
+}
+
+/// Makes an output smaller right after its run, while the run's inputs are at hand. It is called on the
+/// session's thread, so it must be cheap.
+pub trait Reduction: Send + Sync {
+    /// The network's output.
+    fn output(&self) -> &str;
+
+    /// The name by which the reduced output is asked for and found.
+    fn reduced(&self) -> &str;
+
+    /// The reduced output, a row for each of the output's.
+    ///
+    /// # Errors
+    /// An output that does not fit the inputs.
+    fn reduce(&self, inputs: &Tensors, output: &Tensor) -> Result<Tensor, Error>;
 }
 
 /// Everything that is known of a model before its task is.
@@ -114,8 +157,14 @@ pub struct Material<'a> {
 }
 
 /// Values of the key `task` in `model.toml`.
-const TASKS: [&str; 4] =
-    ["image-classification", "text-classification", "tabular-classification", "tabular-regression"];
+const TASKS: [&str; 6] = [
+    "image-classification",
+    "text-classification",
+    "token-classification",
+    "feature-extraction",
+    "tabular-classification",
+    "tabular-regression",
+];
 
 const FLOATS_AND_BYTES: [DataType; 4] = [DataType::F32, DataType::F16, DataType::F64, DataType::U8];
 
@@ -131,7 +180,8 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
         Some(task) => {
             return Err(format!("task = \"{task}\": {}", crate::error::one_of(task, TASKS)));
         }
-        None => match hf.task()? {
+        None if sentence_transformers::pools(material.files)? => "feature-extraction",
+        None => match hf.task(feature_extraction::fits(material.signature))? {
             Some(task) => task,
             None => task_of_shapes(material.signature)?,
         },
@@ -139,6 +189,8 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
     match task {
         "image-classification" => image_classification::build(material, &hf),
         "text-classification" => text_classification::build(material, &hf),
+        "token-classification" => token_classification::build(material, &hf),
+        "feature-extraction" => feature_extraction::build(material, &hf),
         _ => tabular::build(material, &hf),
     }
 }
@@ -150,6 +202,7 @@ fn task_of_shapes(signature: &Signature) -> Result<&'static str, String> {
         [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
             Ok("text-classification")
         }
+        _ if feature_extraction::fits(signature) => Ok("feature-extraction"),
         _ if signature.input("input_ids").is_some() => Ok("text-classification"),
         _ if tabular::fits(signature) => Ok("tabular"),
         _ => Err(format!(
