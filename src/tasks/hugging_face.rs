@@ -40,9 +40,10 @@ impl HfConfig {
                 Ok(Some("feature-extraction"))
             }
             name if name.contains("For") => Err(format!(
-                "config.json: architecture {name} is not served; served are \
-                 …ForImageClassification, …ForSequenceClassification, …ForTokenClassification, and \
-                 …Model for embeddings of text"
+                "config.json: architecture {name} has no task here (…ForImageClassification, \
+                 …ForSequenceClassification, …ForTokenClassification and, for embeddings of text, \
+                 …Model have), so it is served as tensors through /v2 alone, and not by /predict; \
+                 task = \"tensors\" in model.toml says that this is meant"
             )),
             _ => Ok(None),
         }

@@ -192,7 +192,9 @@ impl Task for TokenClassification {
         texts.iter().try_for_each(text::refuse_pair)?;
         let encodings = self.encoder.encodings(texts, parameters, Offsets::CodePoints)?;
         let aside = self.aside(texts, &encodings);
-        Ok(Rows { aside, ..self.encoder.rows(&encodings) })
+        let mut rows = self.encoder.rows(&encodings);
+        rows.aside = aside;
+        Ok(rows)
     }
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
