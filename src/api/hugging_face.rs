@@ -174,6 +174,8 @@ fn write(predictions: &[Prediction], model: &Model, many: bool) -> Value {
 fn one(prediction: &Prediction) -> Value {
     match prediction {
         Prediction::Classes { classes, .. } => json!(classes),
+        Prediction::Embedding { embedding } => json!(embedding),
+        Prediction::Entities { entities } => json!(entities),
         Prediction::Value { value: tasks::Value::One(value) } => {
             json!([{"label": "LABEL_0", "score": value}])
         }

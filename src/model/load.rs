@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::manifest::Manifest;
-use super::{Model, Parts, external_data, formats, golden};
+use super::{Model, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -95,7 +95,7 @@ impl Loader {
                     .map_err(|error| format!("{file}: {error}"))
             }
         };
-        let mut first = open()?;
+        let first = open()?;
         let signature = first.signature().clone();
         let mut task = tasks::build(Material {
             network: &path,
@@ -105,8 +105,10 @@ impl Loader {
             limits: &self.limits,
         })?;
         let axis = task.batch_axis();
-        let samples = warm_up(&mut first, task.as_mut(), axis)?;
-        let golden = golden::check(&files, task.as_ref(), &mut first)?;
+        let reduction = task.reduction();
+        let mut first = reduced::reduced(Box::new(first), reduction.clone());
+        let samples = warm_up(first.as_mut(), task.as_mut(), axis)?;
+        let golden = golden::check(&files, task.as_ref(), first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -129,7 +131,8 @@ impl Loader {
             min_efficiency: self.config.min_padding_efficiency,
             max_queue_delay: self.config.max_queue_delay,
         };
-        let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
+        let reopen =
+            move || open().map(|session| reduced::reduced(Box::new(session), reduction.clone()));
         let version = location.version.to_string();
         let metrics = Arc::new(self.metrics.model(&location.name, &version, task.labels()));
         metrics.sessions.set(layout.instances as i64);
@@ -149,7 +152,7 @@ impl Loader {
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
-        let pool = SessionPool::start(vec![Box::new(first)], setup)
+        let pool = SessionPool::start(vec![first], setup)
             .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model::new(Parts {
             name: location.name.clone(),
@@ -209,7 +212,7 @@ const LARGEST: usize = 32;
 /// Runs the task's own sample, so that the first request is not slow and the task sees an output;
 /// then measures batches of 1, 2, 4, … rows as long as they gain something.
 fn warm_up(
-    session: &mut OnnxSession,
+    session: &mut dyn Session,
     task: &mut dyn Task,
     axis: BatchAxis,
 ) -> Result<Vec<Sample>, String> {
