@@ -35,9 +35,16 @@ def test_a_file_that_is_no_image_is_refused(client):
     assert refused.value.status() in ("400", "415", "422", "StatusCode.INVALID_ARGUMENT")
 
 
-def test_what_metadata_says_of_a_model_with_a_task_can_be_sent(client):
-    metadata = client.client.get_model_metadata("sentiment-minilm", **client.json())
-    inputs = {tensor["name"]: tensor["datatype"] for tensor in metadata["inputs"]}
-    outputs = {tensor["name"]: tensor["datatype"] for tensor in metadata["outputs"]}
-    assert inputs["text"] == "BYTES"
-    assert {"label": "BYTES", "score": "FP32"}.items() <= outputs.items()
+def test_metadata_tells_what_a_task_takes(http):
+    """In its properties, which gRPC has no place for; the inputs are the network's own."""
+    metadata = http.client.get_model_metadata("sentiment-minilm")
+    assert metadata["properties"]["preprocessed_input"] == "text"
+
+
+def test_a_model_with_a_task_takes_its_networks_tensors_as_well(transport):
+    (features,) = transport.client.get_model_metadata("iris", **transport.json())["inputs"]
+    rows = np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], np.float32)
+    outputs = transport.client.get_model_metadata("iris", **transport.json())["outputs"]
+    names = [output["name"] for output in outputs]
+    result = transport.infer("iris", {features["name"]: rows}, names)
+    assert all(len(result.as_numpy(name)) == 2 for name in names)

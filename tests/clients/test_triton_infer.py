@@ -54,11 +54,20 @@ def test_the_best_classes_come_with_value_and_index(transport):
     best = texts(result.as_numpy("probabilities"))
     exp = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exp / exp.sum(axis=1, keepdims=True)
-    assert [[int(entry.split(":")[1]) for entry in row] for row in best] == [[1, 3], [0, 4]]
-    for row, indices in zip(best, [[1, 3], [0, 4]]):
-        for entry, index in zip(row, indices):
-            number = best.index(row)
-            assert float(entry.split(":")[0]) == pytest.approx(probabilities[number, index], rel=1e-4)
+    for row, (entries, expected) in enumerate(zip(best, [[1, 3], [0, 4]], strict=True)):
+        for entry, index in zip(entries, expected, strict=True):
+            score, number = entry.split(":")
+            assert int(number) == index
+            assert float(score) == pytest.approx(probabilities[row, index], abs=1e-5)
+
+
+def test_classes_have_their_names_where_the_model_has_them(transport):
+    sentence = {"text": np.array(["I love it!"], object)}
+    outputs = [transport.output("label", class_count=3)]
+    result = transport.client.infer("sentiment-minilm", transport.inputs(sentence), outputs=outputs)
+    (best,) = texts(result.as_numpy("label"))
+    assert best[0].endswith(":positive")
+    assert len(best) == 3
 
 
 def test_requests_may_overlap(http):
