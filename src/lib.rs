@@ -1,8 +1,8 @@
 //! onnxd: an HTTP inference server for ONNX models.
 //!
 //! # Layers
-//! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics, error,
-//! config }`; nothing points back. `telemetry` needs `config` alone, `reload` nothing.
+//! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics,
+//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone, `reload` nothing.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
@@ -41,6 +41,7 @@ pub mod rows;
 pub mod runtime;
 pub mod server;
 pub mod signature;
+pub mod statistics;
 pub mod tasks;
 pub mod telemetry;
 pub mod tensor;

@@ -13,6 +13,8 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::statistics::Statistics;
+
 /// Seconds, 0.5 ms to 10 s.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -97,6 +99,7 @@ pub struct ModelMetrics {
     pub ready: IntGauge,
     pub score: Histogram,
     predictions: Classes,
+    pub statistics: Statistics,
 }
 
 /// How a request ended.
@@ -401,6 +404,7 @@ impl Metrics {
                 named: classes.iter().take(MAX_LABELS).cloned().collect(),
                 known: RwLock::default(),
             },
+            statistics: Statistics::default(),
         }
     }
 
@@ -459,6 +463,12 @@ impl Metrics {
 }
 
 impl ModelMetrics {
+    /// A session ran a batch of this many rows.
+    pub fn ran(&self, rows: usize, time: Duration) {
+        self.batch_size.observe(rows as f64);
+        self.statistics.ran(rows, time);
+    }
+
     /// One item was given this class and score.
     pub fn predicted(&self, label: &Arc<str>, score: f32) {
         self.predictions.count(label);

@@ -13,6 +13,8 @@ pub struct Rows {
     /// `[rows, …]`; where rows have lengths, padded to the longest of the request.
     pub tensors: Tensors,
     pub lengths: Option<Lengths>,
+    /// Nothing is known of rows: see [`Self::opaque`].
+    opaque: bool,
 }
 
 /// For rows that are sequences: each tensor is `[rows, tokens]`, and padded.
@@ -33,12 +35,48 @@ impl Rows {
     /// Rows that are all of one shape.
     #[must_use]
     pub fn alike(tensors: Tensors) -> Self {
-        Self { tensors, lengths: None }
+        Self { tensors, lengths: None, opaque: false }
+    }
+
+    /// Rows that are sequences.
+    #[must_use]
+    pub fn sequences(tensors: Tensors, lengths: Lengths) -> Self {
+        Self { tensors, lengths: Some(lengths), opaque: false }
+    }
+
+    /// The whole input of one run, of which no axis is known to be the batch's: it counts as one row
+    /// and never shares a run.
+    #[must_use]
+    pub fn opaque(tensors: Tensors) -> Self {
+        Self { tensors, lengths: None, opaque: true }
+    }
+
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        self.opaque
+    }
+
+    /// Whether rows of both may stand in one batch: same inputs, same types and, but for sequences,
+    /// which are padded, same shapes.
+    #[must_use]
+    pub fn go_with(&self, other: &Self) -> bool {
+        let alike =
+            |((name, tensor), (other_name, other)): (&(String, Tensor), &(String, Tensor))| {
+                name == other_name
+                    && tensor.data_type() == other.data_type()
+                    && (self.lengths.is_some() || tensor.shape().get(1..) == other.shape().get(1..))
+            };
+        let (mine, others) = (&self.tensors.0, &other.tensors.0);
+        !self.opaque
+            && !other.opaque
+            && self.lengths.is_some() == other.lengths.is_some()
+            && mine.len() == others.len()
+            && mine.iter().zip(others).all(alike)
     }
 
     #[must_use]
     pub fn count(&self) -> usize {
-        self.tensors.rows()
+        if self.opaque { 1 } else { self.tensors.rows() }
     }
 
     /// Tokens of a row; 1 where rows are alike, so that a sum of lengths is a number of rows.
@@ -133,10 +171,7 @@ mod tests {
 
     fn texts(rows: ndarray::Array2<i64>, of_rows: &[usize], left: bool) -> Rows {
         let lengths = Lengths { of_rows: of_rows.to_vec(), padding: vec![9], left };
-        Rows {
-            tensors: Tensors(vec![("ids".into(), rows.into_dyn().into())]),
-            lengths: Some(lengths),
-        }
+        Rows::sequences(Tensors(vec![("ids".into(), rows.into_dyn().into())]), lengths)
     }
 
     #[test]

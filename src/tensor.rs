@@ -15,6 +15,15 @@ macro_rules! tensor_types {
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
+
+            /// The type of this name.
+            #[must_use]
+            pub fn parse(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// Names of all types.
+            pub const NAMES: &[&str] = &[$($name),+];
         }
 
         /// An array of any rank with one of the element types that a session takes or gives.
@@ -31,6 +40,16 @@ macro_rules! tensor_types {
             #[must_use]
             pub fn shape(&self) -> &[usize] {
                 match self { $(Self::$variant(array) => array.shape()),+ }
+            }
+
+            /// Zeros; of strings, empty ones.
+            #[must_use]
+            pub fn zeros(data_type: DataType, shape: &[usize]) -> Self {
+                match data_type {
+                    $(DataType::$variant => {
+                        Self::$variant(ArrayD::from_elem(shape, <$element>::default()))
+                    }),+
+                }
             }
 
             /// Memory of the elements, in bytes; of strings their fixed part only.

@@ -67,7 +67,7 @@ impl Open {
         self.ended = true;
         // Only requests for predictions; metadata and paths of no route are not.
         let route = self.route.as_ref().map_or(NONE, MatchedPath::as_str);
-        if !route.starts_with("/predict") {
+        if !route.starts_with("/predict") && !route.ends_with("/infer") {
             return;
         }
         let noted = self.account.0.get();

@@ -18,7 +18,7 @@ use crate::tasks::InputKind;
 /// # Errors
 /// [`ErrorKind::Overloaded`] before anything is read if there is no room for it;
 /// [`ErrorKind::TooLarge`] before anything is read if the declared length is over the limit, else
-/// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; a compressed body; an empty one.
+/// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; a compressed body.
 pub async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -69,10 +69,6 @@ pub async fn read(
         }
         Ok(collected) => collected.to_bytes(),
     };
-    if bytes.is_empty() {
-        let expected = "JSON, an image, text, or multipart/form-data";
-        return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));
-    }
     Ok((bytes, room))
 }
 

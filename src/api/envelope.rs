@@ -14,6 +14,7 @@ use super::cells::features;
 use super::inputs;
 use super::predict::{Prepared, Target, find_model, set_model};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::model::Model;
 use crate::model::repository::ModelRepository;
 use crate::tasks::{Input, InputKind, Parameters};
 
@@ -57,11 +58,19 @@ pub fn parse(
     };
     let model = find_model(repository, &target, kind)?;
     let input = match kind.unwrap_or(model.input_kind()) {
+        InputKind::Tensors => return Err(tensors_only(&model)),
         InputKind::Image => Input::Images(inputs::images(field, raw.get())?),
         InputKind::Text => Input::Texts(inputs::texts(field, raw.get())?),
         InputKind::Features => Input::Features(features(field, raw.get())?),
     };
     Ok(Prepared { model, input, parameters })
+}
+
+/// A model without a task has no words for `/predict`.
+fn tensors_only(model: &Model) -> Error {
+    let (expected, got) =
+        ("a model with a task; this one is served through /v2 alone", &model.name);
+    Error::invalid("model", expected, format!("`{got}`"))
 }
 
 fn kind(field: &str) -> Option<InputKind> {

@@ -9,6 +9,7 @@ mod compression;
 mod cors;
 mod envelope;
 mod error;
+mod finish;
 pub mod health;
 mod inputs;
 mod item;
@@ -21,11 +22,11 @@ pub mod stats;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use tokio::sync::Semaphore;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -38,6 +39,10 @@ use crate::reload::Reloading;
 use crate::runtime::compute::Compute;
 use crate::telemetry;
 use error::ApiError;
+use health::Health;
+
+/// JSON and tensors that are larger are read and written on a compute thread; in bytes.
+const PARSE_INLINE: usize = 16 * 1024;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -90,15 +95,14 @@ impl App {
 }
 
 /// The data port's router. Without `keys` everybody may ask.
-pub fn router(app: App, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
+pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
     let gate = Arc::new(Semaphore::new(app.server.max_concurrent_requests.get()));
     let metrics = app.metrics.clone();
     Router::new()
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
-        .route("/v2/models/{model}", get(oip::model))
-        .route("/v2/models/{model}/versions/{version}", get(oip::version))
+        .merge(oip::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         // From the inside out:
@@ -110,6 +114,8 @@ pub fn router(app: App, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
         .layer(compression::layer(&app.server))
         // requests over the bound are answered before their body is read,
         .layer(middleware::from_fn_with_state(gate, admit))
+        // which probes always get past,
+        .merge(oip::health().layer(Extension(health)))
         // and so are those without a key, which hold no place,
         .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
         // a browser asks without a key whether it may ask at all, and reads errors as well,
@@ -135,14 +141,16 @@ async fn unknown_route(uri: Uri) -> ApiError {
     ApiError(Error::field(
         ErrorKind::UnknownRoute,
         "path",
-        "POST /predict, /predict/{model} or /predict/{model}/versions/{version}, or GET \
-         /v2/models/{model}",
+        "POST /predict, /predict/{model} or /predict/{model}/versions/{version}, or one of the Open \
+         Inference Protocol, such as GET /v2/models/{model}",
         format!("`{}`", excerpt(uri.path())),
     ))
 }
 
 async fn method_not_allowed(request: Request) -> ApiError {
-    let expected = if request.uri().path().starts_with("/v2/") { "GET" } else { "POST" };
+    let path = request.uri().path();
+    let expected =
+        if path.starts_with("/v2") && !path.ends_with("/infer") { "GET" } else { "POST" };
     let got = excerpt(request.method().as_str());
     ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", expected, got))
 }

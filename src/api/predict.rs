@@ -1,45 +1,30 @@
 //! `/predict`: one handler for every route and every form of input.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use opentelemetry::KeyValue;
 use serde::Serialize;
 
 use super::account::Account;
 use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
-use super::{App, multipart};
+use super::finish::{self, Answered, Finish};
+use super::{App, PARSE_INLINE, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
-use crate::model::{Model, Stage, Terms, Timings};
-use crate::runtime::job::Priority;
-use crate::runtime::provider::ExecutionProvider;
+use crate::model::{Model, Terms};
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
-use crate::telemetry::trace::RequestSpan;
-
-/// The client's limit on the whole request, in milliseconds.
-const X_REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
-/// `interactive`, or `bulk` for work that may wait.
-const X_PRIORITY: &str = "x-priority";
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// As in the metrics.
 const PROTOCOL: &str = "predict";
-
-/// JSON that is larger is parsed on a compute thread.
-const PARSE_INLINE: usize = 16 * 1024;
-
-/// What ran the network, as the configuration names it: `cpu`, `cuda:0`.
-const X_DEVICE: HeaderName = HeaderName::from_static("x-device");
 
 /// The body of a 200: one entry in `result` for each input, in order.
 #[derive(Serialize)]
@@ -47,14 +32,6 @@ pub struct Answer {
     model: String,
     version: String,
     result: Vec<Prediction>,
-    #[serde(skip)]
-    provider: ExecutionProvider,
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        ([(X_DEVICE, self.provider.to_string())], Json(self)).into_response()
-    }
 }
 
 /// Which model a request names: in its path, its query or its body.
@@ -76,38 +53,16 @@ pub async fn predict(
     Extension(account): Extension<Account>,
     path: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
-    span: Option<Extension<RequestSpan>>,
+    finish: Finish,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let span = span.as_deref();
     let path = path.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
-    // One deadline over everything; dropping the work abandons what has not started.
-    let within = timeout(&headers, app.server.request_timeout)?;
-    let deadline = Instant::now() + within;
-    let work = answer(&app, &account, &path, query.as_deref(), &headers, body, deadline);
-    let answered = tokio::time::timeout_at(deadline.into(), work).await;
-    if let (Some(span), Some(model)) = (span, account.model()) {
-        span.set(KeyValue::new("onnxd.model", model.name.clone()));
-        span.set(KeyValue::new("onnxd.model.version", model.version.to_string()));
-    }
-    match answered {
-        Ok(result) => {
-            let (answer, timings) = result?;
-            if let Some(span) = span {
-                for Stage { name, start, duration } in timings.stages() {
-                    span.stage(name, start, duration);
-                }
-            }
-            Ok(([(SERVER_TIMING, server_timing(&timings))], answer).into_response())
-        }
-        Err(_) => {
-            let detail = format!("no answer within {within:?}");
-            Err(ApiError(Error::new(ErrorKind::DeadlineExceeded, detail)))
-        }
-    }
+    let deadline = finish::deadline(&headers, &app)?;
+    let work = answer(&app, &account, &path, query.as_deref(), &headers, body, deadline.at);
+    finish.by(deadline, &account, work).await
 }
 
 async fn answer(
@@ -118,7 +73,7 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
     deadline: Instant,
-) -> Result<(Answer, Timings), Error> {
+) -> Result<Answered, Error> {
     let mut target = Target::default();
     for (name, value) in path {
         match name {
@@ -129,7 +84,7 @@ async fn answer(
     let mut parameters = Parameters::default();
     read_query(query.unwrap_or_default(), &mut target, &mut parameters)?;
     let form = body::form(headers);
-    let priority = priority(headers)?;
+    let priority = finish::priority(headers)?;
     // Before the body is read: whether the models are loaded, and what the path or the body's form
     // tells of the model.
     let repository = app.repository()?;
@@ -141,6 +96,10 @@ async fn answer(
     }
     // Held as long as the request is in work.
     let (bytes, _room) = body::read(headers, body, app).await?;
+    if bytes.is_empty() {
+        let expected = "JSON, an image, text, or multipart/form-data";
+        return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));
+    }
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     account.note(&model, PROTOCOL);
@@ -150,40 +109,9 @@ async fn answer(
         model: model.name.clone(),
         version: model.version.to_string(),
         result: answered.predictions,
-        provider: model.provider,
     };
-    Ok((answer, answered.timings))
-}
-
-/// The smaller of the server's limit and the client's, which is in milliseconds.
-fn timeout(headers: &HeaderMap, limit: Duration) -> Result<Duration, Error> {
-    let Some(given) = headers.get(X_REQUEST_TIMEOUT_MS) else { return Ok(limit) };
-    let given = String::from_utf8_lossy(given.as_bytes());
-    match given.parse::<u64>() {
-        Ok(milliseconds) => Ok(limit.min(Duration::from_millis(milliseconds))),
-        Err(_) => {
-            let expected = "a whole number of milliseconds";
-            Err(Error::invalid(X_REQUEST_TIMEOUT_MS, expected, format!("`{}`", excerpt(&given))))
-        }
-    }
-}
-
-fn priority(headers: &HeaderMap) -> Result<Priority, Error> {
-    match headers.get(X_PRIORITY).map(HeaderValue::as_bytes) {
-        None | Some(b"interactive") => Ok(Priority::Interactive),
-        Some(b"bulk") => Ok(Priority::Bulk),
-        Some(other) => {
-            let got = format!("`{}`", excerpt(&String::from_utf8_lossy(other)));
-            Err(Error::invalid(X_PRIORITY, "`interactive` or `bulk`", got))
-        }
-    }
-}
-
-/// The stages in milliseconds, in the order in which they happen.
-fn server_timing(timings: &Timings) -> String {
-    let one =
-        |stage: &Stage| format!("{};dur={:.3}", stage.name, stage.duration.as_secs_f64() * 1e3);
-    timings.stages().each_ref().map(one).join(", ")
+    let response = Json(answer).into_response();
+    Ok(Answered { response, timings: answered.timings, provider: model.provider })
 }
 
 /// From a body to an input for a model that is there.

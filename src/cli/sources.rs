@@ -30,6 +30,7 @@ pub fn open(kind: InputKind, paths: &[PathBuf]) -> anyhow::Result<Items> {
         InputKind::Image => &["jpg", "jpeg", "png", "webp", "gif", "bmp"],
         InputKind::Text => &["txt"],
         InputKind::Features => &["csv", "jsonl", "ndjson"],
+        InputKind::Tensors => &[],
     };
     let mut found = Vec::new();
     for path in paths {
@@ -49,6 +50,9 @@ pub fn open(kind: InputKind, paths: &[PathBuf]) -> anyhow::Result<Items> {
             let mut header: Option<(String, Vec<String>)> = None;
             move |name, line| row(name, &line, &mut header)
         }),
+        InputKind::Tensors => {
+            anyhow::bail!("the model has no task: it is served through /v2 alone")
+        }
     }
 }
 

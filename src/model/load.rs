@@ -19,9 +19,7 @@ use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::{OnnxSession, Session};
 use crate::signature::BatchAxis;
-use crate::tasks::{
-    self, Cells, Column, Features, Input, Material, ModelFiles, Parameters, Stages, Task,
-};
+use crate::tasks::{self, Cells, Column, Features, Input, InputKind, Material, ModelFiles, Task};
 
 /// What every model is loaded with.
 pub struct Loader {
@@ -208,10 +206,9 @@ fn warm_up(
 ) -> Result<Vec<Sample>, String> {
     let names = task.outputs();
     let mut run = |task: &dyn Task, count: usize| {
-        let sample = task.sample(count);
-        let rows = task.encode(&sample, &Parameters::default(), &Stages::default())?;
+        let rows = task.warm_up(count)?;
         let start = Instant::now();
-        let outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
+        let outputs = run::rows(session, &rows, &names, axis, &Cancel::new(1))?;
         let units = (0..count).map(|row| rows.length(row)).sum();
         Ok::<_, Error>((outputs, Sample { rows: count, units, time: start.elapsed() }))
     };
@@ -220,6 +217,10 @@ fn warm_up(
         // A category that we made up may be one that the model refuses.
         Err(error) if has_text_columns(&task.sample(1)) => {
             tracing::warn!(%error, "the warm-up run failed, which made-up categories may explain");
+            return Ok(Vec::new());
+        }
+        Err(error) if task.input_kind() == InputKind::Tensors => {
+            tracing::info!(%error, "the warm-up run failed, which made-up zeros may explain");
             return Ok(Vec::new());
         }
         Err(error) => return Err(format!("the warm-up run failed: {error}")),

@@ -5,6 +5,7 @@ mod flights;
 mod golden;
 pub mod load;
 pub mod repository;
+mod tensors;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,9 +20,12 @@ use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::run;
 use crate::signature::Signature;
+use crate::statistics::Answered as Counted;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
 use flights::Flights;
+
+pub use tensors::Inferred;
 
 /// One version of a model, loaded and warmed up.
 pub struct Model {
@@ -113,6 +117,20 @@ pub struct Stage {
 }
 
 impl Timings {
+    /// Of a request that is a run and nothing else, which came at `began`.
+    fn of_run(began: Instant, ran: &Outputs) -> Self {
+        Self {
+            decode: Duration::ZERO,
+            preprocess: Duration::ZERO,
+            queue: ran.queued,
+            infer: ran.inferred,
+            postprocess: Duration::ZERO,
+            encode_began: began,
+            queue_began: began,
+            postprocess_began: began + ran.queued + ran.inferred,
+        }
+    }
+
     /// In the order in which they happen. Decoding and pre-processing take turns when there are
     /// several images; each is told as one piece.
     #[must_use]
@@ -173,6 +191,12 @@ impl Model {
         self.engine.task.input_kind()
     }
 
+    /// The classes by number; empty if the model's files do not name them.
+    #[must_use]
+    pub fn labels(&self) -> &[Arc<str>] {
+        self.engine.task.labels()
+    }
+
     /// Sessions that can take work now.
     #[must_use]
     pub fn live_sessions(&self) -> usize {
@@ -186,13 +210,11 @@ impl Model {
     pub fn add_session(&self) -> Result<(), String> {
         let Engine { task, pool, outputs, .. } = &*self.engine;
         let mut session = pool.open()?;
-        let sample = task.sample(1);
-        let rows = task.encode(&sample, &Parameters::default(), &Stages::default());
-        let rows = rows.map_err(|error| error.to_string())?;
+        let rows = task.warm_up(1).map_err(|error| error.to_string())?;
         let axis = task.batch_axis();
         // Only for the memory and the code that the first run needs; a sample made up for a model
         // that takes categories may fail.
-        let _ = run::run(session.as_mut(), &rows.tensors, outputs, axis, &Cancel::new(1));
+        let _ = run::rows(session.as_mut(), &rows, outputs, axis, &Cancel::new(1));
         pool.add(session).map_err(|error| format!("cannot start a session thread: {error}"))
     }
 
@@ -248,7 +270,8 @@ impl Model {
         }
         let ran = ran?;
         let engine = self.engine.clone();
-        self.engine
+        let answered = self
+            .engine
             .compute
             .run(move || {
                 let postprocess_began = Instant::now();
@@ -266,7 +289,22 @@ impl Model {
                 engine.count(&predictions, &timings);
                 Ok(Answered { predictions, timings })
             })
-            .await
+            .await?;
+        self.count(answered.predictions.len(), &answered.timings);
+        Ok(answered)
+    }
+
+    /// Counts a request that was answered, for the statistics.
+    fn count(&self, rows: usize, timings: &Timings) {
+        let Timings { decode, preprocess, queue, infer, postprocess, .. } = *timings;
+        let input = decode + preprocess;
+        self.metrics.statistics.answered(Counted {
+            rows,
+            queue,
+            input,
+            infer,
+            output: postprocess,
+        });
     }
 
     fn check(&self, input: &Input) -> Result<(), Error> {
@@ -289,7 +327,7 @@ impl Model {
         let limit = match kind {
             InputKind::Image => self.limits.max_images,
             InputKind::Text => self.limits.max_texts,
-            InputKind::Features => self.limits.max_rows,
+            InputKind::Features | InputKind::Tensors => self.limits.max_rows,
         };
         if len > limit {
             let expected = format!("at most {limit} items in one request");

@@ -12,7 +12,7 @@ use crate::rows::Rows;
 use crate::tensor::Tensors;
 
 /// Who is served first when both wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Priority {
     #[default]
     Interactive,
@@ -75,6 +75,12 @@ impl Job {
             progress: Mutex::new(progress),
         };
         (Arc::new(job), answer)
+    }
+
+    /// Whether rows of both may share a run.
+    #[must_use]
+    pub fn goes_with(&self, other: &Self) -> bool {
+        self.outputs == other.outputs && self.rows.go_with(&other.rows)
     }
 
     /// Nobody waits for the answer any more.

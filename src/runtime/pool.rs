@@ -14,7 +14,7 @@ use super::cancel::Cancel;
 use super::cost::Cost;
 use super::job::{Job, Outputs, Priority};
 use super::queue::{Bounds, Queue, Refused, Share, Work};
-use super::run::{PANICKED, run};
+use super::run::{PANICKED, run, whole};
 use super::session::Session;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::ModelMetrics;
@@ -159,6 +159,12 @@ impl SessionPool {
         self.engine.ahead(self.engine.queue.work_before(priority), coming)
     }
 
+    /// Most rows of a run.
+    #[must_use]
+    pub fn max_batch_size(&self) -> usize {
+        self.engine.setup.bounds.max_batch_size
+    }
+
     /// Rows that all sessions take in one batch each.
     #[must_use]
     pub fn rows_a_round(&self) -> usize {
@@ -281,10 +287,15 @@ impl Engine {
                 .ok_or_else(|| Error::internal("rows of one batch differ in shape"))?;
             let start = Instant::now();
             let Setup { axis, cost, .. } = &self.setup;
-            let outputs = run(session.as_mut(), &batch, &first.job.outputs, *axis, &cancel)?;
-            let (rows, longest) = (batch.rows(), longest(&parts));
-            cost.observe(rows, rows * longest, start.elapsed());
-            metrics.batch_size.observe(rows as f64);
+            let (session, names) = (session.as_mut(), &first.job.outputs);
+            let outputs = match first.job.rows.is_opaque() {
+                true => whole(session, &batch, names, &cancel)?,
+                false => run(session, &batch, names, *axis, &cancel)?,
+            };
+            let rows = parts.iter().map(|(_, range)| range.len()).sum();
+            let (longest, took) = (longest(&parts), start.elapsed());
+            cost.observe(rows, rows * longest, took);
+            metrics.ran(rows, took);
             if first.job.rows.lengths.is_some() {
                 let tokens = tokens(&parts) as f64;
                 let padded = (rows * longest).max(1) as f64;

@@ -4,7 +4,8 @@
 //!
 //! The rules: only an idle session takes work. It starts from the row that has waited longest, and
 //! takes rows of near length along, as long as little of the batch is padding. What waits is shared
-//! out over the sessions that are idle. A row that was overtaken too often bars the way: nothing
+//! out over the sessions that are idle. Rows of other inputs, outputs or shapes wait for a batch of
+//! their own. A row that was overtaken too often bars the way: nothing
 //! behind it is taken before it.
 
 use std::collections::VecDeque;
@@ -228,7 +229,8 @@ impl<'a> Filling<'a> {
         let mut passed = Vec::new();
         while index < queue.len() && self.rows < self.limit {
             let entry = &mut queue[index];
-            let count = self.fitting(entry.length, entry.rows.len());
+            let goes = self.shares.first().is_none_or(|first| first.job.goes_with(&entry.job));
+            let count = if goes { self.fitting(entry.length, entry.rows.len()) } else { 0 };
             if count == 0 {
                 if entry.overtaken >= MAX_OVERTAKEN {
                     break;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::cancel::Cancel;
 use super::session::Session;
 use crate::error::Error;
+use crate::rows::Rows;
 use crate::signature::BatchAxis;
 use crate::tensor::Tensors;
 
@@ -24,10 +25,7 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<Tensors, Error> {
     let rows = batch.rows();
-    let mut run = |batch: &Tensors| {
-        catch_unwind(AssertUnwindSafe(|| session.run(batch, outputs, cancel)))
-            .unwrap_or_else(|_| Err(Error::internal(PANICKED)))
-    };
+    let mut run = |batch: &Tensors| whole(session, batch, outputs, cancel);
     let answer = match axis {
         BatchAxis::None => run(&batch.clone().drop_batch_axis())?.add_batch_axis(),
         BatchAxis::Fixed(size) if size > rows => {
@@ -44,6 +42,37 @@ pub fn run(
     };
     check_rows(&answer, rows)?;
     Ok(answer)
+}
+
+/// One run of whatever rows these are.
+///
+/// # Errors
+/// As [`run`].
+pub fn rows(
+    session: &mut dyn Session,
+    rows: &Rows,
+    outputs: &[String],
+    axis: BatchAxis,
+    cancel: &Cancel,
+) -> Result<Tensors, Error> {
+    match rows.is_opaque() {
+        true => whole(session, &rows.tensors, outputs, cancel),
+        false => run(session, &rows.tensors, outputs, axis, cancel),
+    }
+}
+
+/// One run with its inputs as they are. A panic of the session is an error.
+///
+/// # Errors
+/// Those of the session, and [`crate::error::ErrorKind::Internal`] if it panics.
+pub fn whole(
+    session: &mut dyn Session,
+    inputs: &Tensors,
+    outputs: &[String],
+    cancel: &Cancel,
+) -> Result<Tensors, Error> {
+    catch_unwind(AssertUnwindSafe(|| session.run(inputs, outputs, cancel)))
+        .unwrap_or_else(|_| Err(Error::internal(PANICKED)))
 }
 
 /// The most rows of one run, given what is configured.

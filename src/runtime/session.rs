@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
+use ort::ErrorCode;
 use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
 
@@ -14,6 +15,9 @@ use crate::config::GpuOptions;
 use crate::error::Error;
 use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
 use crate::tensor::{DataType, Tensor, Tensors};
+
+/// The reason of a failed run for which the backend blames the inputs.
+pub const INVALID_ARGUMENT: &str = "invalid_argument";
 
 /// Tensors in, tensors out. Implemented by [`OnnxSession`] and by the doubles in tests.
 pub trait Session: Send {
@@ -92,7 +96,11 @@ impl Session for OnnxSession {
             // It acts between two nodes; a run that has ended meanwhile is no matter.
             let _ = of_run.terminate();
         });
-        let values = self.session.run_with_options(views, &*options).map_err(Error::internal)?;
+        let values = self.session.run_with_options(views, &*options).map_err(|error| {
+            let blamed = error.code() == ErrorCode::InvalidArgument;
+            let error = Error::internal(error);
+            if blamed { error.because(INVALID_ARGUMENT) } else { error }
+        })?;
         let mut tensors = Vec::with_capacity(outputs.len());
         for name in outputs {
             let value = values

@@ -98,7 +98,7 @@ impl Server {
             );
         }
         let health = Health::new(app.clone());
-        let router = api::router(app.clone(), keys);
+        let router = api::router(app.clone(), health.clone(), keys);
         let stats = EdgeStats::new(&app.metrics);
         let mut data = Port::new(router, server, server.max_connections.get(), stats);
         data.certificate = certificate;

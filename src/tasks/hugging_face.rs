@@ -30,8 +30,9 @@ impl HfConfig {
             name if name.ends_with("ForImageClassification") => Ok(Some("image-classification")),
             name if name.ends_with("ForSequenceClassification") => Ok(Some("text-classification")),
             name if name.contains("For") => Err(format!(
-                "config.json: architecture {name} is not served; served are \
-                 …ForImageClassification and …ForSequenceClassification"
+                "config.json: architecture {name} has no task here (…ForImageClassification and \
+                 …ForSequenceClassification have), so it is served as tensors through /v2 alone, and \
+                 not by /predict; task = \"tensors\" in model.toml says that this is meant"
             )),
             _ => Ok(None),
         }

@@ -10,6 +10,8 @@ pub enum InputKind {
     Image,
     Text,
     Features,
+    /// The network's own inputs: a model without a task.
+    Tensors,
 }
 
 impl InputKind {
@@ -20,6 +22,7 @@ impl InputKind {
             Self::Image => "image",
             Self::Text => "text",
             Self::Features => "features",
+            Self::Tensors => "inputs",
         }
     }
 }

@@ -11,6 +11,7 @@ mod image_classification;
 mod input;
 mod stages;
 mod tabular;
+pub mod tensors;
 mod text;
 mod text_classification;
 
@@ -91,6 +92,14 @@ pub trait Task: Send + Sync {
     /// An input of `count` items that the model takes, for the warm-up at load.
     fn sample(&self, count: usize) -> Input;
 
+    /// Rows of `count` items for the warm-up at load.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    fn warm_up(&self, count: usize) -> Result<Rows, Error> {
+        self.encode(&self.sample(count), &Parameters::default(), &Stages::default())
+    }
+
     /// Learns from the warm-up's outputs what the model's files do not say, such as whether scores
     /// are probabilities already.
     ///
@@ -114,8 +123,13 @@ pub struct Material<'a> {
 }
 
 /// Values of the key `task` in `model.toml`.
-const TASKS: [&str; 4] =
-    ["image-classification", "text-classification", "tabular-classification", "tabular-regression"];
+const TASKS: [&str; 5] = [
+    "image-classification",
+    "text-classification",
+    "tabular-classification",
+    "tabular-regression",
+    tensors::NAME,
+];
 
 const FLOATS_AND_BYTES: [DataType; 4] = [DataType::F32, DataType::F16, DataType::F64, DataType::U8];
 
@@ -131,14 +145,15 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
         Some(task) => {
             return Err(format!("task = \"{task}\": {}", crate::error::one_of(task, TASKS)));
         }
-        None => match hf.task()? {
-            Some(task) => task,
-            None => task_of_shapes(material.signature)?,
+        None => match hf.task().transpose().unwrap_or_else(|| task_of_shapes(material.signature)) {
+            Ok(task) => task,
+            Err(why) => return tensors::build(material, Some(why)),
         },
     };
     match task {
         "image-classification" => image_classification::build(material, &hf),
         "text-classification" => text_classification::build(material, &hf),
+        tensors::NAME => tensors::build(material, None),
         _ => tabular::build(material, &hf),
     }
 }
@@ -153,10 +168,10 @@ fn task_of_shapes(signature: &Signature) -> Result<&'static str, String> {
         _ if signature.input("input_ids").is_some() => Ok("text-classification"),
         _ if tabular::fits(signature) => Ok("tabular"),
         _ => Err(format!(
-            "cannot tell from its inputs what the model takes: {}. Served are images \
-             ([N,3,H,W] or [N,H,W,3]), text (`input_ids` with a tokenizer.json, or strings [N,1]) \
-             and features ([N,F], or several columns [N,1]). If it is one of these, say so in \
-             model.toml: task = \"image-classification\" (or {})",
+            "its inputs are neither images ([N,3,H,W] or [N,H,W,3]) nor text (`input_ids` with a \
+             tokenizer.json, or strings [N,1]) nor features ([N,F], or several columns [N,1]): {}. \
+             So it is served as tensors through /v2 alone, and not by /predict. If it is one of \
+             these, say so in model.toml: task = \"image-classification\" (or {})",
             Signature::list(inputs),
             TASKS[1..].iter().map(|task| format!("\"{task}\"")).collect::<Vec<_>>().join(", ")
         )),

@@ -179,7 +179,10 @@ impl TokenEncoder {
             padding: self.inputs.iter().map(|(_, source, _)| self.padding(*source)).collect(),
             left: self.pad_left,
         });
-        Ok(Rows { tensors, lengths })
+        Ok(match lengths {
+            Some(lengths) => Rows::sequences(tensors, lengths),
+            None => Rows::alike(tensors),
+        })
     }
 
     fn tokenize(&self, text: &Text, parameters: &Parameters) -> Result<Encoding, Error> {

@@ -23,10 +23,8 @@ impl Callers {
     fn job(&mut self, lengths: &[usize], priority: Priority) -> Arc<Job> {
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let ids = Array2::<i64>::zeros((lengths.len(), longest)).into_dyn();
-        let rows = Rows {
-            tensors: Tensors(vec![("ids".into(), ids.into())]),
-            lengths: Some(Lengths { of_rows: lengths.to_vec(), padding: vec![0], left: false }),
-        };
+        let lengths = Lengths { of_rows: lengths.to_vec(), padding: vec![0], left: false };
+        let rows = Rows::sequences(Tensors(vec![("ids".into(), ids.into())]), lengths);
         let (job, answer) = Job::new(rows, Arc::new([]), priority);
         self.0.push(answer);
         job

@@ -1,0 +1,93 @@
+//! An inference's answer as HTTP carries it.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::binary;
+use super::data::{Flat, non_finite};
+use super::request::BinaryOutputs;
+use super::rest::HEADER_LENGTH;
+use crate::error::Error;
+use crate::tensor::Tensor;
+
+/// What comes before the outputs.
+pub struct Head<'a> {
+    pub model: &'a str,
+    pub version: String,
+    pub id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model_name: &'a str,
+    model_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    outputs: Vec<Output<'a>>,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: &'a [usize],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Parameters>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Flat<'a>>,
+}
+
+#[derive(Serialize)]
+struct Parameters {
+    binary_data_size: usize,
+}
+
+/// # Errors
+/// NaN or infinity in an output that is to be JSON, which has no number for them.
+pub fn write(
+    head: &Head<'_>,
+    outputs: &[(String, Tensor)],
+    is_binary: &BinaryOutputs,
+) -> Result<Response, Error> {
+    let mut tail = Vec::new();
+    let mut described = Vec::with_capacity(outputs.len());
+    for (name, tensor) in outputs {
+        let (mut data, mut parameters) = (None, None);
+        if is_binary.of(name) {
+            let before = tail.len();
+            binary::append(tensor, &mut tail);
+            parameters = Some(Parameters { binary_data_size: tail.len() - before });
+        } else if let Some(value) = non_finite(tensor) {
+            let detail = format!(
+                "output `{name}` holds {value}, for which JSON has no number: ask for it with \
+                 `binary_data`"
+            );
+            return Err(
+                Error::new(crate::error::ErrorKind::Internal, detail).because("non_finite_output")
+            );
+        } else {
+            data = Some(Flat(tensor));
+        }
+        let (datatype, shape) = (tensor.data_type().name(), tensor.shape());
+        described.push(Output { name, datatype, shape, parameters, data });
+    }
+    let binary = described.iter().any(|output| output.parameters.is_some());
+    let body = Body {
+        model_name: head.model,
+        model_version: &head.version,
+        id: head.id.as_deref(),
+        outputs: described,
+    };
+    let mut json = serde_json::to_vec(&body).map_err(Error::internal)?;
+    if !binary {
+        let content_type = HeaderValue::from_static("application/json");
+        return Ok(([(header::CONTENT_TYPE, content_type)], json).into_response());
+    }
+    let length = json.len();
+    json.append(&mut tail);
+    let content_type = HeaderValue::from_static("application/octet-stream");
+    let mut response = ([(header::CONTENT_TYPE, content_type)], json).into_response();
+    response.headers_mut().insert(HEADER_LENGTH, length.into());
+    Ok(response)
+}

@@ -1,0 +1,236 @@
+//! What a server and its models are: metadata, configuration, statistics. As plain structures, which
+//! JSON and gRPC both write.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::model::Model;
+use crate::signature::TensorSpec;
+use crate::statistics::{Counts, Spent};
+
+/// Extensions of the protocol that are served.
+pub const EXTENSIONS: [&str; 7] = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+];
+/// What runs the models, as Triton calls it.
+const PLATFORM: &str = "onnxruntime_onnx";
+const BACKEND: &str = "onnxruntime";
+
+#[derive(Debug, Serialize)]
+pub struct ServerMetadata {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub extensions: [&'static str; 7],
+}
+
+impl Default for ServerMetadata {
+    fn default() -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            extensions: EXTENSIONS,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct ModelMetadata {
+    pub name: String,
+    /// Those that are loaded.
+    pub versions: Vec<String>,
+    pub platform: &'static str,
+    pub inputs: Vec<TensorMetadata>,
+    pub outputs: Vec<TensorMetadata>,
+    pub properties: BTreeMap<&'static str, String>,
+}
+
+/// -1 stands for an axis of any length.
+#[derive(Debug, Serialize)]
+pub struct TensorMetadata {
+    pub name: String,
+    pub datatype: &'static str,
+    pub shape: Vec<i64>,
+}
+
+impl ModelMetadata {
+    /// `versions` are all that are loaded of this name.
+    #[must_use]
+    pub fn of(model: &Model, versions: &[u64]) -> Self {
+        let mut properties = BTreeMap::from([
+            ("task", model.task().to_owned()),
+            ("device", model.provider.to_string()),
+            ("file", model.file.clone()),
+        ]);
+        if let Some(input) = super::preprocessed::input_name(model) {
+            properties.insert("preprocessed_input", input.to_owned());
+        }
+        Self {
+            name: model.name.clone(),
+            versions: versions.iter().map(ToString::to_string).collect(),
+            platform: PLATFORM,
+            inputs: tensors(&model.signature.inputs),
+            outputs: tensors(&model.signature.outputs),
+            properties,
+        }
+    }
+}
+
+/// Maps and sequences, which the protocol has no words for, are left out.
+fn tensors(specs: &[TensorSpec]) -> Vec<TensorMetadata> {
+    let tensors = specs.iter().filter_map(|spec| {
+        let datatype = spec.data_type()?.name();
+        Some(TensorMetadata { name: spec.name.clone(), datatype, shape: axes(&spec.shape) })
+    });
+    tensors.collect()
+}
+
+fn axes(shape: &[Option<usize>]) -> Vec<i64> {
+    shape.iter().map(|axis| axis.map_or(-1, |length| length as i64)).collect()
+}
+
+/// Triton's model configuration, as far as it means something here.
+#[derive(Debug, Serialize)]
+pub struct ModelConfig {
+    pub name: String,
+    pub platform: &'static str,
+    pub backend: &'static str,
+    /// 0: requests do not share runs, and the dimensions below are whole shapes.
+    pub max_batch_size: usize,
+    pub input: Vec<TensorConfig>,
+    pub output: Vec<TensorConfig>,
+    pub instance_group: [InstanceGroup; 1],
+    pub default_model_filename: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TensorConfig {
+    pub name: String,
+    /// `TYPE_FP32`, and `TYPE_STRING` for BYTES.
+    pub data_type: String,
+    /// Without the batch axis where `max_batch_size` is not 0.
+    pub dims: Vec<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct InstanceGroup {
+    pub count: usize,
+    pub kind: &'static str,
+}
+
+impl ModelConfig {
+    #[must_use]
+    pub fn of(model: &Model) -> Self {
+        let max_batch_size = model.max_batch_size();
+        let tensors = |specs: &[TensorSpec]| {
+            let tensors = specs.iter().filter_map(|spec| {
+                let data_type = match spec.data_type()?.name() {
+                    "BYTES" => "TYPE_STRING".to_owned(),
+                    name => format!("TYPE_{name}"),
+                };
+                let dims = axes(&spec.shape[usize::from(max_batch_size > 0)..]);
+                Some(TensorConfig { name: spec.name.clone(), data_type, dims })
+            });
+            tensors.collect()
+        };
+        let kind = if model.provider.gpu().is_some() { "KIND_GPU" } else { "KIND_CPU" };
+        Self {
+            name: model.name.clone(),
+            platform: PLATFORM,
+            backend: BACKEND,
+            max_batch_size,
+            input: tensors(&model.signature.inputs),
+            output: tensors(&model.signature.outputs),
+            instance_group: [InstanceGroup { count: model.live_sessions(), kind }],
+            default_model_filename: model.file.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct ModelStatistics {
+    pub name: String,
+    pub version: String,
+    /// Milliseconds since 1970.
+    pub last_inference: u64,
+    pub inference_count: u64,
+    pub execution_count: u64,
+    pub inference_stats: InferenceStatistics,
+    pub batch_stats: Vec<BatchStatistics>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct InferenceStatistics {
+    pub success: Duration64,
+    pub fail: Duration64,
+    pub queue: Duration64,
+    pub compute_input: Duration64,
+    pub compute_infer: Duration64,
+    pub compute_output: Duration64,
+    pub cache_hit: Duration64,
+    pub cache_miss: Duration64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BatchStatistics {
+    pub batch_size: u64,
+    pub compute_input: Duration64,
+    pub compute_infer: Duration64,
+    pub compute_output: Duration64,
+}
+
+/// How often, and how many nanoseconds in all.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Duration64 {
+    pub count: u64,
+    pub ns: u64,
+}
+
+impl From<Spent> for Duration64 {
+    fn from(Spent { count, time }: Spent) -> Self {
+        Self { count, ns: nanoseconds(time) }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl ModelStatistics {
+    #[must_use]
+    pub fn of(model: &Model) -> Self {
+        let counts: Counts = model.metrics.statistics.snapshot();
+        // Stacking rows and copying outputs are parts of a run here.
+        let batch = |(rows, ran): (&usize, &Spent)| BatchStatistics {
+            batch_size: *rows as u64,
+            compute_input: Duration64 { count: ran.count, ns: 0 },
+            compute_infer: (*ran).into(),
+            compute_output: Duration64 { count: ran.count, ns: 0 },
+        };
+        Self {
+            name: model.name.clone(),
+            version: model.version.to_string(),
+            last_inference: counts.last_inference,
+            inference_count: counts.inferences,
+            execution_count: counts.executions(),
+            inference_stats: InferenceStatistics {
+                success: counts.success.into(),
+                fail: counts.fail.into(),
+                queue: counts.queue.into(),
+                compute_input: counts.input.into(),
+                compute_infer: counts.infer.into(),
+                compute_output: counts.output.into(),
+                cache_hit: Duration64::default(),
+                cache_miss: Duration64::default(),
+            },
+            batch_stats: counts.batches.iter().map(batch).collect(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Open Inference Protocol v2. `infer.rs` answers a request whatever carried it; `rest.rs` carries it
+//! by HTTP.
+//!
+//! Source: the Open Inference Protocol's specification and its extensions as Triton has them.
+
+mod answer;
+pub mod binary;
+mod classification;
+pub mod data;
+pub mod infer;
+pub mod metadata;
+mod preprocessed;
+mod request;
+mod rest;
+
+pub use rest::{health, routes};
+
+/// As in the metrics.
+pub const PROTOCOL: &str = "v2";

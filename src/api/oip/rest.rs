@@ -1,0 +1,186 @@
+//! The protocol's routes over HTTP.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Extension, FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, Head};
+use super::infer::{self, InferAnswer};
+use super::metadata::{ModelConfig, ModelMetadata, ModelStatistics, ServerMetadata};
+use super::{PROTOCOL, request};
+use crate::api::account::Account;
+use crate::api::error::ApiError;
+use crate::api::finish::{self, Answered, Finish};
+use crate::api::health::Health;
+use crate::api::{App, PARSE_INLINE, body};
+use crate::error::{Error, ErrorKind};
+use crate::model::Model;
+
+/// Length of the JSON before binary tensors.
+pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// Probes, which no limit of the data port may refuse.
+pub fn health() -> Router<App> {
+    Router::new().route("/v2/health/live", get(live)).route("/v2/health/ready", get(ready))
+}
+
+pub fn routes() -> Router<App> {
+    let mut router = Router::new()
+        .route("/v2", get(server))
+        .route("/v2/", get(server))
+        .route("/v2/models", get(models))
+        .route("/v2/models/stats", get(all_statistics));
+    for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
+        router = router
+            .route(model, get(metadata))
+            .route(&format!("{model}/ready"), get(model_ready))
+            .route(&format!("{model}/config"), get(configuration))
+            .route(&format!("{model}/stats"), get(statistics))
+            .route(&format!("{model}/infer"), post(infer));
+    }
+    router
+}
+
+/// A model as a path names it.
+#[derive(Deserialize)]
+struct Named {
+    model: String,
+    version: Option<String>,
+}
+
+impl FromRequestParts<App> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let path = Path::from_request_parts(parts, app).await.map(|Path(named)| named);
+        Ok(path.map_err(|_| {
+            Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
+        })?)
+    }
+}
+
+impl Named {
+    fn find(&self, app: &App) -> Result<Arc<Model>, Error> {
+        Ok(app.repository()?.find(&self.model, self.version.as_deref())?.clone())
+    }
+}
+
+async fn live(Extension(health): Extension<Arc<Health>>) -> Response {
+    let live = health.liveness().live;
+    (status(live), Json(json!({"live": live}))).into_response()
+}
+
+async fn ready(Extension(health): Extension<Arc<Health>>) -> Response {
+    let ready = health.readiness().ready;
+    (status(ready), Json(json!({"ready": ready}))).into_response()
+}
+
+fn status(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn server() -> Json<ServerMetadata> {
+    Json(ServerMetadata::default())
+}
+
+async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let mut names: Vec<String> = app.repository()?.iter().map(|model| model.name.clone()).collect();
+    names.dedup();
+    Ok(Json(json!({ "models": names })))
+}
+
+async fn metadata(State(app): State<App>, named: Named) -> Result<Json<ModelMetadata>, ApiError> {
+    let model = named.find(&app)?;
+    Ok(Json(ModelMetadata::of(&model, &[model.version])))
+}
+
+async fn model_ready(State(app): State<App>, named: Named) -> Result<Response, ApiError> {
+    let model = named.find(&app)?;
+    let ready = model.live_sessions() > 0;
+    Ok((status(ready), Json(json!({"name": model.name, "ready": ready}))).into_response())
+}
+
+async fn configuration(
+    State(app): State<App>,
+    named: Named,
+) -> Result<Json<ModelConfig>, ApiError> {
+    Ok(Json(ModelConfig::of(&*named.find(&app)?)))
+}
+
+async fn statistics(State(app): State<App>, named: Named) -> Result<Json<Value>, ApiError> {
+    let model = named.find(&app)?;
+    Ok(Json(json!({ "model_stats": [ModelStatistics::of(&model)] })))
+}
+
+async fn all_statistics(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let all: Vec<_> = app.repository()?.iter().map(|model| ModelStatistics::of(&model)).collect();
+    Ok(Json(json!({ "model_stats": all })))
+}
+
+async fn infer(
+    State(app): State<App>,
+    Extension(account): Extension<Account>,
+    named: Named,
+    finish: Finish,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let deadline = finish::deadline(&headers, &app)?;
+    let work = answer(&app, &account, &named, &headers, body, deadline.at);
+    finish.by(deadline, &account, work).await
+}
+
+async fn answer(
+    app: &App,
+    account: &Account,
+    named: &Named,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Answered, Error> {
+    let model = named.find(app)?;
+    account.note(&model, PROTOCOL);
+    let priority = finish::priority(headers)?;
+    model.check_load(priority)?;
+    let json = header_length(headers)?;
+    // Held as long as the request is in work.
+    let (bytes, _room) = body::read(headers, body, app).await?;
+    let large = bytes.len() > PARSE_INLINE;
+    let parse = {
+        let model = model.clone();
+        move || match json {
+            Some(0) => request::raw(bytes, &model),
+            json => request::parse(&bytes, json.unwrap_or(bytes.len())),
+        }
+    };
+    let parsed = if large { app.compute.run(parse).await? } else { parse()? };
+    let request::Parsed { mut request, binary } = parsed;
+    request.priority = request.priority.max(priority);
+    let id = request.id.take();
+    let InferAnswer { outputs, timings } = infer::infer(app, &model, request, deadline).await?;
+    let large = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum::<usize>() > PARSE_INLINE;
+    let provider = model.provider;
+    let write = move || {
+        let head = Head { model: &model.name, version: model.version.to_string(), id };
+        answer::write(&head, &outputs, &binary)
+    };
+    let response = if large { app.compute.run(write).await? } else { write()? };
+    Ok(Answered { response, timings, provider })
+}
+
+fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Error> {
+    let Some(given) = headers.get(HEADER_LENGTH) else { return Ok(None) };
+    let given = String::from_utf8_lossy(given.as_bytes());
+    given.parse().map(Some).map_err(|_| {
+        Error::invalid(HEADER_LENGTH.as_str(), "the length of the JSON in bytes", given.clone())
+    })
+}

@@ -1,0 +1,161 @@
+//! The way past the task: the network's own inputs in, its own outputs out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{InFlight, Model, Terms, Timings};
+use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::rows::Rows;
+use crate::runtime::session::INVALID_ARGUMENT;
+use crate::signature::{BatchAxis, Signature, TensorSpec};
+use crate::tensor::{Tensor, Tensors};
+
+/// Outputs by name, and where the time went.
+pub struct Inferred {
+    pub tensors: Tensors,
+    pub timings: Timings,
+}
+
+impl Model {
+    /// Runs the network on these inputs, which may be in any order, and gives the outputs of these
+    /// names in theirs; all of them if none is named. Rows share runs with other requests' where the
+    /// model's first axis is known to be the batch's. Dropping the future abandons them.
+    ///
+    /// # Errors
+    /// Names, types or shapes that are not the model's; what the network itself refuses; a full
+    /// queue; a deadline that cannot be met; a failed run.
+    pub async fn infer(
+        &self,
+        inputs: Tensors,
+        outputs: &[String],
+        terms: Terms,
+    ) -> Result<Inferred, Error> {
+        let inputs = in_order(&self.signature, inputs)?;
+        let outputs = self.outputs(outputs)?;
+        let rows = rows(&self.signature, self.engine.task.batch_axis(), inputs, &outputs);
+        let count = rows.count();
+        if count > self.limits.max_rows {
+            let expected = format!("at most {} rows in one request", self.limits.max_rows);
+            return Err(Error::too_large("inputs", expected, count.to_string()));
+        }
+        let _in_flight = InFlight::new(&self.metrics);
+        let began = Instant::now();
+        let engine = &self.engine;
+        if let Some(deadline) = terms.deadline {
+            engine.admission.can_meet(&engine.pool, 0, terms.priority, deadline)?;
+        }
+        drop(engine.admission.admit(&engine.pool, count, terms.priority)?);
+        let waiting = engine.pool.enqueue(rows, &outputs, terms.priority)?;
+        let ran = waiting.outputs().await.map_err(|error| blame(error, &self.name))?;
+        let timings = Timings::of_run(began, &ran);
+        self.metrics.queue.observe(timings.queue.as_secs_f64());
+        self.metrics.infer.observe(timings.infer.as_secs_f64());
+        self.count(count, &timings);
+        Ok(Inferred { tensors: ran.tensors, timings })
+    }
+
+    /// Most rows of several requests' tensors in one run; 0 if they do not share runs.
+    #[must_use]
+    pub fn max_batch_size(&self) -> usize {
+        let Signature { inputs, outputs } = &self.signature;
+        let open = self.engine.task.batch_axis() == BatchAxis::Dynamic
+            && !inputs.is_empty()
+            && inputs.iter().chain(outputs).all(|spec| spec.shape.first() == Some(&None));
+        if open { self.engine.pool.max_batch_size() } else { 0 }
+    }
+
+    /// Checks the names of the outputs that are asked for; none stand for all.
+    fn outputs(&self, asked: &[String]) -> Result<Arc<[String]>, Error> {
+        let known = || {
+            let tensors = self.signature.outputs.iter().filter(|spec| spec.data_type().is_some());
+            tensors.map(|spec| spec.name.as_str())
+        };
+        for (index, name) in asked.iter().enumerate() {
+            if !known().any(|known| known == name) {
+                let expected = one_of(name, known().collect::<Vec<_>>());
+                return Err(Error::invalid(
+                    format!("outputs[{index}].name"),
+                    expected,
+                    format!("`{}`", excerpt(name)),
+                ));
+            }
+            if asked[..index].contains(name) {
+                let (expected, got) = ("each output once", format!("`{name}` again"));
+                return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+            }
+        }
+        Ok(match asked {
+            [] => known().map(str::to_owned).collect(),
+            some => some.into(),
+        })
+    }
+}
+
+/// The inputs in the order in which the model declares them.
+fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
+    let names = || signature.inputs.iter().map(|spec| spec.name.as_str());
+    let mut given: Vec<Option<(String, Tensor)>> = inputs.0.into_iter().map(Some).collect();
+    for (index, (name, tensor)) in given.iter().flatten().enumerate() {
+        let Some(spec) = signature.input(name) else {
+            let expected = one_of(name, names().collect::<Vec<_>>());
+            let got = format!("`{}`", excerpt(name));
+            return Err(Error::invalid(format!("inputs[{index}].name"), expected, got));
+        };
+        check(spec, tensor)?;
+    }
+    let mut ordered = Vec::with_capacity(given.len());
+    for spec in &signature.inputs {
+        let mut found =
+            given.iter_mut().filter(|input| input.as_ref().is_some_and(|(n, _)| *n == spec.name));
+        match (found.next().and_then(Option::take), found.next()) {
+            (Some(input), None) => ordered.push(input),
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid(&spec.name, "one input of that name", "several"));
+            }
+            (None, _) => {
+                return Err(Error::invalid(&spec.name, spec.to_string(), "no such input"));
+            }
+        }
+    }
+    Ok(Tensors(ordered))
+}
+
+/// Type and shape against what the model declares; -1 stands for an axis of any length.
+fn check(spec: &TensorSpec, tensor: &Tensor) -> Result<(), Error> {
+    let (shape, declared) = (tensor.shape(), &spec.shape);
+    let fits = |(axis, declared): (&usize, &Option<usize>)| declared.is_none_or(|d| d == *axis);
+    // A shape that the model does not declare at all looks like a scalar's.
+    let shape_fits = declared.is_empty()
+        || (shape.len() == declared.len() && shape.iter().zip(declared).all(fits));
+    if spec.data_type() == Some(tensor.data_type()) && shape_fits {
+        return Ok(());
+    }
+    let got = format!("{} {shape:?}", tensor.data_type().name());
+    Err(Error::invalid(&spec.name, spec.to_string(), got))
+}
+
+/// As rows where every first axis is the batch's and of one length, else as one piece.
+fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[String]) -> Rows {
+    let open = |spec: &TensorSpec| spec.shape.first() == Some(&None);
+    let count = inputs.rows();
+    let even = inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count));
+    let of_outputs = || signature.outputs.iter().filter(|spec| outputs.contains(&spec.name));
+    let batches = axis == BatchAxis::Dynamic
+        && count > 0
+        && even
+        && signature.inputs.iter().all(open)
+        && of_outputs().all(open);
+    if batches { Rows::alike(inputs) } else { Rows::opaque(inputs) }
+}
+
+/// A run that fails over its inputs is the client's, who gave them as the network takes them.
+fn blame(error: Error, model: &str) -> Error {
+    match (error.reason(), &error.cause) {
+        (INVALID_ARGUMENT, Some(cause)) => {
+            let said: String = cause.chars().take(300).collect();
+            let detail = format!("model `{model}` cannot be run on these inputs: {said}");
+            Error::new(ErrorKind::InvalidInput, detail)
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,102 @@
+//! No task: tensors in, tensors out, through the Open Inference Protocol alone.
+
+use super::{Input, InputKind, Material, Parameters, Prediction, Stages, Task};
+use crate::error::Error;
+use crate::rows::Rows;
+use crate::signature::{BatchAxis, Signature, TensorSpec};
+use crate::tensor::{Tensor, Tensors};
+
+/// The task's name in `model.toml`.
+pub const NAME: &str = "tensors";
+
+struct TensorsOnly {
+    signature: Signature,
+    batch_axis: BatchAxis,
+    assumptions: Vec<String>,
+}
+
+/// `why` is told as an assumption where no file asks for this.
+///
+/// # Errors
+/// An input that is no tensor.
+pub fn build(material: Material<'_>, why: Option<String>) -> Result<Box<dyn Task>, String> {
+    let Material { signature, config, .. } = material;
+    let inputs = &signature.inputs;
+    if let Some(other) = inputs.iter().find(|spec| spec.data_type().is_none()) {
+        return Err(format!("input {other} is no tensor, which no protocol here has words for"));
+    }
+    let open = |specs: &[TensorSpec]| specs.iter().all(|spec| spec.shape.first() == Some(&None));
+    // Not every first axis that is open is the batch's; a batch size says that it is.
+    let batch_axis = match config.max_batch_size {
+        Some(_) if inputs.is_empty() || !open(inputs) || !open(&signature.outputs) => {
+            return Err(
+                "max_batch_size: the first axis of every input and output must be open for \
+                        rows of several requests to share a run"
+                    .to_owned(),
+            );
+        }
+        Some(_) => BatchAxis::Dynamic,
+        None => BatchAxis::None,
+    };
+    Ok(Box::new(TensorsOnly {
+        signature: signature.clone(),
+        batch_axis,
+        assumptions: why.into_iter().collect(),
+    }))
+}
+
+impl Task for TensorsOnly {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn input_kind(&self) -> InputKind {
+        InputKind::Tensors
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        let tensors = self.signature.outputs.iter().filter(|spec| spec.data_type().is_some());
+        tensors.map(|spec| spec.name.clone()).collect()
+    }
+
+    fn batch_axis(&self) -> BatchAxis {
+        self.batch_axis
+    }
+
+    fn encode(&self, _: &Input, _: &Parameters, _: &Stages) -> Result<Rows, Error> {
+        Err(Error::internal("a model without a task was given an input for one"))
+    }
+
+    fn decode(&self, _: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
+        Err(Error::internal("a model without a task makes no predictions"))
+    }
+
+    fn sample(&self, _: usize) -> Input {
+        // `warm_up` makes tensors instead.
+        Input::Texts(Vec::new())
+    }
+
+    /// Zeros, with length 1 for every open axis but the batch's.
+    fn warm_up(&self, count: usize) -> Result<Rows, Error> {
+        let inputs = self.signature.inputs.iter().filter_map(|spec| {
+            let mut shape: Vec<usize> = spec.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
+            if let (BatchAxis::Dynamic, Some(first)) = (self.batch_axis, shape.first_mut()) {
+                *first = count;
+            }
+            Some((spec.name.clone(), Tensor::zeros(spec.data_type()?, &shape)))
+        });
+        let tensors = Tensors(inputs.collect());
+        Ok(match self.batch_axis {
+            BatchAxis::Dynamic => Rows::alike(tensors),
+            _ => Rows::opaque(tensors),
+        })
+    }
+
+    fn calibrate(&mut self, _: &Tensors) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn assumptions(&self) -> Vec<String> {
+        self.assumptions.clone()
+    }
+}
