@@ -21,8 +21,8 @@ listen = "127.0.0.1:0"
 
 [models]
 path = "models"
-control = "explicit"
-load = ["*"]
+#control
+#load
 
 [runtime]
 device = "cpu"

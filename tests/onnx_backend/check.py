@@ -120,11 +120,13 @@ def ask(client: v2.Client, name: str, case: suite.Case) -> tuple[str, str]:
 def no_json(tensors: list[tuple]) -> str:
     """Why these tensors have no form in JSON, if so."""
     for _, datatype, array in tensors:
-        if datatype in ("FP16", "BF16"):
-            return f"{datatype} is for binary only"
-        if datatype in ("FP32", "FP64") and not np.isfinite(array).all():
+        if is_float(datatype) and not np.isfinite(array).all():
             return "NaN and infinity have no JSON"
     return ""
+
+
+def is_float(datatype: str) -> bool:
+    return datatype in ("FP16", "BF16", "FP32", "FP64")
 
 
 def compare(got: list[tuple], expected: list[tuple]) -> str:
@@ -132,7 +134,7 @@ def compare(got: list[tuple], expected: list[tuple]) -> str:
     for (name, datatype, have), (want_name, want_type, want) in zip(got, expected, strict=True):
         if (name, datatype, have.shape) != (want_name, want_type, want.shape):
             return f"{name} {datatype} {have.shape} instead of {want_name} {want_type} {want.shape}"
-        if datatype != "BYTES" and datatype.startswith(("FP", "BF")):
+        if is_float(datatype):
             same = (have == want) | (np.isnan(have) & np.isnan(want))
             same &= (np.signbit(have) == np.signbit(want)) | np.isnan(want)
         else:
