@@ -11,6 +11,7 @@ mod envelope;
 mod error;
 mod finish;
 pub mod health;
+mod hugging_face;
 mod inputs;
 mod item;
 mod multipart;
@@ -18,6 +19,7 @@ mod oip;
 mod predict;
 mod request_id;
 pub mod stats;
+mod v1;
 
 use std::sync::{Arc, OnceLock};
 
@@ -103,6 +105,8 @@ pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Ke
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
         .merge(oip::routes())
+        .merge(v1::routes())
+        .merge(hugging_face::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         // From the inside out:

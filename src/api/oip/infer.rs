@@ -39,6 +39,16 @@ pub enum InputValue {
     Bytes { shape: Vec<usize>, elements: Vec<Bytes> },
 }
 
+impl InputValue {
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Numbers(tensor) => tensor.shape(),
+            Self::Bytes { shape, .. } => shape,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestedOutput {
     pub name: String,
