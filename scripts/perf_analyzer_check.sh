@@ -46,11 +46,11 @@ until address=$(grep -o 'http://[0-9.:]*' "$work/out"); do
 done
 address=${address#http://}
 
-# perf MODEL PROTOCOL ARGUMENT…
+# perf MODEL PROTOCOL
 perf() {
     local model=$1 protocol=$2
     if "$tool" -m "$model" -i "$protocol" -u "$address" --measurement-interval "$milliseconds" \
-        --stability-percentage 100 --max-trials 3 --concurrency-range 1:4:3 "${@:3}" >"$work/perf" 2>&1 &&
+        --stability-percentage 100 --max-trials 3 --concurrency-range 1:4:3 >"$work/perf" 2>&1 &&
         grep '^Concurrency:' "$work/perf" | sed "s/^/$model, $protocol: /"; then
         return
     fi
@@ -58,12 +58,7 @@ perf() {
     tail -20 "$work/perf" >&2
     exit 1
 }
-python3 - models/efficientnet-lite0/golden.jpg >"$work/image.json" <<'END'
-import base64, json, sys
-image = base64.b64encode(open(sys.argv[1], "rb").read()).decode()
-print(json.dumps({"data": [{"image": {"content": {"b64": image}, "shape": [1]}}]}))
-END
 for protocol in http grpc; do
     perf iris $protocol
-    perf efficientnet-lite0 $protocol --input-data "$work/image.json"
+    perf efficientnet-lite0 $protocol
 done

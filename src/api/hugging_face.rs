@@ -60,7 +60,7 @@ async fn answer(
     let form = body::form(headers)?;
     // JSON without a model's name is text, which is what these clients send as JSON.
     let kind = form.kind().unwrap_or(InputKind::Text);
-    let target = Target { model, version: None };
+    let target = Target { model, version: None, found: None };
     let model = find_model(app.repository()?, &target, Some(kind))?;
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
