@@ -60,7 +60,7 @@ async fn answer(
     let form = body::form(headers)?;
     // JSON without a model's name is text, which is what these clients send as JSON.
     let kind = form.kind().unwrap_or(InputKind::Text);
-    let target = Target { model, version: None, found: None };
+    let target = Target { model, ..Target::default() };
     let model = find_model(app.repository()?, &target, Some(kind))?;
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
@@ -72,7 +72,7 @@ async fn answer(
         app.compute.run(move || parse(form, bytes, &model)).await?
     };
     let terms = Terms { priority, deadline: Some(deadline) };
-    let answered = model.predict(asked.input, asked.parameters, terms).await?;
+    let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;
     let response = Json(write(&answered.predictions, &model, asked.many)).into_response();
     Ok(Answered { response, timings: answered.timings, provider: model.provider })
 }

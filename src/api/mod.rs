@@ -17,6 +17,7 @@ mod item;
 mod multipart;
 mod oip;
 mod predict;
+pub mod repository;
 mod request_id;
 pub mod stats;
 mod v1;
@@ -37,8 +38,10 @@ use crate::config::{Limits, Server, ServerConfig, Tls};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
+use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
 use crate::runtime::compute::Compute;
+use crate::tasks::{Input, Parameters};
 use crate::telemetry;
 use error::ApiError;
 use health::Health;
@@ -93,6 +96,27 @@ impl App {
                 .because("loading")
         };
         self.repository.get().ok_or_else(loading)
+    }
+
+    /// [`Model::predict`]; where the client names no version (`pinned`), a shadow of the model is asked
+    /// the same once the answer is there.
+    async fn predict(
+        &self,
+        model: &Model,
+        input: Input,
+        parameters: Parameters,
+        terms: Terms,
+        pinned: bool,
+    ) -> Result<Answered, Error> {
+        let mirrored = match pinned {
+            true => None,
+            false => self.repository()?.mirror(model, &input, parameters),
+        };
+        let answered = model.predict(input, parameters, terms).await?;
+        if let Some(mirrored) = mirrored {
+            mirrored.compare(answered.predictions.clone());
+        }
+        Ok(answered)
     }
 }
 

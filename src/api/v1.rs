@@ -77,7 +77,7 @@ fn find(app: &App, path: &RawPathParams, suffix: &str) -> Result<Arc<Model>, Err
         })?;
     }
     let (name, version) = (parts.first().copied().unwrap_or_default(), parts.get(1).copied());
-    Ok(app.repository()?.find(name, version)?.clone())
+    app.repository()?.find(name, version)
 }
 
 async fn predict(
@@ -102,6 +102,7 @@ async fn answer(
     deadline: Instant,
 ) -> Result<Answered, Error> {
     let model = find(app, path, PREDICT)?;
+    let pinned = path.iter().count() > 1;
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
@@ -116,11 +117,12 @@ async fn answer(
     let (body, timings) = match asked {
         Asked::Task(input) => {
             let terms = Terms { priority, deadline: Some(deadline) };
-            let answered = model.predict(input, Parameters::default(), terms).await?;
+            let with = Parameters::default();
+            let answered = app.predict(&model, input, with, terms, pinned).await?;
             (write_predictions(&answered.predictions, by_row)?, answered.timings)
         }
         Asked::Tensors(inputs) => {
-            let request = InferRequest { priority, inputs, ..InferRequest::default() };
+            let request = InferRequest { priority, inputs, pinned, ..InferRequest::default() };
             let answer = infer::infer(app, &model, request, deadline).await?;
             let write = move || write_tensors(&answer.outputs, by_row);
             (app.compute.run(write).await?, answer.timings)
