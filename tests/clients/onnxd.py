@@ -21,8 +21,8 @@ listen = "127.0.0.1:0"
 
 [models]
 path = "models"
-#control
-#load
+control = "explicit"
+load = ["*"]
 
 [runtime]
 device = "cpu"

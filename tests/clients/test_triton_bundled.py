@@ -10,13 +10,20 @@ IMAGES = REPOSITORY / "tests/fixtures/images"
 SENTENCES = ["The battery lasts for days, I love it!", "It broke after a week."]
 
 
-@pytest.mark.parametrize("model", ["sentiment-minilm", "sentiment-tfidf"])
-def test_sentences_get_labels(transport, model):
-    result = transport.infer(model, {"text": np.array(SENTENCES, object)}, ["label", "score"])
+def test_sentences_get_labels(transport):
+    sentences = {"text": np.array(SENTENCES, object)}
+    result = transport.infer("sentiment-minilm", sentences, ["label", "score"])
     assert texts(result.as_numpy("label")) == ["positive", "negative"]
     score = result.as_numpy("score")
     assert (score.dtype, score.shape) == (np.float32, (2,))
     assert ((score > 0.3) & (score <= 1)).all()
+
+
+def test_a_network_that_takes_strings_gets_them(transport):
+    column = {"text": np.array(SENTENCES, object).reshape(2, 1)}
+    result = transport.infer("sentiment-tfidf", column, ["label", "probabilities"])
+    assert texts(result.as_numpy("label")) == ["positive", "negative"]
+    np.testing.assert_allclose(result.as_numpy("probabilities").sum(axis=1), 1, rtol=1e-5)
 
 
 def test_image_files_get_labels(client):
