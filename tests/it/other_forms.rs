@@ -41,7 +41,8 @@ async fn v1_images_and_texts_are_answered_as_by_predict() {
     }
     let texts = json!(["A wonderful film.", "What a waste of time."]);
     let predict = server.json("/predict/sentiment-minilm", json!({"text": texts})).await;
-    let answer = server.json("/v1/models/sentiment-minilm:predict", json!({"instances": texts})).await;
+    let answer =
+        server.json("/v1/models/sentiment-minilm:predict", json!({"instances": texts})).await;
     assert_eq!(answer.body["predictions"], predict.body["result"]);
 }
 
@@ -91,7 +92,8 @@ async fn hugging_face_clients_get_lists_of_classes() {
     assert_eq!(one.status, 200, "{}", one.body);
     let classes = one.body[0].as_array().unwrap();
     assert_eq!((classes.len(), &classes[0]["label"]), (3, &json!("positive")));
-    let predict = server.json("/predict/sentiment-minilm", json!({"text": "A wonderful film."})).await;
+    let predict =
+        server.json("/predict/sentiment-minilm", json!({"text": "A wonderful film."})).await;
     assert_eq!(classes[0]["score"], predict.result()[0]["score"]);
 
     let body = json!({"inputs": ["A wonderful film.", "What a waste of time."],
@@ -104,8 +106,12 @@ async fn hugging_face_clients_get_lists_of_classes() {
     // The only model of its kind needs no name.
     assert_eq!(server.post("/", "image/jpeg", image(PHOTO)).await.body, photo.body);
 
-    let answer = server.json(path, json!({"inputs": "a", "parameters": {"function_to_apply": "tanh"}}));
+    let answer =
+        server.json(path, json!({"inputs": "a", "parameters": {"function_to_apply": "tanh"}}));
     let answer = answer.await;
-    assert_eq!((answer.status, &answer.body["field"]), (422, &json!("parameters.function_to_apply")));
+    assert_eq!(
+        (answer.status, &answer.body["field"]),
+        (422, &json!("parameters.function_to_apply"))
+    );
     assert_eq!(server.json("/models/iris", json!({"inputs": [[1]]})).await.status, 422);
 }

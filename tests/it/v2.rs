@@ -72,7 +72,9 @@ async fn a_body_that_is_nothing_but_the_input_has_binary_outputs() {
         response.bytes().await.unwrap()
     };
     let row = send(IRIS, floats(&[5.1, 3.5, 1.4, 0.2])).await;
-    assert!(row.starts_with(b"{\"model_name\":\"iris\"") && row[..row.len() - 12].ends_with(&[0; 8]));
+    assert!(
+        row.starts_with(b"{\"model_name\":\"iris\"") && row[..row.len() - 12].ends_with(&[0; 8])
+    );
     let photo = send("/v2/models/efficientnet-lite0/infer", image(PHOTO)).await;
     assert!(photo[..photo.len() - 4].ends_with(b"\x08\0\0\0espresso"));
 }
@@ -84,7 +86,8 @@ async fn images_and_texts_by_bytes_are_answered_as_by_predict() {
     let path = "/v2/models/efficientnet-lite0/infer";
     let described = json!({"inputs": [{"name": "image", "shape": [1, 1], "datatype": "BYTES",
         "parameters": {"binary_data_size": image(PHOTO).len() + 4}}]});
-    let file = [&u32::try_from(image(PHOTO).len()).unwrap().to_le_bytes()[..], &image(PHOTO)].concat();
+    let file =
+        [&u32::try_from(image(PHOTO).len()).unwrap().to_le_bytes()[..], &image(PHOTO)].concat();
     let response = binary(&server, path, &described, &file).await;
     let by_file: Value = response.json().await.unwrap();
     let base64 = json!({"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES",
@@ -113,8 +116,12 @@ async fn classification_names_the_best_of_an_output() {
     let mut body = iris(json!([6.2, 2.8, 4.8, 1.8]), [1, 4]);
     body["outputs"] = json!([{"name": "probabilities", "parameters": {"classification": 2}}]);
     let answer = server.json(IRIS, body).await;
-    let best: Vec<&str> =
-        output(&answer, "probabilities").as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let best: Vec<&str> = output(&answer, "probabilities")
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     assert!(best[0].ends_with(":2:virginica") && best[1].ends_with(":1:versicolor"), "{best:?}");
     assert_eq!(answer.body["outputs"][0]["shape"], json!([1, 2]));
 }
@@ -123,9 +130,7 @@ async fn classification_names_the_best_of_an_output() {
 async fn requests_of_other_shapes_side_by_side_have_their_own_answers() {
     let server = Server::bundled().await;
     let ask = async |length: usize| {
-        let tensor = |name, values: Vec<usize>| {
-            json!({"name": name, "shape": [1, length], "datatype": "INT64", "data": values})
-        };
+        let tensor = |name, values: Vec<usize>| json!({"name": name, "shape": [1, length], "datatype": "INT64", "data": values});
         let ids = (0..length).map(|index| 1000 + index).collect();
         let body = json!({"inputs": [tensor("input_ids", ids), tensor("attention_mask", vec![1; length]),
             tensor("token_type_ids", vec![0; length])]});
@@ -163,9 +168,13 @@ async fn bad_requests_are_told_by_tensor_and_the_next_is_answered() {
         input(json!({"name": "features", "shape": [1, 4], "datatype": "FP16", "data": good})),
         input(json!({"name": "features", "shape": [1, 4], "datatype": "FLOAT", "data": good})),
         input(json!({"name": "features", "shape": [4], "datatype": "FP32", "data": good})),
-        input(json!({"name": "features", "shape": [1, 5], "datatype": "FP32", "data": [1, 2, 3, 4, 5]})),
+        input(
+            json!({"name": "features", "shape": [1, 5], "datatype": "FP32", "data": [1, 2, 3, 4, 5]}),
+        ),
         input(json!({"name": "features", "shape": [2, 4], "datatype": "FP32", "data": good})),
-        input(json!({"name": "features", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, "3", 4]})),
+        input(
+            json!({"name": "features", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, "3", 4]}),
+        ),
         input(json!({"name": "features", "shape": [1, 4], "datatype": "FP32"})),
         input(json!({"name": "features", "shape": [1, 4], "datatype": "FP32",
             "parameters": {"binary_data_size": 16}})),
@@ -182,7 +191,8 @@ async fn bad_requests_are_told_by_tensor_and_the_next_is_answered() {
         seen.push(json!({"sent": case, "status": answer.status, "said": answer.body["error"]}));
     }
     for length in ["nine", "999"] {
-        let request = server.request("POST", IRIS).header("inference-header-content-length", length);
+        let request =
+            server.request("POST", IRIS).header("inference-header-content-length", length);
         let answer = send(request.body("{}")).await;
         seen.push(json!({"sent": length, "status": answer.status, "said": answer.body["error"]}));
     }
@@ -199,11 +209,11 @@ async fn bad_requests_are_told_by_tensor_and_the_next_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_network_itself_refuses_is_the_clients_fault() {
     let server = Server::bundled().await;
-    let tensor = |name: &str, value: i64| {
-        json!({"name": name, "shape": [1, 1], "datatype": "INT64", "data": [value]})
+    let tensor = |name: &str, value: i64| json!({"name": name, "shape": [1, 1], "datatype": "INT64", "data": [value]});
+    let body = |id| {
+        json!({"inputs": [tensor("input_ids", id), tensor("attention_mask", 1),
+        tensor("token_type_ids", 0)]})
     };
-    let body = |id| json!({"inputs": [tensor("input_ids", id), tensor("attention_mask", 1),
-        tensor("token_type_ids", 0)]});
     let path = "/v2/models/sentiment-minilm/infer";
     let answer = server.json(path, body(1_000_000_000)).await;
     assert_eq!(answer.status, 422, "{}", answer.body);
@@ -217,14 +227,24 @@ async fn a_model_without_a_task_is_served_by_its_tensors_alone() {
     let server = Server::start(fixture("two-inputs-unknown").unwrap()).await;
     let metadata = send(server.request("GET", "/v2/models/two-inputs-unknown")).await;
     assert_eq!(metadata.body["properties"]["task"], "tensors");
-    let inputs: Vec<Value> = metadata.body["inputs"].as_array().unwrap().iter().map(|input| {
-        let shape: Vec<i64> =
-            input["shape"].as_array().unwrap().iter().map(|axis| axis.as_i64().unwrap().max(1)).collect();
-        let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
-        json!({"name": input["name"], "datatype": input["datatype"], "shape": shape,
+    let inputs: Vec<Value> = metadata.body["inputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|input| {
+            let shape: Vec<i64> = input["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|axis| axis.as_i64().unwrap().max(1))
+                .collect();
+            let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
+            json!({"name": input["name"], "datatype": input["datatype"], "shape": shape,
             "data": vec![1; count]})
-    }).collect();
-    let answer = server.json("/v2/models/two-inputs-unknown/infer", json!({"inputs": inputs})).await;
+        })
+        .collect();
+    let answer =
+        server.json("/v2/models/two-inputs-unknown/infer", json!({"inputs": inputs})).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let answer = server.json("/predict/two-inputs-unknown", json!({"inputs": [[1]]})).await;
     assert_eq!(answer.status, 422);
@@ -236,8 +256,15 @@ async fn metadata_and_configuration_say_what_to_send() {
     let server = Server::bundled().await;
     let get = async |path: &str| send(server.request("GET", path)).await;
     let mut seen = Vec::new();
-    for path in ["/v2", "/v2/models", "/v2/models/iris", "/v2/models/iris/versions/1/ready",
-        "/v2/models/iris/config", "/v2/health/live", "/v2/health/ready"] {
+    for path in [
+        "/v2",
+        "/v2/models",
+        "/v2/models/iris",
+        "/v2/models/iris/versions/1/ready",
+        "/v2/models/iris/config",
+        "/v2/health/live",
+        "/v2/health/ready",
+    ] {
         let answer = get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         seen.push(json!({path: answer.body}));
@@ -260,8 +287,10 @@ async fn statistics_count_rows_runs_and_failures() {
     let metadata = send(server.request("GET", "/v2/models/bare-features")).await;
     let input = &metadata.body["inputs"][0];
     let columns = usize::try_from(input["shape"][1].as_i64().unwrap()).unwrap();
-    let body = |name: &Value| json!({"inputs": [{"name": name, "shape": [3, columns],
-        "datatype": input["datatype"], "data": vec![1; 3 * columns]}]});
+    let body = |name: &Value| {
+        json!({"inputs": [{"name": name, "shape": [3, columns],
+        "datatype": input["datatype"], "data": vec![1; 3 * columns]}]})
+    };
     let path = "/v2/models/bare-features/infer";
     assert_eq!(server.json(path, body(&input["name"])).await.status, 200);
     assert_eq!(server.json(path, body(&json!("nothing"))).await.status, 422);
@@ -271,8 +300,14 @@ async fn statistics_count_rows_runs_and_failures() {
     assert_eq!(stats["inference_stats"]["success"]["count"], 1);
     assert_eq!(stats["inference_stats"]["fail"]["count"], 1);
     assert!(stats["inference_stats"]["compute_infer"]["ns"].as_u64().unwrap() > 0);
-    let runs: u64 = stats["batch_stats"].as_array().unwrap().iter()
-        .map(|batch| batch["batch_size"].as_u64().unwrap() * batch["compute_infer"]["count"].as_u64().unwrap())
+    let runs: u64 = stats["batch_stats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|batch| {
+            batch["batch_size"].as_u64().unwrap()
+                * batch["compute_infer"]["count"].as_u64().unwrap()
+        })
         .sum();
     assert_eq!(runs, 3);
 }
@@ -281,13 +316,22 @@ async fn statistics_count_rows_runs_and_failures() {
 async fn a_deadline_in_the_parameters_is_kept() {
     let server = Server::start(fixture("endless").unwrap()).await;
     let metadata = send(server.request("GET", "/v2/models/endless")).await;
-    let inputs: Vec<Value> = metadata.body["inputs"].as_array().unwrap().iter().map(|input| {
-        let shape: Vec<i64> =
-            input["shape"].as_array().unwrap().iter().map(|axis| axis.as_i64().unwrap().max(1)).collect();
-        let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
-        json!({"name": input["name"], "datatype": input["datatype"], "shape": shape,
+    let inputs: Vec<Value> = metadata.body["inputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|input| {
+            let shape: Vec<i64> = input["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|axis| axis.as_i64().unwrap().max(1))
+                .collect();
+            let count = usize::try_from(shape.iter().product::<i64>()).unwrap();
+            json!({"name": input["name"], "datatype": input["datatype"], "shape": shape,
             "data": vec![1e9; count]})
-    }).collect();
+        })
+        .collect();
     let body = json!({"inputs": inputs, "parameters": {"timeout": 50_000, "priority": 2}});
     let answer = server.json("/v2/models/endless/infer", body).await;
     assert_eq!(answer.status, 504, "{}", answer.body);
@@ -295,7 +339,9 @@ async fn a_deadline_in_the_parameters_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_are_answered_where_requests_are_refused_and_metrics_name_the_protocol() {
-    let edge = Edge::start(app_with("[server]\nmax_concurrent_requests = 1\nmax_body_size = 1000\n")).await;
+    let edge =
+        Edge::start(app_with("[server]\nmax_concurrent_requests = 1\nmax_body_size = 1000\n"))
+            .await;
     let body = iris(json!([5.1, 3.5, 1.4, 0.2]), [1, 4]);
     let answer = send(edge.request("POST", IRIS).json(&body)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -311,9 +357,7 @@ async fn probes_are_answered_where_requests_are_refused_and_metrics_name_the_pro
     });
     let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, rest));
     let holding = tokio::spawn(send(edge.request("POST", IRIS).body(body)));
-    let refused = async || {
-        send(edge.request("GET", "/v2/models/iris")).await.status == 429
-    };
+    let refused = async || send(edge.request("GET", "/v2/models/iris")).await.status == 429;
     while !refused().await {}
     for path in ["/v2/health/live", "/v2/health/ready"] {
         assert_eq!(edge.get(edge.data, path).await.status, 200);
