@@ -13,5 +13,6 @@ mod metrics;
 mod process;
 mod reference;
 mod support;
+mod text_tasks;
 mod traces;
 mod zero_config;
