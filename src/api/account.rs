@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -36,7 +37,8 @@ pub async fn count(
     // Routes of ours are a closed set; what matches none is one of them.
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(account.clone());
-    let mut open = Open { metrics, account, start: Instant::now(), route, ended: false };
+    let posted = request.method() == Method::POST;
+    let mut open = Open { metrics, account, start: Instant::now(), route, posted, ended: false };
     let response = next.run(request).await;
     open.end(&response);
     response
@@ -47,6 +49,7 @@ struct Open {
     account: Account,
     start: Instant,
     route: Option<MatchedPath>,
+    posted: bool,
     ended: bool,
 }
 
@@ -66,8 +69,7 @@ impl Open {
     fn count(&mut self, outcome: Outcome) {
         self.ended = true;
         // Only requests for predictions; metadata and paths of no route are not.
-        let route = self.route.as_ref().map_or(NONE, MatchedPath::as_str);
-        if !route.starts_with("/predict") && !route.ends_with("/infer") {
+        if !self.posted || self.route.is_none() {
             return;
         }
         let noted = self.account.0.get();

@@ -1,9 +1,12 @@
 //! Models as protocols see them: an input in, predictions out.
 
 mod admission;
+mod external_data;
 mod flights;
+mod formats;
 mod golden;
 pub mod load;
+mod manifest;
 mod reduced;
 pub mod repository;
 mod tensors;

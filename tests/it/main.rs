@@ -7,6 +7,7 @@ mod cli;
 mod drain;
 mod edge;
 mod errors;
+mod formats;
 mod gpu;
 mod logs;
 mod metrics;

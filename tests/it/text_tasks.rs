@@ -1,5 +1,5 @@
 //! Embeddings of texts and labels of tokens answer as sentence-transformers and transformers do. The
-//! values in tests/reference/text_tasks.json are made by tests/reference/text_tasks.py.
+//! values in `tests/reference/text_tasks.json` are made by `tests/reference/text_tasks.py`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,11 +25,11 @@ struct Reference {
     prompt: Vec<Vec<f64>>,
     max_seq_length: Vec<Vec<f64>>,
     /// By fixture.
-    entities: BTreeMap<String, Vec<Vec<Entity>>>,
+    entities: BTreeMap<String, Vec<Vec<Expected>>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Entity {
+struct Expected {
     entity: String,
     word: String,
     start: usize,
@@ -100,7 +100,7 @@ fn same_embedding(entry: &Value, expected: &[f64], of: &str) {
 }
 
 #[track_caller]
-fn same_entities(entry: &Value, expected: &[Entity], of: &str) {
+fn same_entities(entry: &Value, expected: &[Expected], of: &str) {
     let got = entry["entities"].as_array().unwrap_or_else(|| panic!("{entry}"));
     assert_eq!(got.len(), expected.len(), "{of}: {entry}");
     for (got, expected) in got.iter().zip(expected) {
@@ -166,7 +166,7 @@ async fn every_way_of_pooling_matches_in_either_form_of_its_file() {
         let newer = json!({ "pooling_mode": modes }).to_string();
         let flags = modes.iter().map(|mode| match *mode {
             "mean_sqrt_len_tokens" | "lasttoken" => format!("\"pooling_mode_{mode}\": true"),
-            mode if mode == "cls" => "\"pooling_mode_cls_token\": true".to_owned(),
+            "cls" => "\"pooling_mode_cls_token\": true".to_owned(),
             mode => format!("\"pooling_mode_{mode}_tokens\": true"),
         });
         let older = format!("{{{}}}", flags.collect::<Vec<_>>().join(", "));
@@ -291,6 +291,26 @@ async fn embeddings_and_entities_come_through_v2_as_well() {
     assert_eq!(answer.body["outputs"][0]["shape"], json!([1, 3, 32]), "{}", answer.body);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hugging_faces_form_answers_as_their_pipelines_do() {
+    let (text, reference) = ("I love this phone.", reference());
+    for name in [BERT, "optimum-bert-tokens"] {
+        let server = Server::start(fixture(name).unwrap()).await;
+        let path = format!("/models/{name}");
+        let one = server.json(&path, json!({ "inputs": text })).await;
+        let list = server.json(&path, json!({ "inputs": [text] })).await;
+        assert_eq!((one.status, list.status), (200, 200), "{} {}", one.body, list.body);
+        assert_eq!(list.body, json!([one.body]));
+        if name == BERT {
+            same_embedding(&json!({ "embedding": one.body }), &reference.embeddings[name][0], text);
+        } else {
+            let expected = &reference.entities[name][0][0];
+            assert_eq!(one.body[0]["entity_group"], expected.entity.as_str(), "{}", one.body);
+            assert_eq!(one.body[0]["end"], json!(expected.end), "{}", one.body);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_the_files_ask_for_and_is_not_served_stops_the_start() {
     let dense = modules(&["Transformer", "Pooling", "Dense", "Normalize"]);
@@ -340,7 +360,7 @@ async fn golden_inputs_hold_for_embeddings_and_entities() {
     let (embedding, entity) =
         (&reference.embeddings[BERT][0], &reference.entities["optimum-bert-tokens"][0]);
     let entities = |end: usize| {
-        let of = |e: &Entity| json!({"entity": e.entity, "start": e.start, "end": e.end, "score": e.score, "word": e.word});
+        let of = |e: &Expected| json!({"entity": e.entity, "start": e.start, "end": e.end, "score": e.score, "word": e.word});
         let mut list: Vec<Value> = entity.iter().map(of).collect();
         list[0]["end"] = json!(end);
         json!([{ "text": text, "entities": list }]).to_string()
