@@ -159,8 +159,8 @@ impl Tensor {
         match self {
             Self::F32(array) => Some(array.view().into()),
             Self::F64(array) => Some(array.mapv(|v| v as f32).into()),
-            Self::F16(array) => Some(array.mapv(|v| v.to_f32()).into()),
-            Self::BF16(array) => Some(array.mapv(|v| v.to_f32()).into()),
+            Self::F16(array) => Some(array.mapv(f16::to_f32).into()),
+            Self::BF16(array) => Some(array.mapv(bf16::to_f32).into()),
             _ => None,
         }
     }

@@ -162,11 +162,13 @@ fn read_parameters(
     Ok(parameters)
 }
 
-/// As the pipeline of the model's task answers: for one image its classes, else a list for each input.
+/// As the pipeline of the model's task answers: for one input what it is, but a list of it where it is a
+/// text's classes, and for several a list.
 fn write(predictions: &[Prediction], model: &Model, many: bool) -> Value {
     let each: Vec<Value> = predictions.iter().map(one).collect();
+    let listed = matches!(predictions, [Prediction::Classes { .. } | Prediction::Value { .. }]);
     match each.as_slice() {
-        [only] if !many && model.input_kind() == InputKind::Image => only.clone(),
+        [only] if !many && (model.input_kind() == InputKind::Image || !listed) => only.clone(),
         _ => Value::Array(each),
     }
 }
@@ -188,6 +190,15 @@ fn one(prediction: &Prediction) -> Value {
         Prediction::Value { value: tasks::Value::Many(values) } => {
             let named = values.iter().enumerate();
             named.map(|(i, value)| json!({"label": format!("LABEL_{i}"), "score": value})).collect()
+        }
+        Prediction::Embedding { embedding } => json!(embedding),
+        Prediction::Entities { entities } => {
+            let entity = |Entity { entity, score, word, start, end }: &Entity| {
+                json!({
+                    "entity_group": entity, "score": score, "word": word, "start": start, "end": end
+                })
+            };
+            entities.iter().map(entity).collect()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The V1 protocol, as TensorFlow Serving and KServe have it: `{"instances": [..]}` gives
+//! The V1 protocol, as TensorFlow Serving and `KServe` have it: `{"instances": [..]}` gives
 //! `{"predictions": [..]}`, an entry for each instance; `{"inputs": ..}` gives `{"outputs": ..}`.
 //!
 //! Instances are the network's own inputs: a value each where it has one input, else objects by name.
@@ -53,7 +53,7 @@ async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "models": names })))
 }
 
-/// KServe's and TensorFlow Serving's answers in one.
+/// `KServe`'s and TensorFlow Serving's answers in one.
 async fn status(State(app): State<App>, path: RawPathParams) -> Result<Json<Value>, ApiError> {
     let model = find(&app, &path, "")?;
     let ready = model.live_sessions() > 0;
@@ -122,7 +122,7 @@ async fn answer(
             (write_predictions(&answered.predictions, by_row)?, answered.timings)
         }
         Asked::Tensors(inputs) => {
-            let request = InferRequest { priority, inputs, pinned, ..InferRequest::default() };
+            let request = InferRequest { pinned, priority, inputs, ..InferRequest::default() };
             let answer = infer::infer(app, &model, request, deadline).await?;
             let write = move || write_tensors(&answer.outputs, by_row);
             (app.compute.run(write).await?, answer.timings)

@@ -123,14 +123,6 @@ impl Loader {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
 
-        let bounds = Bounds {
-            max_queue_size: self.config.max_queue_size.get(),
-            max_queue_bytes: self.config.max_queue_bytes,
-            max_batch_size: run::max_batch_size(axis, max_batch_size),
-            max_batch_tokens: self.config.max_batch_tokens.get(),
-            min_efficiency: self.config.min_padding_efficiency,
-            max_queue_delay: self.config.max_queue_delay,
-        };
         let reopen =
             move || open().map(|session| reduced::reduced(Box::new(session), reduction.clone()));
         let version = location.version.to_string();
@@ -148,7 +140,7 @@ impl Loader {
             name: location.name.clone(),
             open: Box::new(reopen),
             axis,
-            bounds,
+            bounds: self.bounds(run::max_batch_size(axis, max_batch_size)),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -168,6 +160,17 @@ impl Loader {
             limits: self.limits,
             metrics,
         }))
+    }
+
+    fn bounds(&self, max_batch_size: usize) -> Bounds {
+        Bounds {
+            max_queue_size: self.config.max_queue_size.get(),
+            max_queue_bytes: self.config.max_queue_bytes,
+            max_batch_size,
+            max_batch_tokens: self.config.max_batch_tokens.get(),
+            min_efficiency: self.config.min_padding_efficiency,
+            max_queue_delay: self.config.max_queue_delay,
+        }
     }
 
     /// Adds the sessions after the first, each warmed up, and tells what one costs. For one model at a

@@ -33,9 +33,10 @@ struct FeatureExtraction {
     assumptions: Vec<String>,
 }
 
-/// Whether the names say that vectors of tokens or texts come out.
+/// Whether the names say that vectors of tokens or texts come out, and no scores.
 pub fn fits(signature: &Signature) -> bool {
-    signature.input("input_ids").is_some() && vectors(signature).is_some()
+    let scores = signature.outputs.iter().any(|spec| spec.name == "logits");
+    signature.input("input_ids").is_some() && vectors(signature).is_some() && !scores
 }
 
 fn vectors(signature: &Signature) -> Option<&TensorSpec> {
@@ -133,8 +134,8 @@ impl FeatureExtraction {
             Some(prompt) => Cow::Owned(format!("{prompt}{}", text.text)),
             None => Cow::Borrowed(text.text.as_str()),
         };
-        let text_ = if self.lower_case { whole.to_lowercase() } else { whole.into_owned() };
-        Text { field: text.field.clone(), text: text_, pair: None }
+        let whole = if self.lower_case { whole.to_lowercase() } else { whole.into_owned() };
+        Text { field: text.field.clone(), text: whole, pair: None }
     }
 
     fn reduced(&self) -> &str {

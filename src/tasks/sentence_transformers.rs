@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::ModelFiles;
 use crate::config::Pooling;
@@ -45,20 +46,20 @@ impl Module {
 #[derive(Default, Deserialize)]
 struct PoolingConfig {
     pooling_mode: Option<OneOrMany>,
-    #[serde(default)]
-    pooling_mode_cls_token: bool,
-    #[serde(default)]
-    pooling_mode_max_tokens: bool,
-    #[serde(default)]
-    pooling_mode_mean_tokens: bool,
-    #[serde(default)]
-    pooling_mode_mean_sqrt_len_tokens: bool,
-    #[serde(default)]
-    pooling_mode_weightedmean_tokens: bool,
-    #[serde(default)]
-    pooling_mode_lasttoken: bool,
     include_prompt: Option<bool>,
+    #[serde(flatten)]
+    flags: BTreeMap<String, Value>,
 }
+
+/// The older form's flags, in the order in which sentence-transformers puts the results together.
+const FLAGS: [(&str, Pooling); 6] = [
+    ("pooling_mode_cls_token", Pooling::Cls),
+    ("pooling_mode_max_tokens", Pooling::Max),
+    ("pooling_mode_mean_tokens", Pooling::Mean),
+    ("pooling_mode_mean_sqrt_len_tokens", Pooling::MeanSqrtLen),
+    ("pooling_mode_weightedmean_tokens", Pooling::WeightedMean),
+    ("pooling_mode_lasttoken", Pooling::LastToken),
+];
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -127,23 +128,15 @@ impl SentenceTransformer {
 }
 
 impl PoolingConfig {
-    /// In the order in which sentence-transformers puts them together.
     fn modes(self) -> Vec<Pooling> {
         match self.pooling_mode {
             Some(OneOrMany::One(mode)) => return vec![mode],
             Some(OneOrMany::Many(modes)) if !modes.is_empty() => return modes,
             _ => {}
         }
-        let flags = [
-            (self.pooling_mode_cls_token, Pooling::Cls),
-            (self.pooling_mode_max_tokens, Pooling::Max),
-            (self.pooling_mode_mean_tokens, Pooling::Mean),
-            (self.pooling_mode_mean_sqrt_len_tokens, Pooling::MeanSqrtLen),
-            (self.pooling_mode_weightedmean_tokens, Pooling::WeightedMean),
-            (self.pooling_mode_lasttoken, Pooling::LastToken),
-        ];
-        let set: Vec<Pooling> =
-            flags.into_iter().filter(|(set, _)| *set).map(|(_, mode)| mode).collect();
+        let is_set = |flag: &str| self.flags.get(flag).and_then(Value::as_bool) == Some(true);
+        let set = FLAGS.into_iter().filter(|(flag, _)| is_set(flag));
+        let set: Vec<Pooling> = set.map(|(_, mode)| mode).collect();
         if set.is_empty() { vec![Pooling::Mean] } else { set }
     }
 }

@@ -15,6 +15,7 @@ mod other_forms;
 mod process;
 mod reference;
 mod support;
+mod text_tasks;
 mod traces;
 mod v2;
 mod zero_config;

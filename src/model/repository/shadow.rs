@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::metrics::Agreement;
 use crate::model::{Model, Terms};
 use crate::runtime::job::Priority;
-use crate::tasks::{Input, Parameters, Prediction, Value};
+use crate::tasks::{Entity, Input, Parameters, Prediction, Value};
 
 /// Copies that a shadow may have in work; further ones are dropped, so that a slow one neither holds
 /// their memory nor takes more and more of the processor.
@@ -75,7 +75,7 @@ impl Mirrored {
     }
 }
 
-/// The same classes, or nearly the same values, for every item.
+/// The same classes or entities, or nearly the same values, for every item.
 fn agree(live: &[Prediction], shadow: &[Prediction]) -> bool {
     live.len() == shadow.len() && live.iter().zip(shadow).all(|(live, shadow)| alike(live, shadow))
 }
@@ -86,14 +86,23 @@ fn alike(live: &Prediction, shadow: &Prediction) -> bool {
             label == other
         }
         (Prediction::Value { value }, Prediction::Value { value: other }) => {
-            let (live, shadow) = (numbers(value), numbers(other));
-            let near = |(live, shadow): (&f32, &f32)| {
-                (live - shadow).abs() <= TOLERANCE * live.abs().max(1.0)
-            };
-            live.len() == shadow.len() && live.iter().zip(shadow).all(near)
+            near(numbers(value), numbers(other))
+        }
+        (Prediction::Embedding { embedding }, Prediction::Embedding { embedding: other }) => {
+            near(embedding, other)
+        }
+        (Prediction::Entities { entities }, Prediction::Entities { entities: other }) => {
+            let place = |e: &Entity| (e.entity.clone(), e.start, e.end);
+            entities.iter().map(place).eq(other.iter().map(place))
         }
         (live, shadow) => live == shadow,
     }
+}
+
+fn near(live: &[f32], shadow: &[f32]) -> bool {
+    let near =
+        |(live, shadow): (&f32, &f32)| (live - shadow).abs() <= TOLERANCE * live.abs().max(1.0);
+    live.len() == shadow.len() && live.iter().zip(shadow).all(near)
 }
 
 fn numbers(value: &Value) -> &[f32] {
