@@ -8,6 +8,8 @@ mod drain;
 mod edge;
 mod errors;
 mod gpu;
+mod grpc;
+mod grpc_streams;
 mod logs;
 mod metrics;
 mod process;
