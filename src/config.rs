@@ -3,7 +3,9 @@
 mod device;
 mod edge;
 mod layers;
+mod repository;
 mod telemetry;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +18,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use device::{Device, GpuOptions};
 pub use edge::{Admin, Server, Tls};
+pub use repository::{Control, Models};
 pub use telemetry::{Log, LogFormat, Trace};
+pub use versions::{STABLE, Versions};
 
 /// The file that documents every key.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -33,12 +37,6 @@ pub struct ServerConfig {
     pub runtime: RuntimeConfig,
     pub log: Log,
     pub trace: Trace,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Models {
-    pub path: PathBuf,
 }
 
 /// Bounds on what one request may ask.
@@ -105,6 +103,7 @@ impl ServerConfig {
             "configuration: runtime.queue_objective must be longer than 0s"
         );
         self.trace.check()?;
+        self.models.check()?;
         let queue = self.runtime.max_queue_size.get();
         let Limits { max_images, max_texts, max_rows, .. } = self.limits;
         if let BatchSize::Rows(rows) = self.runtime.max_batch_size {
@@ -225,6 +224,8 @@ pub struct ModelConfig {
     pub variants: BTreeMap<String, PathBuf>,
     /// Keys of Hugging Face's `preprocessor_config.json`, which override that file's.
     pub preprocess: Option<toml::Table>,
+    #[serde(default)]
+    pub versions: Versions,
 }
 
 /// Most rows in one run of a session.

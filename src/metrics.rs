@@ -3,17 +3,20 @@
 //! Values of labels come from closed sets: names of loaded models, routes of ours, words of enums.
 //! Nothing that a client sends becomes a label, so that no client can add a series.
 
+mod series;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::statistics::Statistics;
+use series::{Claim, Series};
 
 /// Seconds, 0.5 ms to 10 s.
 const SECONDS: [f64; 14] =
@@ -70,6 +73,8 @@ pub struct Metrics {
     pub cores: IntGauge,
     pub compute_threads: IntGauge,
     build_info: IntGaugeVec,
+    shadow: IntCounterVec,
+    series: Arc<Series>,
 }
 
 /// The metrics of one version of a model, looked up once.
@@ -100,6 +105,8 @@ pub struct ModelMetrics {
     pub score: Histogram,
     predictions: Classes,
     pub statistics: Statistics,
+    shadow: IntCounterVec,
+    claim: Claim,
 }
 
 /// How a request ended.
@@ -130,13 +137,35 @@ impl Outcome {
     }
 }
 
+/// How a shadow's answer compares with the one that was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    Agrees,
+    Differs,
+    /// The shadow gave no answer.
+    Failed,
+    /// The shadow had too much to do already.
+    Dropped,
+}
+
+impl Agreement {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Differs => "differs",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// What a request was for: `[model, version, task, protocol]`.
 pub type Served<'a> = [&'a str; 4];
 
 const MODEL: [&str; 2] = ["model", "version"];
 
 /// Registers what is made here. Names are constants, so a clash is a defect that every test meets.
-struct Maker(Registry);
+struct Maker(Registry, Arc<Series>);
 
 impl Maker {
     fn register<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
@@ -144,16 +173,26 @@ impl Maker {
             .unwrap_or_else(|error| unreachable!("a metric's definition: {error}"))
     }
 
+    /// A metric with labels.
+    fn family<T: MetricVecBuilder + 'static>(
+        &self,
+        made: prometheus::Result<MetricVec<T>>,
+    ) -> MetricVec<T> {
+        let family = self.register(made);
+        self.1.note(&family);
+        family
+    }
+
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+        self.family(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+        self.family(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
     fn float(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.register(GaugeVec::new(Opts::new(name, help), labels))
+        self.family(GaugeVec::new(Opts::new(name, help), labels))
     }
 
     fn single(&self, name: &str, help: &str) -> IntGauge {
@@ -162,14 +201,14 @@ impl Maker {
 
     fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.register(HistogramVec::new(options, labels))
+        self.family(HistogramVec::new(options, labels))
     }
 }
 
 impl Default for Metrics {
     #[expect(clippy::too_many_lines, reason = "a list")]
     fn default() -> Self {
-        let make = Maker(Registry::new());
+        let make = Maker(Registry::new(), Arc::default());
         #[cfg(target_os = "linux")]
         {
             let process = prometheus::process_collector::ProcessCollector::for_self();
@@ -342,7 +381,14 @@ impl Default for Metrics {
                 "1; the labels tell the versions.",
                 &["version", "onnxruntime"],
             ),
+            shadow: make.counter(
+                "onnxd_shadow_total",
+                "Requests that a shadow version was given a copy of, by how its answer compares: \
+                 agrees, differs, failed or dropped.",
+                &["model", "version", "outcome"],
+            ),
             registry: make.0,
+            series: make.1,
         };
         // What may never happen is told as zero from the start.
         for stage in ["handler", "compute", "session"] {
@@ -370,6 +416,8 @@ impl Metrics {
     /// series of their own, so that it does not depend on which come first.
     #[must_use]
     pub fn model(&self, name: &str, version: &str, classes: &[Arc<str>]) -> ModelMetrics {
+        // First, so that what follows is not removed with a version of this name that just leaves.
+        let claim = self.series.claim(name, version);
         let labels = [name, version];
         let stage = |stage: &str| self.stages.with_label_values(&[name, version, stage]);
         let cancelled = |stage: &str| self.cancellations.with_label_values(&[name, version, stage]);
@@ -405,11 +453,15 @@ impl Metrics {
                 known: RwLock::default(),
             },
             statistics: Statistics::default(),
+            shadow: self.shadow.clone(),
+            claim,
         }
     }
 
-    /// What a loaded model is, and where it runs.
+    /// What a loaded model is, and where it runs; in the place of what it was before.
     pub fn describe(&self, [model, version]: [&str; 2], task: &str, file: &str, device: [&str; 2]) {
+        series::forget(&self.model_info, model, version);
+        series::forget(&self.device_info, model, version);
         self.model_info.with_label_values(&[model, version, task, file]).set(1);
         let [asked, runs] = device;
         self.device_info.with_label_values(&[model, version, asked, runs]).set(1);
@@ -473,6 +525,12 @@ impl ModelMetrics {
     pub fn predicted(&self, label: &Arc<str>, score: f32) {
         self.predictions.count(label);
         self.score.observe(f64::from(score));
+    }
+
+    /// This version as a shadow was compared with the live one.
+    pub fn compared(&self, agreement: Agreement) {
+        let [model, version] = self.claim.of();
+        self.shadow.with_label_values(&[model, version, agreement.word()]).inc();
     }
 }
 

@@ -52,6 +52,17 @@ macro_rules! tensor_types {
                 }
             }
 
+            /// The same elements with a last axis of length 1.
+            #[must_use]
+            pub fn add_last_axis(self) -> Self {
+                match self {
+                    $(Self::$variant(array) => {
+                        let last = Axis(array.ndim());
+                        Self::$variant(array.insert_axis(last))
+                    }),+
+                }
+            }
+
             /// Memory of the elements, in bytes; of strings their fixed part only.
             #[must_use]
             pub fn bytes(&self) -> usize {

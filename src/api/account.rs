@@ -4,9 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::grpc;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, NONE, Outcome, Served};
 use crate::model::Model;
@@ -37,7 +39,9 @@ pub async fn count(
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NONE, MatchedPath::as_str);
     request.extensions_mut().insert(account.clone());
-    let counted = is_inference(route).then(|| Counted::begin(metrics.clone(), account));
+    let posted = request.method() == Method::POST;
+    let is_inference = posted && route != NONE && !grpc::is_other(route);
+    let counted = is_inference.then(|| Counted::begin(metrics.clone(), account));
     let response = next.run(request).await;
     let (code, error) = (response.status(), response.extensions().get::<Arc<Error>>());
     metrics.http_responses.with_label_values(&[route, code.as_str()]).inc();
@@ -48,11 +52,6 @@ pub async fn count(
         counted.end(error.map(Arc::as_ref));
     }
     response
-}
-
-/// Metadata and paths of no route are not. The questions of a stream are counted one by one.
-fn is_inference(route: &str) -> bool {
-    route.starts_with("/predict") || route.ends_with("/infer") || route.ends_with("/ModelInfer")
 }
 
 /// Counts why a request was refused.

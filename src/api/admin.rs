@@ -1,5 +1,5 @@
-//! The admin port: health for the orchestrator, metrics for the collector. No limit of the data port
-//! counts here, so that both answer under load.
+//! The admin port: health for the orchestrator, metrics for the collector, and control of the models.
+//! No limit of the data port counts here, so that all of it answers under load.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,10 +10,12 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde_json::json;
 
+use super::auth::Keys;
 use super::error::ApiError;
 use super::health::Health;
-use super::{App, request_id};
+use super::{App, grpc, repository, request_id};
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::reload::Reloading;
 use crate::telemetry::Handle;
 
 /// What the admin port's handlers share.
@@ -31,13 +33,16 @@ impl Admin {
     }
 }
 
-/// The admin port's router.
-pub fn router(admin: Admin) -> Router {
+/// The admin port's router. With `keys` the control of the models asks for one.
+pub fn router(admin: Admin, keys: Option<Arc<Reloading<Keys>>>) -> Router {
+    let (app, health) = (admin.app.clone(), admin.health.clone());
     Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/health/startup", get(startup))
         .route("/metrics", get(metrics))
+        .merge(repository::router(keys.clone()))
+        .merge(grpc::admin(app, health, keys))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         // Probes and scrapes are neither traced nor in the access log.
@@ -87,12 +92,15 @@ impl Admin {
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {
-    let expected = "GET /health/live, /health/ready, /health/startup or /metrics";
+    let expected = "GET /health/live, /health/ready, /health/startup or /metrics, or POST \
+                    /v2/repository/index, /v2/repository/models/{model}/load or \
+                    /v2/repository/models/{model}/unload";
     let got = format!("`{}`", excerpt(uri.path()));
     ApiError(Error::field(ErrorKind::UnknownRoute, "path", expected, got))
 }
 
 async fn method_not_allowed(request: axum::extract::Request) -> ApiError {
+    let expected = if request.uri().path().starts_with("/v2/") { "POST" } else { "GET" };
     let got = excerpt(request.method().as_str());
-    ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", "GET", got))
+    ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", expected, got))
 }

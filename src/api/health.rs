@@ -69,7 +69,7 @@ impl Health {
         Liveness { live: stuck.is_empty(), stuck }
     }
 
-    /// Ready: started, not draining, and every model has a session that can take work.
+    /// Ready: started, not draining, and every model that is loaded can answer.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let not = |reason, models| Readiness { ready: false, reason: Some(reason), models };
@@ -79,11 +79,7 @@ impl Health {
         let Ok(repository) = self.app.repository() else {
             return not("loading", Vec::new());
         };
-        let dead: Vec<String> = repository
-            .iter()
-            .filter(|model| model.live_sessions() == 0)
-            .map(|model| model.name.clone())
-            .collect();
+        let dead = repository.not_live();
         if dead.is_empty() {
             Readiness { ready: true, reason: None, models: dead }
         } else {

@@ -12,13 +12,16 @@ mod error;
 mod finish;
 pub mod grpc;
 pub mod health;
+mod hugging_face;
 mod inputs;
 mod item;
 mod multipart;
 mod oip;
 mod predict;
+pub mod repository;
 mod request_id;
 pub mod stats;
+mod v1;
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,8 +39,10 @@ use crate::config::{Limits, Server, ServerConfig, Tls};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
+use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
 use crate::runtime::compute::Compute;
+use crate::tasks::{Input, Parameters};
 use crate::telemetry;
 use error::ApiError;
 use health::Health;
@@ -93,6 +98,27 @@ impl App {
         };
         self.repository.get().ok_or_else(loading)
     }
+
+    /// [`Model::predict`]; where the client names no version (`pinned`), a shadow of the model is asked
+    /// the same once the answer is there.
+    async fn predict(
+        &self,
+        model: &Model,
+        input: Input,
+        parameters: Parameters,
+        terms: Terms,
+        pinned: bool,
+    ) -> Result<Answered, Error> {
+        let mirrored = match pinned {
+            true => None,
+            false => self.repository()?.mirror(model, &input, parameters),
+        };
+        let answered = model.predict(input, parameters, terms).await?;
+        if let Some(mirrored) = mirrored {
+            mirrored.compare(answered.predictions.clone());
+        }
+        Ok(answered)
+    }
 }
 
 /// The data port's router. Without `keys` everybody may ask.
@@ -106,6 +132,8 @@ pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Ke
         .merge(oip::routes())
         .merge(grpc::routes(app.clone(), health.clone()))
         .merge(grpc::reflection())
+        .merge(v1::routes())
+        .merge(hugging_face::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         // From the inside out:

@@ -35,10 +35,12 @@ pub struct Answer {
 }
 
 /// Which model a request names: in its path, its query or its body.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Target {
     pub model: Option<String>,
     pub version: Option<String>,
+    /// The model, once it is looked up: another look may find another version.
+    pub found: Option<Arc<Model>>,
 }
 
 /// A request that is understood.
@@ -93,7 +95,9 @@ async fn answer(
         let model = find_model(repository, &target, kind)?;
         account.note(&model, PROTOCOL);
         model.check_load(priority)?;
+        target.found = Some(model);
     }
+    let names_version = target.version.is_some();
     // Held as long as the request is in work.
     let (bytes, _room) = body::read(headers, body, app).await?;
     if bytes.is_empty() {
@@ -104,7 +108,7 @@ async fn answer(
     let Prepared { model, input, parameters } = prepared;
     account.note(&model, PROTOCOL);
     let terms = Terms { priority, deadline: Some(deadline) };
-    let answered = model.predict(input, parameters, terms).await?;
+    let answered = app.predict(&model, input, parameters, terms, names_version).await?;
     let answer = Answer {
         model: model.name.clone(),
         version: model.version.to_string(),
@@ -159,15 +163,15 @@ pub fn find_model(
     target: &Target,
     kind: Option<InputKind>,
 ) -> Result<Arc<Model>, Error> {
-    let model = match (&target.model, kind) {
-        (Some(name), _) => repository.find(name, target.version.as_deref())?,
-        (None, Some(kind)) => repository.find_by_kind(kind)?,
-        (None, None) => {
+    match (&target.found, &target.model, kind) {
+        (Some(found), _, _) => Ok(found.clone()),
+        (None, Some(name), _) => repository.find(name, target.version.as_deref()),
+        (None, None, Some(kind)) => repository.find_by_kind(kind),
+        (None, None, None) => {
             let expected = "a model's name, since `inputs` may be of any kind";
-            return Err(Error::invalid("model", expected, "no name"));
+            Err(Error::invalid("model", expected, "no name"))
         }
-    };
-    Ok(model.clone())
+    }
 }
 
 pub fn with_model(

@@ -18,7 +18,6 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Device, Flags, ServerConfig};
 use crate::metrics::Metrics;
 use crate::model::load::Loader;
-use crate::model::repository::ModelRepository;
 use crate::runtime::compute::Compute;
 use crate::runtime::library::Runtime;
 use crate::runtime::provider::ExecutionProvider;
@@ -94,13 +93,12 @@ fn compute(config: &ServerConfig) -> anyhow::Result<Arc<Compute>> {
     Ok(Arc::new(Compute::new(config.runtime.compute_threads())?))
 }
 
-/// Loads ONNX Runtime and the models (or the one called `only`).
-fn load(
+/// Loads ONNX Runtime, and says what every model is loaded with.
+fn loader(
     config: &ServerConfig,
-    only: Option<&str>,
     compute: Arc<Compute>,
     metrics: Arc<Metrics>,
-) -> anyhow::Result<Arc<ModelRepository>> {
+) -> anyhow::Result<Loader> {
     let device = config.runtime.device;
     let runtime = Runtime::load(config.runtime.library(), device)?;
     let (provider, why_cpu) =
@@ -132,7 +130,7 @@ fn load(
     metrics.cores.set(config.runtime.cores() as i64);
     metrics.compute_threads.set(loader.compute.threads() as i64);
     metrics.built_with(&loader.runtime.version);
-    Ok(Arc::new(ModelRepository::load(&config.models.path, only, &loader)?))
+    Ok(loader)
 }
 
 fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

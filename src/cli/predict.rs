@@ -13,7 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sources::{self, Item};
-use super::{Common, async_runtime, compute, load};
+use super::{Common, async_runtime, compute, loader};
+use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
 use crate::tasks::{Parameters, Prediction, Value};
 use crate::telemetry::Telemetry;
@@ -67,7 +68,8 @@ const IN_WORK: usize = 8;
 pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     let config = command.common.config(None)?;
     let _telemetry = Telemetry::start(&config.log, None)?;
-    let repository = load(&config, Some(&command.model), compute(&config)?, Arc::default())?;
+    let loader = loader(&config, compute(&config)?, Arc::default())?;
+    let repository = ModelRepository::load(&config.models.path, Some(&command.model), &loader)?;
     let model = repository.find(&command.model, None)?;
     let inputs = sources::open(model.input_kind(), &command.inputs)?;
     let parameters = Parameters {
@@ -80,7 +82,7 @@ pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     let failed = async_runtime()?.block_on(async {
         let mut failed = 0_usize;
         let mut answers = futures_util::stream::iter(inputs.items)
-            .map(|item| predict(model, item, parameters))
+            .map(|item| predict(&model, item, parameters))
             .buffered(IN_WORK);
         while let Some((name, outcome)) = answers.next().await {
             failed += usize::from(matches!(outcome, Outcome::Error(_)));

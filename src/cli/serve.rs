@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use tokio::signal::unix::Signal;
 
-use super::{Common, async_runtime, compute, load, signals};
+use super::{Common, async_runtime, compute, loader, signals};
 use crate::api::App;
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{ModelRepository, When};
 use crate::server::{self, Listeners, Server};
 use crate::telemetry::Telemetry;
 
@@ -37,7 +38,8 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     metrics.count_panics();
     if command.check {
         server::check(&config)?;
-        let repository = load(&config, None, compute, metrics)?;
+        let loader = loader(&config, compute, metrics)?;
+        let repository = ModelRepository::load(&config.models.path, None, &loader)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
@@ -54,13 +56,20 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
         let scheme = if config.tls.files()?.is_some() { "https" } else { "http" };
         let server = Server::new(listeners, app.clone())?;
         let serving = server.run(signals::shutdown()?);
+        // From here on a SIGHUP does not end the process.
+        let hangups = signals::hangups()?;
         let loading = async {
-            let load = tokio::task::spawn_blocking(move || load(&config, None, compute, metrics));
-            let repository = load.await.context("loading panicked")??;
+            let open = move || {
+                let loader = loader(&config, compute, metrics)?;
+                ModelRepository::open(config.models, loader)
+            };
+            let open = tokio::task::spawn_blocking(open);
+            let repository = Arc::new(open.await.context("loading panicked")??);
             let line = format!("onnxd serves {scheme}://{address} with {}", models(&repository));
-            app.set_repository(repository);
+            app.set_repository(repository.clone());
             say(&line);
-            std::future::pending::<anyhow::Result<()>>().await
+            tokio::join!(repository.clone().watch(), rescan(repository, hangups));
+            anyhow::Ok(())
         };
         tokio::select! {
             _drained = serving => {
@@ -75,6 +84,18 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Looks at the models folder at every SIGHUP.
+async fn rescan(repository: Arc<ModelRepository>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        tracing::info!("SIGHUP: looking at the models folder");
+        let repository = repository.clone();
+        let scan = tokio::task::spawn_blocking(move || repository.rescan(When::Now));
+        if scan.await.is_err() {
+            tracing::error!("looking at the models folder panicked");
+        }
+    }
+}
+
 /// A line for people on standard output; a closed one is no reason to stop serving.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -84,5 +105,6 @@ fn models(repository: &ModelRepository) -> String {
     let describe = |model: &Model| {
         format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider)
     };
-    repository.iter().map(|model| describe(model)).collect::<Vec<_>>().join(", ")
+    let models: Vec<String> = repository.iter().map(|model| describe(&model)).collect();
+    if models.is_empty() { "no models yet".to_owned() } else { models.join(", ") }
 }

@@ -1,9 +1,9 @@
-//! SIGTERM and SIGINT: the first drains, the second ends the process.
+//! SIGTERM and SIGINT: the first drains, the second ends the process. SIGHUP: look at the models again.
 
 use std::io::Write;
 
 use signal_hook::low_level;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Ends at the first signal. From then on a second one ends the process at once, with the exit
 /// status that a shell gives for it: 143 or 130.
@@ -27,6 +27,14 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
             exit(128 + kind.as_raw_value());
         });
     })
+}
+
+/// Every SIGHUP from now on.
+///
+/// # Errors
+/// The handler cannot be set.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 /// Ends the process without waiting for anything: neither for threads that are in a run, nor by

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Model, Parts, golden};
-use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig};
+use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::error::{Error, one_of};
 use crate::metrics::Metrics;
 use crate::runtime::cancel::Cancel;
@@ -68,6 +68,11 @@ impl Loader {
             Some(text) => ModelConfig::parse(&text)?,
             None => ModelConfig::default(),
         };
+        let of_version = location.version_folder != location.model_folder
+            && location.version_folder.join("model.toml").is_file();
+        if of_version && config.versions != Versions::default() {
+            return Err("model.toml: [versions] belongs into the model's folder".to_owned());
+        }
         let gpu = self.config.gpu();
         let provider = match config.device {
             None => self.provider,

@@ -98,11 +98,11 @@ impl Server {
             );
         }
         let health = Health::new(app.clone());
-        let router = api::router(app.clone(), health.clone(), keys);
+        let router = api::router(app.clone(), health.clone(), keys.clone());
         let stats = EdgeStats::new(&app.metrics);
         let mut data = Port::new(router, server, server.max_connections.get(), stats);
         data.certificate = certificate;
-        let router = admin::router(admin::Admin::new(app.clone(), health.clone()));
+        let router = admin::router(admin::Admin::new(app.clone(), health.clone()), keys);
         // What it counts is nobody's concern.
         let stats = EdgeStats::new(&Metrics::default());
         let admin = Arc::new(Port::new(router, server, MAX_ADMIN_CONNECTIONS, stats));

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(read("250m"), Ok(Some(Duration::from_millis(250))));
         assert_eq!(read("99999999H"), Ok(Some(Duration::from_secs(99_999_999 * 3600))));
         assert_eq!(read("0n"), Ok(Some(Duration::ZERO)));
-        for broken in ["", "S", "5", "-1S", "123456789S", "1 S", "1é"] {
+        for broken in ["", "S", "5", "-1S", "123456789S", "1 S", "1.5S"] {
             assert!(read(broken).is_err(), "{broken}");
         }
     }

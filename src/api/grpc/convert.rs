@@ -20,8 +20,8 @@ type Parameters = HashMap<String, InferParameter>;
 /// # Errors
 /// Tensors that are not as they are described, parameters of another type, shared memory, sequences.
 pub fn request(question: ModelInferRequest) -> Result<InferRequest, Error> {
-    let ModelInferRequest { id, parameters, inputs, outputs, raw_input_contents: raw, .. } =
-        question;
+    let ModelInferRequest { model_version, id, parameters, inputs, outputs, .. } = question;
+    let raw = question.raw_input_contents;
     if !raw.is_empty() && raw.len() != inputs.len() {
         let expected = format!("one entry for each of the {} inputs, or none", inputs.len());
         return Err(Error::invalid("raw_input_contents", expected, raw.len().to_string()));
@@ -45,6 +45,7 @@ pub fn request(question: ModelInferRequest) -> Result<InferRequest, Error> {
         Ok(RequestedOutput { name, classification })
     });
     Ok(InferRequest {
+        pinned: !model_version.is_empty(),
         id: Some(id).filter(|id| !id.is_empty()),
         priority: priority(read("priority")?.unwrap_or(0)),
         timeout: read("timeout")?.filter(|timeout| *timeout > 0).map(Duration::from_micros),

@@ -71,9 +71,13 @@ fn status(call: &Call, service: &str) -> ServingStatus {
     match call.app.repository() {
         // Which models there are is not known yet.
         Err(_) => ServingStatus::NotServing,
-        Ok(repository) => match repository.find(service, None) {
-            Ok(model) => serving(!call.health.draining() && model.live_sessions() > 0),
-            Err(_) => ServingStatus::ServiceUnknown,
+        Ok(repository) => match repository.index().iter().any(|entry| entry.name == service) {
+            false => ServingStatus::ServiceUnknown,
+            true => {
+                let mut models = repository.iter().filter(|model| model.name == service);
+                let lives = models.any(|model| model.live_sessions() > 0);
+                serving(lives && !call.health.draining())
+            }
         },
     }
 }

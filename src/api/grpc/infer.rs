@@ -118,7 +118,7 @@ fn read(
         named.model_version.clone_from(&question.model_version);
         named.id.clone_from(&question.id);
         let version = Some(question.model_version.as_str()).filter(|version| !version.is_empty());
-        let model = repository.find(&question.model_name, version)?.clone();
+        let model = repository.find(&question.model_name, version)?;
         account.note(&model, PROTOCOL);
         let raw = !question.raw_input_contents.is_empty();
         Ok((model, convert::request(question)?, raw))

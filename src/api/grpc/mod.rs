@@ -1,14 +1,15 @@
 //! gRPC, on the data port beside everything else: the Open Inference Protocol v2, gRPC's own health
 //! service, and reflection.
 //!
-//! `wire.rs` is the framing, `call.rs` one call, `status.rs` how errors are told. `service.rs` holds
-//! the methods with one answer, `infer.rs` and `convert.rs` those for inference, `stream.rs` streams,
-//! `health.rs` the health service. The layers are those of HTTP: an error is an [`ApiError`] here as
+//! `wire.rs` is the framing, `call.rs` one call, `status.rs` how errors are told. `service.rs` and
+//! `control.rs` hold the methods with one answer, `infer.rs` and `convert.rs` those for inference,
+//! `stream.rs` streams, `health.rs` the health service. The layers are those of HTTP: an error is an [`ApiError`] here as
 //! well, and the outermost layer renders it as its client reads it.
 //!
 //! [`ApiError`]: super::error::ApiError
 
 mod call;
+mod control;
 mod convert;
 mod health;
 mod infer;
@@ -19,13 +20,16 @@ mod wire;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::post;
+use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
 use tonic_reflection::server::Builder;
+use tower::util::option_layer;
 
 use super::App;
+use super::auth::{self, Keys};
 use super::health::Health;
+use crate::reload::Reloading;
 use call::{Service, unary};
 
 pub use wire::is_grpc;
@@ -58,9 +62,15 @@ pub struct Stopping(pub CancellationToken);
 #[derive(Clone, Copy)]
 pub struct LongLived;
 
+/// Whether a route is of gRPC, but not for one inference. The questions of a stream are counted one by
+/// one.
+pub fn is_other(route: &str) -> bool {
+    let is_grpc = ["/inference.", "/grpc."].iter().any(|package| route.starts_with(package));
+    is_grpc && !route.ends_with("/ModelInfer")
+}
+
 /// The services of the data port.
 pub fn routes<S>(app: App, health: Arc<Health>) -> Router<S> {
-    let inference = |method: &str| format!("/{INFERENCE}/{method}");
     Router::new()
         .route(&inference("ServerLive"), unary(service::server_live))
         .route(&inference("ServerReady"), unary(service::server_ready))
@@ -71,10 +81,33 @@ pub fn routes<S>(app: App, health: Arc<Health>) -> Router<S> {
         .route(&inference("ModelStatistics"), unary(service::model_statistics))
         .route(&inference("ModelInfer"), post(infer::unary))
         .route(&inference("ModelStreamInfer"), post(stream::infer))
-        .route(&inference("RepositoryIndex"), unary(service::repository_index))
-        .route(&inference("RepositoryModelLoad"), unary(service::repository_model_load))
-        .route(&inference("RepositoryModelUnload"), unary(service::repository_model_unload))
+        .route(&inference("RepositoryIndex"), unary(control::index))
+        .route(&inference("RepositoryModelLoad"), unary(control::refuse_load))
+        .route(&inference("RepositoryModelUnload"), unary(control::refuse_unload))
         .with_state(Service { app, health })
+}
+
+/// The services of the admin port; with `keys` the control of the models asks for one.
+pub fn admin<S>(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<Keys>>>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let keys = keys.map(|keys| middleware::from_fn_with_state(keys, auth::check));
+    Router::new()
+        .route(&inference("RepositoryIndex"), unary(control::index))
+        .route(&inference("RepositoryModelLoad"), unary(control::load))
+        .route(&inference("RepositoryModelUnload"), unary(control::unload))
+        .route_layer(option_layer(keys))
+        .route(&inference("ServerLive"), unary(service::server_live))
+        .route(&inference("ServerReady"), unary(service::server_ready))
+        .route(&inference("ModelReady"), unary(service::model_ready))
+        .with_state(Service { app: app.clone(), health: health.clone() })
+        .merge(self::health(app, health))
+        .merge(reflection())
+}
+
+fn inference(method: &str) -> String {
+    format!("/{INFERENCE}/{method}")
 }
 
 /// Which services there are, for clients that ask the server itself.

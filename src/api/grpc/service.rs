@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use super::call::Call;
-use super::proto::{self, model_metadata_response, repository_index_response};
+use super::proto::{self, model_metadata_response};
 use super::proto::{
     InferBatchStatistics, InferStatistics, ModelConfigRequest, ModelConfigResponse,
     ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
-    ModelStatisticsRequest, ModelStatisticsResponse, RepositoryIndexRequest,
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
-    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest,
-    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-    ServerReadyResponse, StatisticDuration,
+    ModelStatisticsRequest, ModelStatisticsResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    StatisticDuration,
 };
 use crate::api::App;
 use crate::api::oip::metadata::{
     Duration64, ModelConfig, ModelMetadata, ModelStatistics, ServerMetadata, TensorConfig,
     TensorMetadata,
 };
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::model::Model;
 
 pub async fn server_live(
@@ -64,7 +62,7 @@ pub async fn model_metadata(
 ) -> Result<ModelMetadataResponse, Error> {
     let model = find(&call.app, &question.name, &question.version)?;
     let ModelMetadata { name, versions, platform, inputs, outputs, .. } =
-        ModelMetadata::of(&model, &[model.version]);
+        ModelMetadata::of(&model, &call.app.repository()?.versions(&model.name));
     let tensor = |TensorMetadata { name, datatype, shape }| {
         model_metadata_response::TensorMetadata { name, datatype: datatype.to_owned(), shape }
     };
@@ -114,9 +112,10 @@ pub async fn model_statistics(
     question: ModelStatisticsRequest,
 ) -> Result<ModelStatisticsResponse, Error> {
     let model_stats = if question.name.is_empty() {
-        call.app.repository()?.iter().map(|model| statistics(model)).collect()
+        call.app.repository()?.iter().map(|model| statistics(&model)).collect()
     } else {
-        vec![statistics(&*find(&call.app, &question.name, &question.version)?)]
+        let model = find(&call.app, &question.name, &question.version)?;
+        vec![statistics(&model)]
     };
     Ok(ModelStatisticsResponse { model_stats })
 }
@@ -155,48 +154,8 @@ fn statistics(model: &Model) -> proto::ModelStatistics {
     }
 }
 
-pub async fn repository_index(
-    call: Arc<Call>,
-    question: RepositoryIndexRequest,
-) -> Result<RepositoryIndexResponse, Error> {
-    let entry = |model: &Model| {
-        let ready = model.live_sessions() > 0;
-        let (state, reason) =
-            if ready { ("READY", "") } else { ("UNAVAILABLE", "no live session") };
-        repository_index_response::ModelIndex {
-            name: model.name.clone(),
-            version: model.version.to_string(),
-            state: state.to_owned(),
-            reason: reason.to_owned(),
-        }
-    };
-    let mut models: Vec<_> = call.app.repository()?.iter().map(|model| entry(model)).collect();
-    models.retain(|model| !question.ready || model.state == "READY");
-    Ok(RepositoryIndexResponse { models })
-}
-
-pub async fn repository_model_load(
-    _: Arc<Call>,
-    _: RepositoryModelLoadRequest,
-) -> Result<RepositoryModelLoadResponse, Error> {
-    Err(not_here())
-}
-
-pub async fn repository_model_unload(
-    _: Arc<Call>,
-    _: RepositoryModelUnloadRequest,
-) -> Result<RepositoryModelUnloadResponse, Error> {
-    Err(not_here())
-}
-
-/// Who may ask for predictions may not change what is served.
-fn not_here() -> Error {
-    let detail = "models are loaded and unloaded on the admin port (`admin.listen`), not here";
-    Error::new(ErrorKind::UnknownRoute, detail)
-}
-
 /// An empty version is none.
 fn find(app: &App, name: &str, version: &str) -> Result<Arc<Model>, Error> {
     let version = Some(version).filter(|version| !version.is_empty());
-    Ok(app.repository()?.find(name, version)?.clone())
+    app.repository()?.find(name, version)
 }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::binary;
-use super::data::{Flat, non_finite};
+use super::data::{Flat, check_finite};
 use super::request::BinaryOutputs;
 use super::rest::HEADER_LENGTH;
 use crate::error::Error;
@@ -58,15 +58,8 @@ pub fn write(
             let before = tail.len();
             binary::append(tensor, &mut tail);
             parameters = Some(Parameters { binary_data_size: tail.len() - before });
-        } else if let Some(value) = non_finite(tensor) {
-            let detail = format!(
-                "output `{name}` holds {value}, for which JSON has no number: ask for it with \
-                 `binary_data`"
-            );
-            return Err(
-                Error::new(crate::error::ErrorKind::Internal, detail).because("non_finite_output")
-            );
         } else {
+            check_finite(name, tensor)?;
             data = Some(Flat(tensor));
         }
         let (datatype, shape) = (tensor.data_type().name(), tensor.shape());

@@ -18,6 +18,8 @@ use crate::tensor::{Tensor, Tensors};
 pub struct InferRequest {
     /// Comes back in the answer.
     pub id: Option<String>,
+    /// The client names the version, so that no shadow is asked too.
+    pub pinned: bool,
     pub priority: Priority,
     /// The client's limit, beside the protocol's own.
     pub timeout: Option<Duration>,
@@ -37,6 +39,16 @@ pub struct InputTensor {
 pub enum InputValue {
     Numbers(Tensor),
     Bytes { shape: Vec<usize>, elements: Vec<Bytes> },
+}
+
+impl InputValue {
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Numbers(tensor) => tensor.shape(),
+            Self::Bytes { shape, .. } => shape,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +74,13 @@ pub async fn infer(
     request: InferRequest,
     deadline: Instant,
 ) -> Result<InferAnswer, Error> {
-    let InferRequest { priority, timeout, inputs, outputs, .. } = request;
+    let InferRequest { pinned, priority, timeout, inputs, outputs, .. } = request;
     let deadline = timeout.map_or(deadline, |timeout| deadline.min(Instant::now() + timeout));
     let terms = Terms { priority, deadline: Some(deadline) };
     let began = Instant::now();
     let work = async {
         match preprocessed::input(model, inputs)? {
-            Ok(input) => preprocessed::infer(model, input, &outputs, terms).await,
+            Ok(input) => preprocessed::infer(app, model, input, &outputs, terms, pinned).await,
             Err(inputs) => tensors(app, model, inputs, outputs, terms).await,
         }
     };

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ndarray::{ArrayD, IxDyn};
 
 use super::infer::{InferAnswer, InputTensor, InputValue, RequestedOutput};
+use crate::api::App;
 use crate::error::{Error, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::image::Format;
@@ -72,14 +73,16 @@ fn source(bytes: Bytes) -> ImageSource {
 /// # Errors
 /// An output that the task does not give; those of [`Model::predict`].
 pub async fn infer(
+    app: &App,
     model: &Model,
     input: Input,
     asked: &[RequestedOutput],
     terms: Terms,
+    pinned: bool,
 ) -> Result<InferAnswer, Error> {
     let classes = asked.iter().filter_map(|output| output.classification).max();
     let parameters = Parameters { top_k: classes.unwrap_or(1), ..Parameters::default() };
-    let answered = model.predict(input, parameters, terms).await?;
+    let answered = app.predict(model, input, parameters, terms, pinned).await?;
     let all = outputs(&answered.predictions)?;
     let named = |(index, asked): (usize, &RequestedOutput)| {
         let RequestedOutput { name, classification } = asked;

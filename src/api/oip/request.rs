@@ -121,6 +121,7 @@ pub fn parse(body: &Bytes, json: usize) -> Result<Parsed, Error> {
     let timeout = read("timeout")?.filter(|timeout| *timeout > 0).map(Duration::from_micros);
     let request = InferRequest {
         id,
+        pinned: false,
         priority: priority(read("priority")?.unwrap_or(0)),
         timeout,
         inputs: tensors,

@@ -70,7 +70,7 @@ impl FromRequestParts<App> for Named {
 
 impl Named {
     fn find(&self, app: &App) -> Result<Arc<Model>, Error> {
-        Ok(app.repository()?.find(&self.model, self.version.as_deref())?.clone())
+        app.repository()?.find(&self.model, self.version.as_deref())
     }
 }
 
@@ -100,7 +100,8 @@ async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
 
 async fn metadata(State(app): State<App>, named: Named) -> Result<Json<ModelMetadata>, ApiError> {
     let model = named.find(&app)?;
-    Ok(Json(ModelMetadata::of(&model, &[model.version])))
+    let versions = app.repository()?.versions(&model.name);
+    Ok(Json(ModelMetadata::of(&model, &versions)))
 }
 
 async fn model_ready(State(app): State<App>, named: Named) -> Result<Response, ApiError> {
@@ -165,6 +166,7 @@ async fn answer(
     let parsed = if large { app.compute.run(parse).await? } else { parse()? };
     let request::Parsed { mut request, binary } = parsed;
     request.priority = request.priority.max(priority);
+    request.pinned = named.version.is_some();
     let id = request.id.take();
     let InferAnswer { outputs, timings } = infer::infer(app, &model, request, deadline).await?;
     let large = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum::<usize>() > PARSE_INLINE;

@@ -1,0 +1,185 @@
+//! Hugging Face's form of requests, as their clients and inference endpoints have it:
+//! `{"inputs": ..}` or an image's file, to `/models/{model}` or, where one model takes that kind of
+//! input, to `/`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, RawPathParams, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::account::Account;
+use super::body::Form;
+use super::error::ApiError;
+use super::finish::{self, Answered, Finish};
+use super::inputs::{self, from_json, kind_of};
+use super::predict::{Target, find_model};
+use super::{App, body};
+use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::model::{Model, Terms};
+use crate::tasks::{self, Image, ImageSource, Input, InputKind, Parameters, Prediction};
+
+/// As in the metrics.
+const PROTOCOL: &str = "hugging-face";
+const PARAMETERS: [&str; 3] = ["top_k", "function_to_apply", "truncation"];
+
+pub fn routes() -> Router<App> {
+    Router::new().route("/", post(predict)).route("/models/{model}", post(predict))
+}
+
+async fn predict(
+    State(app): State<App>,
+    Extension(account): Extension<Account>,
+    path: RawPathParams,
+    finish: Finish,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let deadline = finish::deadline(&headers, &app)?;
+    let model = path.iter().next().map(|(_, name)| name.to_owned());
+    let work = answer(&app, &account, model, &headers, body, deadline.at);
+    finish.by(deadline, &account, work).await
+}
+
+async fn answer(
+    app: &App,
+    account: &Account,
+    model: Option<String>,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Answered, Error> {
+    let form = body::form(headers)?;
+    // JSON without a model's name is text, which is what these clients send as JSON.
+    let kind = form.kind().unwrap_or(InputKind::Text);
+    let target = Target { model, ..Target::default() };
+    let model = find_model(app.repository()?, &target, Some(kind))?;
+    account.note(&model, PROTOCOL);
+    let priority = finish::priority(headers)?;
+    model.check_load(priority)?;
+    // Held as long as the request is in work.
+    let (bytes, _room) = body::read(headers, body, app).await?;
+    let asked = {
+        let model = model.clone();
+        app.compute.run(move || parse(form, bytes, &model)).await?
+    };
+    let terms = Terms { priority, deadline: Some(deadline) };
+    let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;
+    let response = Json(write(&answered.predictions, &model, asked.many)).into_response();
+    Ok(Answered { response, timings: answered.timings, provider: model.provider })
+}
+
+struct Asked {
+    input: Input,
+    /// A list of inputs rather than one.
+    many: bool,
+    parameters: Parameters,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    inputs: &'a RawValue,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
+
+fn parse(form: Form, bytes: bytes::Bytes, model: &Arc<Model>) -> Result<Asked, Error> {
+    let everything = Parameters { top_k: usize::MAX, ..Parameters::default() };
+    match form {
+        Form::Json => {
+            let text = std::str::from_utf8(&bytes).map_err(|_| {
+                Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", "other bytes")
+            })?;
+            let Request { inputs, parameters } = from_json("body", text)?;
+            let raw = inputs.get();
+            let (input, defaults) = match model.input_kind() {
+                InputKind::Text => (Input::Texts(inputs::texts("inputs", raw)?), everything),
+                InputKind::Image => {
+                    (Input::Images(inputs::images("inputs", raw)?), Parameters::default())
+                }
+                kind @ (InputKind::Features | InputKind::Tensors) => {
+                    let expected = "a model of images or texts; others answer /predict or /v2";
+                    return Err(Error::invalid(
+                        "model",
+                        expected,
+                        format!("one of {}", kind.field()),
+                    ));
+                }
+            };
+            let parameters = read_parameters(&parameters, defaults)?;
+            Ok(Asked { input, many: raw.starts_with('['), parameters })
+        }
+        Form::Image(media_type) => {
+            let source = ImageSource::File(bytes, media_type);
+            let input = Input::Images(vec![Image { field: "body".into(), source }]);
+            Ok(Asked { input, many: false, parameters: Parameters::default() })
+        }
+        Form::Text | Form::Multipart(_) => {
+            let expected = "`application/json` or `image/*`";
+            Err(Error::field(ErrorKind::UnsupportedMediaType, "content-type", expected, "others"))
+        }
+    }
+}
+
+fn read_parameters(
+    given: &Map<String, Value>,
+    mut parameters: Parameters,
+) -> Result<Parameters, Error> {
+    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
+        let wrong = |expected: &str| {
+            let field = format!("parameters.{}", excerpt(name));
+            let got =
+                value.as_str().map_or(kind_of(value).to_owned(), |s| format!("`{}`", excerpt(s)));
+            Error::invalid(field, expected, got)
+        };
+        match name.as_str() {
+            "top_k" => {
+                let count = value.as_u64().filter(|count| *count > 0);
+                let count = count.ok_or_else(|| wrong("a whole number from 1 on"))?;
+                parameters.top_k = usize::try_from(count).unwrap_or(usize::MAX);
+            }
+            "function_to_apply" => match value.as_str() {
+                Some("none") => parameters.raw_scores = true,
+                _ => return Err(wrong("`none`, or nothing for the model's own")),
+            },
+            "truncation" => match value {
+                Value::Bool(cut) => parameters.truncate = *cut,
+                Value::String(cut) => parameters.truncate = cut != "do_not_truncate",
+                _ => return Err(wrong("true or false")),
+            },
+            _ => return Err(wrong(&one_of(name, PARAMETERS))),
+        }
+    }
+    Ok(parameters)
+}
+
+/// As the pipeline of the model's task answers: for one image its classes, else a list for each input.
+fn write(predictions: &[Prediction], model: &Model, many: bool) -> Value {
+    let each: Vec<Value> = predictions.iter().map(one).collect();
+    match each.as_slice() {
+        [only] if !many && model.input_kind() == InputKind::Image => only.clone(),
+        _ => Value::Array(each),
+    }
+}
+
+fn one(prediction: &Prediction) -> Value {
+    match prediction {
+        Prediction::Classes { classes, .. } => json!(classes),
+        Prediction::Value { value: tasks::Value::One(value) } => {
+            json!([{"label": "LABEL_0", "score": value}])
+        }
+        Prediction::Value { value: tasks::Value::Many(values) } => {
+            let named = values.iter().enumerate();
+            named.map(|(i, value)| json!({"label": format!("LABEL_{i}"), "score": value})).collect()
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The V1 protocol, as TensorFlow Serving and KServe have it: `{"instances": [..]}` gives
+//! `{"predictions": [..]}`, an entry for each instance; `{"inputs": ..}` gives `{"outputs": ..}`.
+//!
+//! Instances are the network's own inputs: a value each where it has one input, else objects by name.
+//! Images (base64, or `{"b64": ".."}`) and texts for a model with a task are answered as by `/predict`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Extension, RawPathParams, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::account::Account;
+use super::error::ApiError;
+use super::finish::{self, Answered, Finish};
+use super::inputs::{self, from_json};
+use super::oip::data::{self, Nested};
+use super::oip::infer::{self, InferRequest, InputTensor, InputValue};
+use super::{App, body};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::model::{Model, Terms};
+use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction};
+use crate::tensor::Tensor;
+
+/// As in the metrics.
+const PROTOCOL: &str = "v1";
+/// What is done with a model, after its name.
+const PREDICT: &str = ":predict";
+
+pub fn routes() -> Router<App> {
+    let mut router = Router::new().route("/v1/models", get(models));
+    for model in [
+        "/v1/models/{model}",
+        "/v1/models/{model}/versions/{version}",
+        "/v1/models/{model}/labels/{version}",
+    ] {
+        router = router.route(model, get(status).post(predict));
+    }
+    router
+}
+
+async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let mut names: Vec<_> = app.repository()?.iter().map(|model| model.name.clone()).collect();
+    names.dedup();
+    Ok(Json(json!({ "models": names })))
+}
+
+/// KServe's and TensorFlow Serving's answers in one.
+async fn status(State(app): State<App>, path: RawPathParams) -> Result<Json<Value>, ApiError> {
+    let model = find(&app, &path, "")?;
+    let ready = model.live_sessions() > 0;
+    let (state, code) = if ready { ("AVAILABLE", "OK") } else { ("END", "UNAVAILABLE") };
+    let status = json!({"error_code": code, "error_message": ""});
+    Ok(Json(json!({
+        "name": model.name,
+        "ready": ready,
+        "model_version_status":
+            [{"version": model.version.to_string(), "state": state, "status": status}],
+    })))
+}
+
+/// The model of a path, of which the last part ends in `suffix`.
+fn find(app: &App, path: &RawPathParams, suffix: &str) -> Result<Arc<Model>, Error> {
+    let mut parts: Vec<&str> = path.iter().map(|(_, value)| value).collect();
+    if let Some(last) = parts.last_mut() {
+        *last = last.strip_suffix(suffix).ok_or_else(|| {
+            let got = format!("`{}`", excerpt(last));
+            Error::field(ErrorKind::UnknownRoute, "path", "a model's name and `:predict`", got)
+        })?;
+    }
+    let (name, version) = (parts.first().copied().unwrap_or_default(), parts.get(1).copied());
+    app.repository()?.find(name, version)
+}
+
+async fn predict(
+    State(app): State<App>,
+    Extension(account): Extension<Account>,
+    path: RawPathParams,
+    finish: Finish,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let deadline = finish::deadline(&headers, &app)?;
+    let work = answer(&app, &account, &path, &headers, body, deadline.at);
+    finish.by(deadline, &account, work).await
+}
+
+async fn answer(
+    app: &App,
+    account: &Account,
+    path: &RawPathParams,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Answered, Error> {
+    let model = find(app, path, PREDICT)?;
+    let pinned = path.iter().count() > 1;
+    account.note(&model, PROTOCOL);
+    let priority = finish::priority(headers)?;
+    model.check_load(priority)?;
+    // Held as long as the request is in work.
+    let (bytes, _room) = body::read(headers, body, app).await?;
+    let parse = {
+        let model = model.clone();
+        move || parse(&bytes, &model)
+    };
+    let provider = model.provider;
+    let (asked, by_row) = app.compute.run(parse).await?;
+    let (body, timings) = match asked {
+        Asked::Task(input) => {
+            let terms = Terms { priority, deadline: Some(deadline) };
+            let with = Parameters::default();
+            let answered = app.predict(&model, input, with, terms, pinned).await?;
+            (write_predictions(&answered.predictions, by_row)?, answered.timings)
+        }
+        Asked::Tensors(inputs) => {
+            let request = InferRequest { priority, inputs, pinned, ..InferRequest::default() };
+            let answer = infer::infer(app, &model, request, deadline).await?;
+            let write = move || write_tensors(&answer.outputs, by_row);
+            (app.compute.run(write).await?, answer.timings)
+        }
+    };
+    Ok(Answered { response: body, timings, provider })
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    instances: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inputs: Option<&'a RawValue>,
+}
+
+enum Asked {
+    Task(Input),
+    Tensors(Vec<InputTensor>),
+}
+
+/// What is asked, and whether by rows (`instances`).
+fn parse(bytes: &[u8], model: &Model) -> Result<(Asked, bool), Error> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", "other bytes"))?;
+    let request: Request<'_> = from_json("body", text)?;
+    let (field, raw, by_row) = match (request.instances, request.inputs) {
+        (Some(raw), None) => ("instances", raw.get(), true),
+        (None, Some(raw)) => ("inputs", raw.get(), false),
+        _ => {
+            let expected = "either `instances` or `inputs`";
+            return Err(Error::invalid("body", expected, "both or neither"));
+        }
+    };
+    if let Some(input) = for_task(field, raw, model)? {
+        return Ok((Asked::Task(input), by_row));
+    }
+    let inputs = match (by_row, first_of_list(raw), raw.starts_with('{')) {
+        (true, Some('{'), _) => objects(field, raw, model)?,
+        (false, _, true) => {
+            let named: IndexMap<String, &RawValue> = from_json(field, raw)?;
+            let one = |(name, raw): (&String, &&RawValue)| tensor(field, name, raw.get(), model);
+            named.iter().map(one).collect::<Result<_, _>>()?
+        }
+        _ => match model.signature.inputs.as_slice() {
+            [only] => vec![tensor(field, &only.name, raw, model)?],
+            several => {
+                let expected = format!("objects by the names of the {} inputs", several.len());
+                return Err(Error::invalid(field, expected, "values without names"));
+            }
+        },
+    };
+    Ok((Asked::Tensors(inputs), by_row))
+}
+
+/// The first character of a list's first element.
+fn first_of_list(json: &str) -> Option<char> {
+    json.strip_prefix('[')?.trim_start().chars().next()
+}
+
+/// Images and texts of a model with a task; `None` for the network's own tensors.
+fn for_task(field: &str, raw: &str, model: &Model) -> Result<Option<Input>, Error> {
+    let first = first_of_list(raw).or(raw.chars().next());
+    let own =
+        || model.signature.inputs.iter().any(|spec| raw.contains(&format!("\"{}\"", spec.name)));
+    Ok(match (model.input_kind(), first) {
+        (InputKind::Text, Some('"' | '{')) if !(first == Some('{') && own()) => {
+            Some(Input::Texts(inputs::texts(field, raw)?))
+        }
+        (InputKind::Image, Some('"')) => Some(Input::Images(inputs::images(field, raw)?)),
+        (InputKind::Image, Some('{')) if !own() => {
+            let files: Vec<File> = from_json(field, raw)?;
+            let image = |(index, file): (usize, File)| Image {
+                field: format!("{field}[{index}]"),
+                source: ImageSource::Base64(file.b64()),
+            };
+            Some(Input::Images(files.into_iter().enumerate().map(image).collect()))
+        }
+        _ => None,
+    })
+}
+
+/// A file as TensorFlow Serving writes it, bare or under a name.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "{\"b64\": \"..\"} or {\"image\": {\"b64\": \"..\"}}")]
+enum File {
+    Bare { b64: String },
+    Named { image: Box<File> },
+}
+
+impl File {
+    fn b64(self) -> String {
+        match self {
+            Self::Bare { b64 } => b64,
+            Self::Named { image } => image.b64(),
+        }
+    }
+}
+
+/// `[{"a": 1, "b": 2}, ..]` as a tensor for each name.
+fn objects(field: &str, raw: &str, model: &Model) -> Result<Vec<InputTensor>, Error> {
+    let rows: Vec<IndexMap<String, &RawValue>> = from_json(field, raw)?;
+    let names = rows.first().into_iter().flat_map(IndexMap::keys);
+    let column = |name: &String| {
+        let mut list = String::from("[");
+        for (index, row) in rows.iter().enumerate() {
+            let value = row.get(name).filter(|_| row.len() == rows[0].len()).ok_or_else(|| {
+                let expected = "the names that the first instance has";
+                Error::invalid(format!("{field}[{index}]"), expected, "others")
+            })?;
+            if index > 0 {
+                list.push(',');
+            }
+            list.push_str(value.get());
+        }
+        list.push(']');
+        tensor(field, name, &list, model)
+    };
+    names.map(column).collect()
+}
+
+/// The tensor of this input; its shape is that of the lists.
+fn tensor(field: &str, name: &str, json: &str, model: &Model) -> Result<InputTensor, Error> {
+    let name = name.to_owned();
+    let Some(spec) = model.signature.input(&name) else {
+        let known: Vec<_> = model.signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
+        let expected = crate::error::one_of(&name, known);
+        return Err(Error::invalid(field, expected, format!("`{}`", excerpt(&name))));
+    };
+    let Some(data_type) = spec.data_type() else {
+        return Err(Error::invalid(name, "a tensor", spec.to_string()));
+    };
+    let mut value = data::read(data_type, None, json).map_err(|wrong| {
+        let place = wrong.element.map_or(String::new(), |element| format!(" (element {element})"));
+        Error::invalid(field, format!("{} for `{name}`{place}", wrong.expected), wrong.got)
+    })?;
+    // A column of single values, which instances write without a list around each.
+    let given = value.shape().len();
+    if spec.shape.len() == given + 1 && spec.shape.last() == Some(&Some(1)) {
+        value = match value {
+            InputValue::Numbers(tensor) => InputValue::Numbers(tensor.add_last_axis()),
+            InputValue::Bytes { mut shape, elements } => {
+                shape.push(1);
+                InputValue::Bytes { shape, elements }
+            }
+        };
+    }
+    Ok(InputTensor { name, value })
+}
+
+fn write_predictions(predictions: &[Prediction], by_row: bool) -> Result<Response, Error> {
+    let field = if by_row { "predictions" } else { "outputs" };
+    respond(&IndexMap::from([(field, predictions)]))
+}
+
+fn write_tensors(outputs: &[(String, Tensor)], by_row: bool) -> Result<Response, Error> {
+    for (name, tensor) in outputs {
+        data::check_finite(name, tensor)?;
+    }
+    if !by_row {
+        return match outputs {
+            [(_, only)] => respond(&IndexMap::from([("outputs", Nested::whole(only))])),
+            several => {
+                let named = |(name, tensor)| (name, Nested::whole(tensor));
+                let outputs: IndexMap<_, _> =
+                    several.iter().map(|(name, tensor)| named((name, tensor))).collect();
+                respond(&IndexMap::from([("outputs", outputs)]))
+            }
+        };
+    }
+    let rows = outputs.first().and_then(|(_, tensor)| tensor.shape().first().copied());
+    let Some(rows) =
+        rows.filter(|rows| outputs.iter().all(|(_, tensor)| tensor.shape().first() == Some(rows)))
+    else {
+        let (expected, got) =
+            ("`inputs`, since the outputs have no row for each instance", "`instances`");
+        return Err(Error::invalid("body", expected, got));
+    };
+    match outputs {
+        [(_, only)] => {
+            let rows: Vec<_> = (0..rows).map(|row| Nested::row(only, row)).collect();
+            respond(&IndexMap::from([("predictions", rows)]))
+        }
+        several => {
+            let row = |row| -> IndexMap<&String, Nested<'_>> {
+                several.iter().map(|(name, tensor)| (name, Nested::row(tensor, row))).collect()
+            };
+            let rows: Vec<_> = (0..rows).map(row).collect();
+            respond(&IndexMap::from([("predictions", rows)]))
+        }
+    }
+}
+
+fn respond(body: &impl Serialize) -> Result<Response, Error> {
+    let json = serde_json::to_vec(body).map_err(Error::internal)?;
+    let content_type = (axum::http::header::CONTENT_TYPE, "application/json");
+    Ok(([content_type], json).into_response())
+}

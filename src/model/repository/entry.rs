@@ -1,0 +1,167 @@
+//! One model of the repository: its versions, and which of them answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::report::State;
+use super::scan::Fingerprint;
+use super::shadow::Shadow;
+use super::split::Split;
+use crate::config::{STABLE, Versions};
+use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::model::Model;
+
+/// A model by its name. Replaced as a whole when it changes.
+#[derive(Clone, Default)]
+pub struct Entry {
+    pub versions: BTreeMap<u64, Version>,
+    pub routing: Arc<Routing>,
+    /// What is wrong with the model as a whole, or why none of it is loaded.
+    pub reason: Option<String>,
+}
+
+/// One version.
+#[derive(Clone, Default)]
+pub struct Version {
+    /// What serves.
+    pub model: Option<Arc<Model>>,
+    /// The files of the last load, whether it succeeded or not.
+    pub tried: Option<Fingerprint>,
+    /// Why the last load failed.
+    pub problem: Option<String>,
+    pub loading: bool,
+}
+
+/// Where requests go, as `model.toml` says.
+#[derive(Default)]
+pub struct Routing {
+    /// What it was made from; `None` before the first load.
+    pub versions: Option<Versions>,
+    split: Split,
+    shadow: Option<Shadow>,
+}
+
+impl Routing {
+    pub fn new(versions: &Versions) -> Self {
+        Self {
+            versions: Some(versions.clone()),
+            split: Split::new(&versions.split),
+            shadow: versions.shadow.map(Shadow::new),
+        }
+    }
+}
+
+impl Routing {
+    fn label(&self, label: &str) -> Option<u64> {
+        self.versions.as_ref()?.labels.get(label).copied()
+    }
+}
+
+impl Version {
+    pub fn of(model: Arc<Model>) -> Self {
+        Self { model: Some(model), ..Self::default() }
+    }
+
+    pub fn state(&self) -> State {
+        match (&self.model, self.loading) {
+            (Some(_), _) => State::Ready,
+            (None, true) => State::Loading,
+            (None, false) => State::Unavailable,
+        }
+    }
+}
+
+impl Entry {
+    pub fn loaded(&self, version: u64) -> Option<&Arc<Model>> {
+        self.versions.get(&version)?.model.as_ref()
+    }
+
+    /// The versions that serve, in rising order.
+    pub fn models(&self) -> impl DoubleEndedIterator<Item = &Arc<Model>> {
+        self.versions.values().filter_map(|version| version.model.as_ref())
+    }
+
+    /// A version that requests without one go to; of a split, any.
+    pub fn default_model(&self) -> Option<&Arc<Model>> {
+        self.live().first().copied()
+    }
+
+    /// The versions that requests without one go to.
+    pub fn live(&self) -> Vec<&Arc<Model>> {
+        let Routing { split, shadow, .. } = &*self.routing;
+        let shared: Vec<_> = split.versions().filter_map(|version| self.loaded(version)).collect();
+        if !shared.is_empty() {
+            return shared;
+        }
+        let model = match self.routing.label(STABLE) {
+            // Not another in its place: somebody chose this one.
+            Some(stable) => self.loaded(stable),
+            None => {
+                let shadow = shadow.as_ref().map(Shadow::version);
+                self.models().rfind(|model| Some(model.version) != shadow)
+            }
+        };
+        model.into_iter().collect()
+    }
+
+    /// The version that answers the next request without one.
+    pub fn next(&self, name: &str) -> Result<Arc<Model>, Error> {
+        let split = self.routing.split.next(|version| self.loaded(version).is_some());
+        let model = split.and_then(|version| self.loaded(version));
+        match model.or_else(|| self.default_model()) {
+            Some(model) => Ok(model.clone()),
+            None => Err(self.unavailable(name)),
+        }
+    }
+
+    /// The version of this number or label.
+    pub fn version(&self, name: &str, version: &str) -> Result<Arc<Model>, Error> {
+        let number = match self.routing.label(version) {
+            Some(number) => Some(number),
+            None => version.parse().ok().filter(|number: &u64| number.to_string() == version),
+        };
+        let known = number.and_then(|number| Some((number, self.versions.get(&number)?)));
+        match known {
+            Some((_, Version { model: Some(model), .. })) => Ok(model.clone()),
+            Some((number, other)) => {
+                let reason = other.problem.as_deref().unwrap_or("it is loading");
+                let detail = format!("version {number} of model `{name}` is not loaded: {reason}");
+                Err(Error::new(ErrorKind::Unavailable, detail).because("not_loaded"))
+            }
+            None if self.models().next().is_none() => Err(self.unavailable(name)),
+            None => Err(self.unknown(name, version)),
+        }
+    }
+
+    fn unknown(&self, name: &str, version: &str) -> Error {
+        let mut known: Vec<String> = self.models().map(|model| model.version.to_string()).collect();
+        let noun = if known.len() == 1 { "version" } else { "versions" };
+        let verb = if known.len() == 1 { "is" } else { "are" };
+        let labels = self.routing.versions.iter().flat_map(|versions| versions.labels.keys());
+        let numbers = known.len();
+        known.extend(labels.cloned());
+        let or_label = if known.len() == numbers { "" } else { ", and labels" };
+        let known = one_of(version, known.iter().map(String::as_str));
+        Error::field(
+            ErrorKind::UnknownModel,
+            "version",
+            format!("{known} (the {noun} of `{name}` that {verb} loaded{or_label})"),
+            format!("`{}`", excerpt(version)),
+        )
+    }
+
+    /// No version serves.
+    pub fn unavailable(&self, name: &str) -> Error {
+        let problem = self.versions.values().rev().find_map(|version| version.problem.as_deref());
+        let reason = self.reason.as_deref().or(problem).unwrap_or("it is loading");
+        let detail = format!("model `{name}` is not loaded: {reason}");
+        Error::new(ErrorKind::Unavailable, detail).because("not_loaded")
+    }
+
+    /// The shadow that is to be given what `model` answered.
+    pub fn shadow(&self, model: &Model) -> Option<(&Shadow, &Arc<Model>)> {
+        let shadow = self.routing.shadow.as_ref()?;
+        let of = self.loaded(shadow.version())?;
+        (of.version != model.version).then_some((shadow, of))
+    }
+}
