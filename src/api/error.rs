@@ -26,7 +26,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn status(kind: ErrorKind) -> StatusCode {
+pub fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorKind::Syntax => StatusCode::BAD_REQUEST,
