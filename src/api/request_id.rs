@@ -67,7 +67,7 @@ pub async fn assign(State(telemetry): State<Handle>, mut request: Request, next:
     let status = response.status();
     match &error {
         Some(error) if is_grpc => grpc::status::render(&mut response, error),
-        Some(error) => render(&mut response, error, &asked.id),
+        Some(error) => render(&mut response, error, &asked.id, &asked.path),
         None => {}
     }
     if let Some(span) = unanswered.0.take() {
