@@ -37,11 +37,9 @@ pub async fn model_ready(
     call: Arc<Call>,
     question: ModelReadyRequest,
 ) -> Result<ModelReadyResponse, Error> {
-    if call.app.repository().is_err() {
-        return Ok(ModelReadyResponse { ready: false });
-    }
-    let model = find(&call.app, &question.name, &question.version)?;
-    Ok(ModelReadyResponse { ready: model.live_sessions() > 0 })
+    // A model that is not there is not ready, as with Triton: clients wait for one like this.
+    let found = find(&call.app, &question.name, &question.version);
+    Ok(ModelReadyResponse { ready: found.is_ok_and(|model| model.live_sessions() > 0) })
 }
 
 pub async fn server_metadata(
