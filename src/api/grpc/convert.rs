@@ -58,6 +58,7 @@ fn tensor(field: &str, input: InferInputTensor, raw: Option<Bytes>) -> Result<In
     let InferInputTensor { name, datatype, shape, parameters, contents } = input;
     let Some(data_type) = DataType::parse(&datatype) else {
         let expected = one_of(&datatype, DataType::NAMES.iter().copied());
+        let expected = format!("{expected} (`{name}`)");
         let got = format!("`{}`", excerpt(&datatype));
         return Err(Error::invalid(format!("{field}.datatype"), expected, got));
     };
