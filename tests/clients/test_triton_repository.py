@@ -1,4 +1,4 @@
-"""Loading and unloading while the server runs: over HTTP on the admin port, never on the data port."""
+"""Loading and unloading while the server runs: on the admin port, never on the data port."""
 
 import numpy as np
 import pytest
@@ -8,49 +8,49 @@ X = {"x": np.array([[1, 2]], np.uint8)}
 
 
 def states(client) -> dict[str, str]:
-    return {model["name"]: model["state"] for model in client.get_model_repository_index()}
+    index = client.admin.get_model_repository_index(**client.json())
+    models = index["models"] if client.grpc else index
+    return {model["name"]: model["state"] for model in models}
 
 
-def test_the_index_tells_what_is_ready(http):
-    known = states(http.admin)
+def test_the_index_tells_what_is_ready(client):
+    known = states(client)
     assert known["iris"] == "READY"
     assert known["identity-fp32"] == "READY"
 
 
-def test_the_index_over_grpc_is_on_the_data_port(grpc):
+def test_the_index_over_grpc_is_on_the_data_port_too(grpc):
     index = grpc.client.get_model_repository_index(as_json=True)
     assert {"name": "iris", "version": "1", "state": "READY"} in index["models"]
 
 
-def test_a_model_is_unloaded_and_loaded_again(http, grpc):
-    model = "identity-uint8"
-    http.admin.unload_model(model)
-    assert states(http.admin)[model] == "UNAVAILABLE"
-    for client in (http, grpc):
-        assert not client.client.is_model_ready(model)
-        with pytest.raises(InferenceServerException, match=model):
-            client.infer(model, X, ["y"])
-    http.admin.load_model(model)
-    for client in (http, grpc):
-        assert client.client.is_model_ready(model)
-        assert client.infer(model, X, ["y"]).as_numpy("y").tolist() == [[1, 2]]
+def test_a_model_is_unloaded_and_loaded_again(client):
+    model = "reloaded"
+    client.admin.unload_model(model)
+    assert states(client)[model] == "UNAVAILABLE"
+    assert not client.client.is_model_ready(model)
+    with pytest.raises(InferenceServerException, match=model):
+        client.infer(model, X, ["y"])
+    client.admin.load_model(model)
+    assert client.client.is_model_ready(model)
+    assert client.infer(model, X, ["y"]).as_numpy("y").tolist() == [[1, 2]]
 
 
-def test_a_model_that_is_not_there_cannot_be_loaded(http):
+def test_a_model_that_is_not_there_cannot_be_loaded(client):
     with pytest.raises(InferenceServerException, match="nobody"):
-        http.admin.load_model("nobody")
+        client.admin.load_model("nobody")
 
 
 @pytest.mark.parametrize("name", ["..", "../models", "/etc"])
-def test_no_name_leads_out_of_the_folder(http, name):
+def test_no_name_leads_out_of_the_folder(client, name):
     with pytest.raises(InferenceServerException):
-        http.admin.load_model(name)
+        client.admin.load_model(name)
 
 
-def test_models_are_not_uploaded(http):
+def test_models_are_not_uploaded(client):
     with pytest.raises(InferenceServerException):
-        http.admin.load_model("iris", config="{}", files={"file:1/model.onnx": b"not a model"})
-    assert http.client.is_model_ready("iris")
+        client.admin.load_model("iris", config="{}", files={"file:1/model.onnx": b"not a model"})
+    assert client.client.is_model_ready("iris")
 
 
 def test_the_data_port_controls_nothing(client):
