@@ -8,6 +8,7 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::grpc;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, NONE, Outcome, Served};
 use crate::model::Model;
@@ -36,42 +37,48 @@ pub async fn count(
     let account = Account::default();
     // Routes of ours are a closed set; what matches none is one of them.
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(NONE, MatchedPath::as_str);
     request.extensions_mut().insert(account.clone());
     let posted = request.method() == Method::POST;
-    let mut open = Open { metrics, account, start: Instant::now(), route, posted, ended: false };
+    let is_inference = posted && route != NONE && !grpc::is_other(route);
+    let counted = is_inference.then(|| Counted::begin(metrics.clone(), account));
     let response = next.run(request).await;
-    open.end(&response);
+    let (code, error) = (response.status(), response.extensions().get::<Arc<Error>>());
+    metrics.http_responses.with_label_values(&[route, code.as_str()]).inc();
+    if let Some(error) = error {
+        refused(&metrics, error);
+    }
+    if let Some(counted) = counted {
+        counted.end(error.map(Arc::as_ref));
+    }
     response
 }
 
-struct Open {
+/// Counts why a request was refused.
+pub fn refused(metrics: &Metrics, error: &Error) {
+    let reason = error.reason().replace('-', "_");
+    metrics.refusals.with_label_values(&[reason.as_str()]).inc();
+}
+
+/// A request for inference, counted when it ends; as cancelled if it is dropped before.
+pub struct Counted {
     metrics: Arc<Metrics>,
     account: Account,
     start: Instant,
-    route: Option<MatchedPath>,
-    posted: bool,
     ended: bool,
 }
 
-impl Open {
-    fn end(&mut self, response: &Response) {
-        let error = response.extensions().get::<Arc<Error>>();
-        let route = self.route.as_ref().map_or(NONE, MatchedPath::as_str);
-        let code = response.status();
-        self.metrics.http_responses.with_label_values(&[route, code.as_str()]).inc();
-        if let Some(error) = error {
-            let reason = error.reason().replace('-', "_");
-            self.metrics.refusals.with_label_values(&[reason.as_str()]).inc();
-        }
+impl Counted {
+    pub fn begin(metrics: Arc<Metrics>, account: Account) -> Self {
+        Self { metrics, account, start: Instant::now(), ended: false }
+    }
+
+    pub fn end(mut self, error: Option<&Error>) {
         self.count(error.map_or(Outcome::Ok, |error| outcome(error.kind)));
     }
 
     fn count(&mut self, outcome: Outcome) {
         self.ended = true;
-        // Only requests for predictions; metadata and paths of no route are not.
-        if !self.posted || self.route.is_none() {
-            return;
-        }
         let noted = self.account.0.get();
         let version = noted.map_or(NONE.to_owned(), |(model, _)| model.version.to_string());
         let served: Served<'_> = match noted {
@@ -82,7 +89,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for Counted {
     fn drop(&mut self) {
         if !self.ended {
             self.count(Outcome::Cancelled);

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::auth::Keys;
 use super::error::ApiError;
 use super::health::Health;
-use super::{App, repository, request_id};
+use super::{App, grpc, repository, request_id};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::reload::Reloading;
 use crate::telemetry::Handle;
@@ -35,12 +35,14 @@ impl Admin {
 
 /// The admin port's router. With `keys` the control of the models asks for one.
 pub fn router(admin: Admin, keys: Option<Arc<Reloading<Keys>>>) -> Router {
+    let (app, health) = (admin.app.clone(), admin.health.clone());
     Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/health/startup", get(startup))
         .route("/metrics", get(metrics))
-        .merge(repository::router(keys))
+        .merge(repository::router(keys.clone()))
+        .merge(grpc::admin(app, health, keys))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         // Probes and scrapes are neither traced nor in the access log.

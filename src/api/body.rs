@@ -25,7 +25,7 @@ pub async fn read(
     app: &App,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
     let server = &app.server;
-    let (limit, timeout) = (server.max_body_size, server.body_timeout);
+    let limit = server.max_body_size;
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
     if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
         && !encoding.eq_ignore_ascii_case("identity")
@@ -49,18 +49,7 @@ pub async fn read(
         came.fetch_add(length as u64, Ordering::Relaxed);
         frame
     });
-    let late = |expected: String| {
-        Err(Error::field(ErrorKind::BodyTimeout, "body", expected, "only a part of it"))
-    };
-    let collected = tokio::select! {
-        collected = counted.collect() => collected,
-        () = tokio::time::sleep(timeout) => return late(format!("the body within {timeout:?}")),
-        () = falls_below(server, &came) => {
-            let rate = server.min_body_rate;
-            return late(format!("at least {rate} bytes of the body a second"));
-        }
-    };
-    let bytes = match collected {
+    let bytes = match in_time(server, &came, counted.collect()).await? {
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             return Err(too_large("more".to_owned()));
         }
@@ -72,8 +61,31 @@ pub async fn read(
     Ok((bytes, room))
 }
 
+/// Reads within `body_timeout` and not slower than `min_body_rate`, by the bytes that `came` counts.
+///
+/// # Errors
+/// [`ErrorKind::BodyTimeout`].
+pub async fn in_time<T>(
+    server: &Server,
+    came: &AtomicU64,
+    reading: impl Future<Output = T>,
+) -> Result<T, Error> {
+    let timeout = server.body_timeout;
+    let expected = tokio::select! {
+        read = reading => return Ok(read),
+        () = tokio::time::sleep(timeout) => format!("the body within {timeout:?}"),
+        () = falls_below(server, came) => {
+            format!("at least {} bytes of the body a second", server.min_body_rate)
+        }
+    };
+    Err(Error::field(ErrorKind::BodyTimeout, "body", expected, "only a part of it"))
+}
+
 /// Room for a body among those of all requests in work.
-fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+///
+/// # Errors
+/// [`ErrorKind::Overloaded`].
+pub fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
     let wanted = u32::try_from(kib(bytes)).unwrap_or(u32::MAX);
     app.bodies.clone().try_acquire_many_owned(wanted).map_err(|_| {
         let detail = "the requests in work are too large together; try again";

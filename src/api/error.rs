@@ -26,7 +26,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn status(kind: ErrorKind) -> StatusCode {
+pub fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorKind::Syntax => StatusCode::BAD_REQUEST,
@@ -60,8 +60,8 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// The error as the client sees it. Headers that the response has already are kept.
-pub fn render(response: &mut Response, error: &Error, request_id: &str) {
+/// The error as the client of this path sees it. Headers that the response has already are kept.
+pub fn render(response: &mut Response, error: &Error, request_id: &str, path: &str) {
     let problem = Problem {
         r#type: format!("urn:onnxd:error:{}", error.kind.code()),
         title: error.kind.title(),
@@ -78,8 +78,10 @@ pub fn render(response: &mut Response, error: &Error, request_id: &str) {
     let headers = response.headers_mut();
     // Left by the empty body of `into_response`.
     headers.remove(header::CONTENT_LENGTH);
-    let problem_json = HeaderValue::from_static("application/problem+json");
-    headers.insert(header::CONTENT_TYPE, problem_json);
+    // KServe's clients read `error` out of nothing but plain JSON.
+    let is_kserve = path.starts_with("/v1/") || path.starts_with("/v2/");
+    let content_type = if is_kserve { "application/json" } else { "application/problem+json" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
         headers.insert(header::RETRY_AFTER, error.retry_after.unwrap_or(1).into());
     }

@@ -60,8 +60,7 @@ impl Finish {
             span.set(KeyValue::new("onnxd.model.version", model.version.to_string()));
         }
         let Ok(answered) = answered else {
-            let detail = format!("no answer within {:?}", deadline.within);
-            return Err(ApiError(Error::new(ErrorKind::DeadlineExceeded, detail)));
+            return Err(ApiError(deadline.passed()));
         };
         let Answered { mut response, timings, provider } = answered?;
         if let Some(span) = &self.0 {
@@ -87,21 +86,35 @@ pub struct Deadline {
     within: Duration,
 }
 
+impl Deadline {
+    /// The smaller of the server's limit and the client's, from now on.
+    pub fn new(app: &App, client: Option<Duration>) -> Self {
+        let limit = app.server.request_timeout;
+        let within = client.map_or(limit, |client| limit.min(client));
+        Self { at: Instant::now() + within, within }
+    }
+
+    pub fn passed(self) -> Error {
+        let detail = format!("no answer within {:?}", self.within);
+        Error::new(ErrorKind::DeadlineExceeded, detail)
+    }
+}
+
 /// The smaller of the server's limit and the client's, from now on.
 ///
 /// # Errors
 /// A header that is no number.
 pub fn deadline(headers: &HeaderMap, app: &App) -> Result<Deadline, Error> {
-    let mut within = app.server.request_timeout;
+    let mut within = None;
     if let Some(given) = headers.get(X_REQUEST_TIMEOUT_MS) {
         let given = String::from_utf8_lossy(given.as_bytes());
         let milliseconds = given.parse::<u64>().map_err(|_| {
             let expected = "a whole number of milliseconds";
             Error::invalid(X_REQUEST_TIMEOUT_MS, expected, format!("`{}`", excerpt(&given)))
         })?;
-        within = within.min(Duration::from_millis(milliseconds));
+        within = Some(Duration::from_millis(milliseconds));
     }
-    Ok(Deadline { at: Instant::now() + within, within })
+    Ok(Deadline::new(app, within))
 }
 
 /// # Errors

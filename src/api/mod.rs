@@ -10,6 +10,7 @@ mod cors;
 mod envelope;
 mod error;
 mod finish;
+pub mod grpc;
 pub mod health;
 mod hugging_face;
 mod inputs;
@@ -30,7 +31,7 @@ use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -122,13 +123,15 @@ impl App {
 
 /// The data port's router. Without `keys` everybody may ask.
 pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
-    let gate = Arc::new(Semaphore::new(app.server.max_concurrent_requests.get()));
+    let gate = Gate(Arc::new(Semaphore::new(app.server.max_concurrent_requests.get())));
     let metrics = app.metrics.clone();
     Router::new()
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
         .merge(oip::routes())
+        .merge(grpc::routes(app.clone(), health.clone()))
+        .merge(grpc::reflection())
         .merge(v1::routes())
         .merge(hugging_face::routes())
         .fallback(unknown_route)
@@ -143,6 +146,7 @@ pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Ke
         // requests over the bound are answered before their body is read,
         .layer(middleware::from_fn_with_state(gate, admit))
         // which probes always get past,
+        .merge(grpc::health(app.clone(), health.clone()))
         .merge(oip::health().layer(Extension(health)))
         // and so are those without a key, which hold no place,
         .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
@@ -156,13 +160,27 @@ pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Ke
 }
 
 /// Lets at most `max_concurrent_requests` through.
-async fn admit(State(gate): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = gate.try_acquire() else {
-        let detail = "too many requests are in work; try again";
-        let error = Error::new(ErrorKind::Overloaded, detail).because("concurrency");
-        return ApiError(error).into_response();
+async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let _place = match gate.enter() {
+        Ok(place) => place,
+        Err(error) => return ApiError(error).into_response(),
     };
+    // For the questions of a stream, which come after this.
+    request.extensions_mut().insert(gate.clone());
     next.run(request).await
+}
+
+/// Places for requests in work.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.0.clone().try_acquire_owned().map_err(|_| {
+            let detail = "too many requests are in work; try again";
+            Error::new(ErrorKind::Overloaded, detail).because("concurrency")
+        })
+    }
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {

@@ -55,15 +55,24 @@ async fn load(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(), ApiError> {
     let body = object(body)?;
-    // Whoever sends a network or its configuration could run code of theirs: files come by the disk.
     let parameters = body.get("parameters").and_then(Value::as_object);
-    let uploads = |name: &&String| *name == "config" || name.starts_with("file:");
-    if let Some(upload) = parameters.and_then(|parameters| parameters.keys().find(uploads)) {
-        let expected = "no files and no configuration, which are read from the models folder";
-        let field = format!("parameters.{}", excerpt(upload));
-        return Err(ApiError(Error::invalid(field, expected, "one")));
-    }
+    refuse_uploads(parameters.into_iter().flat_map(Map::keys))?;
     Ok(change(&admin.app, move |repository| repository.load_model(&name)).await?)
+}
+
+/// Whoever sends a network or its configuration could run code of theirs: files come by the disk.
+///
+/// # Errors
+/// A parameter that is one.
+pub fn refuse_uploads<'a>(parameters: impl IntoIterator<Item = &'a String>) -> Result<(), Error> {
+    let uploads = |name: &&String| *name == "config" || name.starts_with("file:");
+    match parameters.into_iter().find(uploads) {
+        None => Ok(()),
+        Some(upload) => {
+            let expected = "no files and no configuration, which are read from the models folder";
+            Err(Error::invalid(format!("parameters.{}", excerpt(upload)), expected, "one"))
+        }
+    }
 }
 
 /// `unload_dependents` changes nothing: no model depends on another.

@@ -12,6 +12,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, TraceId};
 
 use super::error::render;
+use super::grpc;
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::telemetry::trace::{RequestSpan, Tracer};
 use crate::telemetry::{Handle, trace_context};
@@ -20,9 +21,12 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// What is told of a request. Nothing else that the client sent gets into a log or a span.
-struct Asked {
+/// What is told of a request. Nothing else that the client sent gets into a log or a span. Those who
+/// answer a request in parts find it among the request's extensions.
+#[derive(Clone)]
+pub struct Asked {
     id: String,
+    trace_id: Option<TraceId>,
     method: Method,
     /// The pattern that matched.
     route: Option<MatchedPath>,
@@ -38,8 +42,10 @@ pub async fn assign(State(telemetry): State<Handle>, mut request: Request, next:
         Some(id) if is_valid(id) => id.to_owned(),
         _ => uuid::Uuid::new_v4().simple().to_string(),
     };
-    let asked = Asked {
+    let is_grpc = grpc::is_grpc(request.headers());
+    let mut asked = Asked {
         id,
+        trace_id: None,
         method: request.method().clone(),
         route: request.extensions().get().cloned(),
         path: excerpt(request.uri().path()),
@@ -51,20 +57,25 @@ pub async fn assign(State(telemetry): State<Handle>, mut request: Request, next:
     if let Some(span) = &span {
         request.extensions_mut().insert(span.clone());
     }
-    let trace_id = span.as_ref().map(RequestSpan::trace_id).or(caller_trace);
+    asked.trace_id = span.as_ref().map(RequestSpan::trace_id).or(caller_trace);
+    request.extensions_mut().insert(asked.clone());
     let mut unanswered = Unanswered(span);
 
     let mut response = next.run(request).await;
     let error = response.extensions_mut().remove::<Arc<Error>>();
-    if let Some(error) = &error {
-        render(&mut response, error, &asked.id);
+    // For gRPC the status that HTTP would have, since its own is always 200.
+    let status = response.status();
+    match &error {
+        Some(error) if is_grpc => grpc::status::render(&mut response, error),
+        Some(error) => render(&mut response, error, &asked.id, &asked.path),
+        None => {}
     }
     if let Some(span) = unanswered.0.take() {
-        end(&span, response.status(), error.as_deref());
+        end(&span, status, error.as_deref());
     }
     match error {
-        Some(error) => log_failed(&asked, trace_id, response.status(), &error),
-        None if telemetry.access_log => log_answered(&asked, trace_id, response.status()),
+        Some(error) => asked.log_failed(status, &error),
+        None if telemetry.access_log => asked.log_answered(status),
         None => {}
     }
     if let Ok(value) = HeaderValue::from_str(&asked.id) {
@@ -129,51 +140,56 @@ fn end(span: &RequestSpan, status: StatusCode, error: Option<&Error>) {
     span.end(kind.filter(|_| status.is_server_error()));
 }
 
-fn log_failed(asked: &Asked, trace_id: Option<TraceId>, status: StatusCode, error: &Error) {
-    let kind = error.kind.code();
-    // What a refusal says of the input may quote it: that is for the client alone.
-    let reason = match error.kind {
-        ErrorKind::Internal
-        | ErrorKind::Overloaded
-        | ErrorKind::Unavailable
-        | ErrorKind::DeadlineExceeded => Some(error.to_string()),
-        _ => None,
-    };
-    macro_rules! line {
-        ($level:ident, $message:literal) => {
-            tracing::$level!(
-                request_id = asked.id,
-                trace_id = trace_id.map(tracing::field::display),
-                method = excerpt(asked.method.as_str()),
-                route = asked.route(),
-                path = asked.path,
-                status = status.as_u16(),
-                ms = asked.ms(),
-                kind,
-                reason,
-                $message
-            )
-        };
-    }
-    match error.kind {
-        ErrorKind::Internal => line!(error, "failed"),
-        _ => line!(info, "refused"),
-    }
-}
-
-fn log_answered(asked: &Asked, trace_id: Option<TraceId>, status: StatusCode) {
-    tracing::info!(
-        request_id = asked.id,
-        trace_id = trace_id.map(tracing::field::display),
-        method = excerpt(asked.method.as_str()),
-        route = asked.route(),
-        status = status.as_u16(),
-        ms = asked.ms(),
-        "answered"
-    );
-}
-
 impl Asked {
+    /// A part of the request, which begins now.
+    pub fn part(&self) -> Self {
+        Self { began: Instant::now(), ..self.clone() }
+    }
+
+    pub fn log_failed(&self, status: StatusCode, error: &Error) {
+        let kind = error.kind.code();
+        // What a refusal says of the input may quote it: that is for the client alone.
+        let reason = match error.kind {
+            ErrorKind::Internal
+            | ErrorKind::Overloaded
+            | ErrorKind::Unavailable
+            | ErrorKind::DeadlineExceeded => Some(error.to_string()),
+            _ => None,
+        };
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    request_id = self.id,
+                    trace_id = self.trace_id.map(tracing::field::display),
+                    method = excerpt(self.method.as_str()),
+                    route = self.route(),
+                    path = self.path,
+                    status = status.as_u16(),
+                    ms = self.ms(),
+                    kind,
+                    reason,
+                    $message
+                )
+            };
+        }
+        match error.kind {
+            ErrorKind::Internal => line!(error, "failed"),
+            _ => line!(info, "refused"),
+        }
+    }
+
+    fn log_answered(&self, status: StatusCode) {
+        tracing::info!(
+            request_id = self.id,
+            trace_id = self.trace_id.map(tracing::field::display),
+            method = excerpt(self.method.as_str()),
+            route = self.route(),
+            status = status.as_u16(),
+            ms = self.ms(),
+            "answered"
+        );
+    }
+
     fn route(&self) -> Option<&str> {
         self.route.as_ref().map(MatchedPath::as_str)
     }

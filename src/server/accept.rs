@@ -46,6 +46,8 @@ impl Port {
         let header_list = u32::try_from(server.max_header_size).unwrap_or(u32::MAX);
         http2
             .timer(TokioTimer::new())
+            // A stream may be silent for long: a client that is gone is told from it by a ping.
+            .keep_alive_interval(Some(server.keep_alive_timeout))
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_header_list_size(header_list);

@@ -12,7 +12,8 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tower::ServiceExt;
 
 use super::accept::Port;
-use super::activity::Activity;
+use super::activity::{Activity, Running};
+use crate::api::grpc::{LongLived, Stopping};
 
 /// Answers one request of a connection. It counts from the call on, not from the first poll.
 pub fn answer(
@@ -25,18 +26,23 @@ pub fn answer(
     let has_body = !request.body().is_end_stream();
     let running = activity.begin(has_body, version == Version::HTTP_11);
     let in_work = InWork::new(port.clone());
-    let request = if http1 && has_body {
+    let mut request = if http1 && has_body {
         let activity = activity.clone();
         request.map(|body| Body::new(Watched { body, activity, ended: false }))
     } else {
         request.map(Body::new)
     };
+    request.extensions_mut().insert(Stopping(port.drain.stopping.clone()));
     async move {
         let mut response = port.router.clone().oneshot(request).await?;
         // HTTP/2 says it with a frame instead.
         if http1 && (port.drain.draining.is_cancelled() || leaves_body(&response, &activity)) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
+        }
+        if response.extensions().get::<LongLived>().is_some() {
+            let held = |body| Body::new(Held { body, in_work: Some(in_work), running });
+            return Ok(response.map(held));
         }
         in_work.answered();
         drop(running);
@@ -68,6 +74,40 @@ impl Drop for InWork {
 fn leaves_body(response: &Response<Body>, activity: &Activity) -> bool {
     let cut_off = [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE];
     cut_off.contains(&response.status()) && activity.has_unread_body()
+}
+
+/// A response's body that keeps its request in work to its end.
+struct Held {
+    body: Body,
+    in_work: Option<InWork>,
+    #[expect(dead_code, reason = "dropped with the body")]
+    running: Running,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let ends = frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
+        if ends && let Some(in_work) = this.in_work.take() {
+            in_work.answered();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A request's body that tells whether it was read to its end.

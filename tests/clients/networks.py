@@ -55,6 +55,14 @@ def write_all(models: Path) -> None:
             [value("x", datatype, shape)],
             [value("y", datatype, shape)],
         )
+    # For a test that unloads it.
+    write(
+        models,
+        "reloaded",
+        [node("Identity", ["x"], ["y"])],
+        [value("x", "UINT8", ["rows", "columns"])],
+        [value("y", "UINT8", ["rows", "columns"])],
+    )
     # Rank 0 in and out.
     write(
         models,

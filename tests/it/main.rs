@@ -9,6 +9,8 @@ mod edge;
 mod errors;
 mod formats;
 mod gpu;
+mod grpc;
+mod grpc_streams;
 mod logs;
 mod metrics;
 mod other_forms;
