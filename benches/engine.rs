@@ -121,7 +121,7 @@ fn text(tokens: usize) -> Rows {
     let tensors =
         Tensors(vec![("input_ids".into(), ids.into()), ("attention_mask".into(), mask.into())]);
     let lengths = Lengths { of_rows: vec![tokens], padding: vec![0, 0], left: false };
-    Rows { tensors, lengths: Some(lengths) }
+    Rows::sequences(tensors, lengths)
 }
 
 /// 32 callers, every other text long, packed against the order of arrival.

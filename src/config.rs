@@ -200,8 +200,7 @@ fn or_cores(threads: usize) -> usize {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// `image-classification`, `text-classification`, `tabular-classification` or
-    /// `tabular-regression`.
+    /// One of the tasks that `tasks::build` lists, for example `image-classification`.
     pub task: Option<String>,
     /// Answers `/predict` when several models take that kind of input and none is named.
     #[serde(default)]
@@ -216,6 +215,10 @@ pub struct ModelConfig {
     pub problem_type: Option<String>,
     /// Most tokens of a text.
     pub max_length: Option<usize>,
+    /// How the vectors of a text's tokens become one.
+    pub pooling: Option<Pooling>,
+    /// Embeddings are scaled to length 1.
+    pub normalize: Option<bool>,
     pub max_batch_size: Option<BatchSize>,
     /// In the place of `runtime.device`.
     pub device: Option<Device>,
@@ -254,6 +257,24 @@ pub enum Scores {
     Probabilities,
     /// No scores but values: a regression.
     Values,
+}
+
+/// How the vectors of a text's tokens become one, named as sentence-transformers does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The first token's.
+    Cls,
+    /// The largest of each component.
+    Max,
+    Mean,
+    /// The sum, divided by the square root of the number of tokens.
+    #[serde(rename = "mean_sqrt_len", alias = "mean_sqrt_len_tokens")]
+    MeanSqrtLen,
+    /// The mean, weighted by the token's place: 1, 2, 3, ….
+    WeightedMean,
+    /// The last token's.
+    LastToken,
 }
 
 impl ModelConfig {

@@ -13,6 +13,9 @@ pub struct Rows {
     /// `[rows, …]`; where rows have lengths, padded to the longest of the request.
     pub tensors: Tensors,
     pub lengths: Option<Lengths>,
+    /// Tensors `[rows, …]` that pass the network by: [`crate::tasks::Task::decode`] finds them
+    /// behind the outputs.
+    pub aside: Tensors,
     /// Nothing is known of rows: see [`Self::opaque`].
     opaque: bool,
 }
@@ -35,20 +38,20 @@ impl Rows {
     /// Rows that are all of one shape.
     #[must_use]
     pub fn alike(tensors: Tensors) -> Self {
-        Self { tensors, lengths: None, opaque: false }
+        Self { tensors, lengths: None, opaque: false, aside: Tensors::default() }
     }
 
     /// Rows that are sequences.
     #[must_use]
     pub fn sequences(tensors: Tensors, lengths: Lengths) -> Self {
-        Self { tensors, lengths: Some(lengths), opaque: false }
+        Self { tensors, lengths: Some(lengths), opaque: false, aside: Tensors::default() }
     }
 
     /// The whole input of one run, of which no axis is known to be the batch's: it counts as one row
     /// and never shares a run.
     #[must_use]
     pub fn opaque(tensors: Tensors) -> Self {
-        Self { tensors, lengths: None, opaque: true }
+        Self { tensors, lengths: None, opaque: true, aside: Tensors::default() }
     }
 
     #[must_use]

@@ -1,7 +1,7 @@
 //! Named arrays, the one currency between tasks and sessions.
 
 use half::{bf16, f16};
-use ndarray::{ArrayD, Axis, Slice};
+use ndarray::{ArrayD, Axis, CowArray, IxDyn, Slice};
 
 /// Defines [`Tensor`] and [`DataType`] from one list, so that a type is added in one place.
 macro_rules! tensor_types {
@@ -93,6 +93,25 @@ macro_rules! tensor_types {
                 }
             }
 
+            /// Axis 1 made as long as `width` by empty elements, before or after what is there.
+            fn widen(&self, width: usize, left: bool) -> Self {
+                let mut shape = self.shape().to_vec();
+                let Some(missing) = shape.get(1).and_then(|length| width.checked_sub(*length)) else {
+                    return self.clone();
+                };
+                shape[1] = missing;
+                match self {
+                    $(Self::$variant(array) => {
+                        let padding = ArrayD::<$element>::default(IxDyn(&shape));
+                        let (padding, array) = (padding.view(), array.view());
+                        let parts = if left { [padding, array] } else { [array, padding] };
+                        // Only axis 1 differs, so they fit.
+                        ndarray::concatenate(Axis(1), &parts)
+                            .map_or_else(|_| self.clone(), Self::$variant)
+                    }),+
+                }
+            }
+
             /// One tensor from several of one type, along axis 0. `None` if the shapes do not fit.
             fn concatenate(parts: &[&Tensor]) -> Option<Self> {
                 match parts.first()? {
@@ -134,16 +153,22 @@ tensor_types! {
 }
 
 impl Tensor {
+    /// The array as `f32`; `None` for a type that holds no real numbers.
+    #[must_use]
+    pub fn to_array(&self) -> Option<CowArray<'_, f32, IxDyn>> {
+        match self {
+            Self::F32(array) => Some(array.view().into()),
+            Self::F64(array) => Some(array.mapv(|v| v as f32).into()),
+            Self::F16(array) => Some(array.mapv(|v| v.to_f32()).into()),
+            Self::BF16(array) => Some(array.mapv(|v| v.to_f32()).into()),
+            _ => None,
+        }
+    }
+
     /// The elements as `f32` in row-major order; `None` for a type that holds no real numbers.
     #[must_use]
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        match self {
-            Self::F32(array) => Some(array.iter().copied().collect()),
-            Self::F64(array) => Some(array.iter().map(|v| *v as f32).collect()),
-            Self::F16(array) => Some(array.iter().map(|v| v.to_f32()).collect()),
-            Self::BF16(array) => Some(array.iter().map(|v| v.to_f32()).collect()),
-            _ => None,
-        }
+        Some(self.to_array()?.iter().copied().collect())
     }
 }
 
@@ -196,6 +221,18 @@ impl Tensors {
         first.0.iter().map(|(name, _)| stack(name)).collect::<Option<_>>().map(Self)
     }
 
+    /// The same parts with axis 1 of each tensor as long as the longest of its name, padded before
+    /// (`left`) or after what is there, so that sequences from several runs can be joined.
+    #[must_use]
+    pub fn widen(parts: &[Self], left: bool) -> Vec<Self> {
+        let length = |part: &Self, name: &str| part.get(name)?.shape().get(1).copied();
+        let widest = |name: &str| parts.iter().filter_map(|part| length(part, name)).max();
+        let widened = |(name, tensor): &(String, Tensor)| {
+            (name.clone(), tensor.widen(widest(name).unwrap_or(0), left))
+        };
+        parts.iter().map(|part| Self(part.0.iter().map(widened).collect())).collect()
+    }
+
     fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
         Self(self.0.iter().map(|(name, tensor)| (name.clone(), f(tensor))).collect())
     }
@@ -204,7 +241,6 @@ impl Tensors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{ArrayD, IxDyn};
 
     fn rows(values: &[f32]) -> Tensors {
         let array = ArrayD::from_shape_vec(IxDyn(&[values.len(), 1]), values.to_vec()).unwrap();
@@ -223,6 +259,21 @@ mod tests {
     fn parts_that_do_not_fit_are_not_joined() {
         let other = Tensors(vec![("y".into(), ArrayD::<f32>::zeros(IxDyn(&[1, 1])).into())]);
         assert_eq!(Tensors::concatenate(&[rows(&[1.0]), other]), None);
+    }
+
+    #[test]
+    fn sequences_of_several_runs_are_joined_at_the_end_that_is_not_padded() {
+        let tokens = |rows: Vec<Vec<f32>>| {
+            let shape = IxDyn(&[rows.len(), rows[0].len(), 1]);
+            let array = ArrayD::from_shape_vec(shape, rows.concat()).unwrap();
+            Tensors(vec![("x".into(), array.into())])
+        };
+        let parts = [tokens(vec![vec![1.0, 2.0, 3.0]]), tokens(vec![vec![4.0]])];
+        assert_eq!(Tensors::concatenate(&parts), None);
+        for (left, joined) in [(false, [4.0, 0.0, 0.0]), (true, [0.0, 0.0, 4.0])] {
+            let expected = tokens(vec![vec![1.0, 2.0, 3.0], joined.to_vec()]);
+            assert_eq!(Tensors::concatenate(&Tensors::widen(&parts, left)), Some(expected));
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::predict::{Target, find_model};
 use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::{Model, Terms};
-use crate::tasks::{self, Image, ImageSource, Input, InputKind, Parameters, Prediction};
+use crate::tasks::{self, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction};
 
 /// As in the metrics.
 const PROTOCOL: &str = "hugging-face";
@@ -174,6 +174,14 @@ fn write(predictions: &[Prediction], model: &Model, many: bool) -> Value {
 fn one(prediction: &Prediction) -> Value {
     match prediction {
         Prediction::Classes { classes, .. } => json!(classes),
+        Prediction::Embedding { embedding } => json!(embedding),
+        Prediction::Entities { entities } => {
+            let named = entities.iter().map(|part| {
+                let Entity { entity, score, word, start, end } = part;
+                json!({"entity_group": entity, "score": score, "word": word, "start": start, "end": end})
+            });
+            named.collect()
+        }
         Prediction::Value { value: tasks::Value::One(value) } => {
             json!([{"label": "LABEL_0", "score": value}])
         }

@@ -16,7 +16,7 @@ use super::sources::{self, Item};
 use super::{Common, async_runtime, compute, loader};
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
-use crate::tasks::{Parameters, Prediction, Value};
+use crate::tasks::{Entity, Parameters, Prediction, Value};
 use crate::telemetry::Telemetry;
 
 /// Predict for files, folders, or lines on standard input.
@@ -178,6 +178,20 @@ fn cells(name: &str, outcome: Outcome) -> [String; 4] {
         Outcome::Result(Prediction::Value { value: Value::Many(values) }) => {
             let values: Vec<_> = values.iter().map(ToString::to_string).collect();
             (values.join(", "), String::new(), String::new())
+        }
+        Outcome::Result(Prediction::Embedding { embedding }) => {
+            let first: Vec<_> = embedding.iter().take(4).map(|x| format!("{x:.4}")).collect();
+            let rest = if embedding.len() > first.len() { ", …" } else { "" };
+            let numbers = embedding.len();
+            let answer = format!("[{}{rest}] ({numbers} numbers)", first.join(", "));
+            (answer, String::new(), String::new())
+        }
+        Outcome::Result(Prediction::Entities { entities }) => {
+            let entities: Vec<_> = entities
+                .iter()
+                .map(|Entity { entity, word, score, .. }| format!("{entity}: {word} {score:.4}"))
+                .collect();
+            (entities.join(", "), String::new(), String::new())
         }
         Outcome::Error(error) => (error, String::new(), String::new()),
     };

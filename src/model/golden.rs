@@ -17,7 +17,8 @@ use crate::tasks::{
 
 const FILE: &str = "golden.json";
 
-/// One input and its answer. One of `image`, `text` and `features`, and `label` or `value`.
+/// One input and its answer. One of `image`, `text` and `features`, and one of `label`, `value`,
+/// `embedding` and `entities`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -31,9 +32,24 @@ struct Case {
     score: Option<f32>,
     /// A regression's.
     value: Option<f32>,
-    /// How far score or value may be off.
+    embedding: Option<Vec<f32>>,
+    entities: Option<Vec<GoldenEntity>>,
+    /// How far a score, a value or a number of an embedding may be off.
     #[serde(default = "tolerance")]
     tolerance: f32,
+}
+
+/// As in an answer; only label and place have to be the same.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoldenEntity {
+    entity: String,
+    score: Option<f32>,
+    /// Said for people.
+    #[serde(rename = "word")]
+    _word: Option<String>,
+    start: usize,
+    end: usize,
 }
 
 fn tolerance() -> f32 {
@@ -68,7 +84,8 @@ fn answer(input: &Input, task: &dyn Task, session: &mut dyn Session) -> Result<P
     let parameters = Parameters::default();
     let rows = task.encode(input, &parameters, &Stages::default())?;
     let (names, axis) = (task.outputs(), task.batch_axis());
-    let outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
+    let mut outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
+    outputs.0.extend(rows.aside.0);
     let answers = task.decode(&outputs, &parameters)?;
     answers.into_iter().next().ok_or_else(|| Error::internal("no answer"))
 }
@@ -99,24 +116,61 @@ impl Case {
     }
 
     fn compare(&self, answer: &Prediction) -> Result<(), String> {
-        let near = |name: &str, expected: Option<f32>, got: f32| match expected {
+        let Self { label, value, embedding, entities, .. } = self;
+        match (answer, label, value, embedding, entities) {
+            (Prediction::Classes { label, score, .. }, Some(expected), None, None, None) => {
+                if **label != **expected {
+                    return Err(format!("expected label `{expected}`, got `{label}` ({score})"));
+                }
+                self.near("score", self.score, *score)
+            }
+            (Prediction::Value { value: Value::One(got) }, None, Some(expected), None, None) => {
+                self.near("value", Some(*expected), *got)
+            }
+            (Prediction::Embedding { embedding }, None, None, Some(expected), None) => {
+                if embedding.len() != expected.len() {
+                    let (expected, got) = (expected.len(), embedding.len());
+                    return Err(format!("expected {expected} numbers, got {got}"));
+                }
+                let mut pairs = expected.iter().zip(embedding).enumerate();
+                pairs.try_for_each(|(index, (expected, got))| {
+                    self.near(&format!("embedding[{index}]"), Some(*expected), *got)
+                })
+            }
+            (Prediction::Entities { entities }, None, None, None, Some(expected)) => {
+                if entities.len() != expected.len() {
+                    let (expected, got) = (expected.len(), entities.len());
+                    return Err(format!("expected {expected} entities, got {got}"));
+                }
+                let mut pairs = expected.iter().zip(entities).enumerate();
+                pairs.try_for_each(|(index, (expected, got))| {
+                    let same = expected.entity == *got.entity
+                        && (expected.start, expected.end) == (got.start, got.end);
+                    if !same {
+                        return Err(format!(
+                            "expected entities[{index}] {expected:?}, got {got:?}"
+                        ));
+                    }
+                    self.near(&format!("entities[{index}].score"), expected.score, got.score)
+                })
+            }
+            (Prediction::Classes { .. }, ..) => Err("expected `label` for a classifier".to_owned()),
+            (Prediction::Value { .. }, ..) => Err("expected `value` for a regression".to_owned()),
+            (Prediction::Embedding { .. }, ..) => {
+                Err("expected `embedding` for a model of embeddings".to_owned())
+            }
+            (Prediction::Entities { .. }, ..) => {
+                Err("expected `entities` for a model that labels tokens".to_owned())
+            }
+        }
+    }
+
+    fn near(&self, name: &str, expected: Option<f32>, got: f32) -> Result<(), String> {
+        match expected {
             Some(expected) if (expected - got).abs() > self.tolerance => {
                 Err(format!("expected {name} {expected} within {}, got {got}", self.tolerance))
             }
             _ => Ok(()),
-        };
-        match (answer, &self.label, self.value) {
-            (Prediction::Classes { label, score, .. }, Some(expected), None) => {
-                if **label != **expected {
-                    return Err(format!("expected label `{expected}`, got `{label}` ({score})"));
-                }
-                near("score", self.score, *score)
-            }
-            (Prediction::Value { value: Value::One(got) }, None, expected @ Some(_)) => {
-                near("value", expected, *got)
-            }
-            (Prediction::Classes { .. }, ..) => Err("expected `label` for a classifier".to_owned()),
-            (Prediction::Value { .. }, ..) => Err("expected `value` for a regression".to_owned()),
         }
     }
 }

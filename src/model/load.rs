@@ -1,12 +1,13 @@
 //! From a folder on disk to a [`Model`] that answers.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Model, Parts, golden};
+use super::manifest::Manifest;
+use super::{Model, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
-use crate::error::{Error, one_of};
+use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
@@ -64,6 +65,7 @@ impl Loader {
 
     fn load_uncounted(&self, location: &Location) -> Result<Model, String> {
         let files = ModelFiles::new(&location.version_folder, &location.model_folder);
+        let manifest = Manifest::verify(&location.version_folder, &location.model_folder)?;
         let config = match files.read("model.toml")? {
             Some(text) => ModelConfig::parse(&text)?,
             None => ModelConfig::default(),
@@ -78,7 +80,9 @@ impl Loader {
             None => self.provider,
             Some(device) => self.provider_for(device, &location.name)?,
         };
-        let path = model_file(location, &files, &config, provider)?;
+        let path = formats::network_file(&location.version_folder, &files, &config, provider)?;
+        let data = external_data::files(&path, &location.model_folder)?;
+        manifest.require([&path].into_iter().chain(&data).map(PathBuf::as_path))?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
         let file = file.to_string_lossy().into_owned();
 
@@ -91,7 +95,7 @@ impl Loader {
                     .map_err(|error| format!("{file}: {error}"))
             }
         };
-        let mut first = open()?;
+        let first = open()?;
         let signature = first.signature().clone();
         let mut task = tasks::build(Material {
             network: &path,
@@ -101,8 +105,10 @@ impl Loader {
             limits: &self.limits,
         })?;
         let axis = task.batch_axis();
-        let samples = warm_up(&mut first, task.as_mut(), axis)?;
-        let golden = golden::check(&files, task.as_ref(), &mut first)?;
+        let reduction = task.reduction();
+        let mut first = reduced::reduced(Box::new(first), reduction.clone());
+        let samples = warm_up(first.as_mut(), task.as_mut(), axis)?;
+        let golden = golden::check(&files, task.as_ref(), first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -125,7 +131,8 @@ impl Loader {
             min_efficiency: self.config.min_padding_efficiency,
             max_queue_delay: self.config.max_queue_delay,
         };
-        let reopen = move || open().map(|session| Box::new(session) as Box<dyn Session>);
+        let reopen =
+            move || open().map(|session| reduced::reduced(Box::new(session), reduction.clone()));
         let version = location.version.to_string();
         let metrics = Arc::new(self.metrics.model(&location.name, &version, task.labels()));
         metrics.sessions.set(layout.instances as i64);
@@ -145,7 +152,7 @@ impl Loader {
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
-        let pool = SessionPool::start(vec![Box::new(first)], setup)
+        let pool = SessionPool::start(vec![first], setup)
             .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model::new(Parts {
             name: location.name.clone(),
@@ -205,7 +212,7 @@ const LARGEST: usize = 32;
 /// Runs the task's own sample, so that the first request is not slow and the task sees an output;
 /// then measures batches of 1, 2, 4, … rows as long as they gain something.
 fn warm_up(
-    session: &mut OnnxSession,
+    session: &mut dyn Session,
     task: &mut dyn Task,
     axis: BatchAxis,
 ) -> Result<Vec<Sample>, String> {
@@ -255,119 +262,5 @@ fn has_text_columns(input: &Input) -> bool {
             columns.iter().any(|(_, column)| matches!(column, Column::Strings(_)))
         }
         _ => false,
-    }
-}
-
-/// The network's file: the provider's best variant, else `model.onnx`, else the only `*.onnx` there is.
-fn model_file(
-    location: &Location,
-    files: &ModelFiles,
-    config: &ModelConfig,
-    provider: ExecutionProvider,
-) -> Result<PathBuf, String> {
-    for (name, path) in &config.variants {
-        if !ExecutionProvider::VARIANTS.contains(&name.as_str()) {
-            let known = one_of(name, ExecutionProvider::VARIANTS);
-            return Err(format!("model.toml: variants.{name}: expected {known}"));
-        }
-        if path.components().any(|part| !matches!(part, Component::Normal(_))) {
-            return Err(format!(
-                "model.toml: variants.{name}: {} leaves the folder",
-                path.display()
-            ));
-        }
-    }
-    let variants = provider.variants();
-    if let Some((key, variant)) =
-        variants.iter().find_map(|key| config.variants.get_key_value(*key))
-    {
-        let name = variant.to_string_lossy();
-        return files
-            .find(&name)
-            .ok_or_else(|| format!("model.toml: variants.{key}: no file {name}"));
-    }
-    if let Some(path) = files.find("model.onnx").or_else(|| files.find("onnx/model.onnx")) {
-        return Ok(path);
-    }
-    match onnx_files(&location.version_folder).as_slice() {
-        [only] => Ok(only.clone()),
-        [] => Err("no model.onnx in the folder".to_owned()),
-        several => Err(format!(
-            "several ONNX files and none is called model.onnx: {}; name one in model.toml: \
-             [variants] {} = \"FILE\"",
-            several
-                .iter()
-                .filter_map(|path| path.file_name())
-                .map(|name| name.to_string_lossy())
-                .collect::<Vec<_>>()
-                .join(", "),
-            variants.first().unwrap_or(&"cpu")
-        )),
-    }
-}
-
-/// The `*.onnx` files directly in a folder, sorted.
-pub(super) fn onnx_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "onnx") && path.is_file())
-        .collect();
-    files.sort();
-    files
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PROVIDERS: [ExecutionProvider; 3] =
-        [ExecutionProvider::Cpu, ExecutionProvider::Cuda(1), ExecutionProvider::TensorRt(0)];
-
-    /// Which file each of [`PROVIDERS`] takes from a folder with these files.
-    fn chosen(files: &[&str], config: &str) -> [Result<String, String>; 3] {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            std::fs::write(folder.path().join(file), "").unwrap();
-        }
-        let location = Location {
-            name: "a".to_owned(),
-            version: 1,
-            model_folder: folder.path().to_owned(),
-            version_folder: folder.path().to_owned(),
-        };
-        let files = ModelFiles::new(folder.path(), folder.path());
-        let config = ModelConfig::parse(config).unwrap();
-        PROVIDERS.map(|provider| {
-            let path = model_file(&location, &files, &config, provider)?;
-            Ok(path.file_name().unwrap().to_string_lossy().into_owned())
-        })
-    }
-
-    fn names(names: [&str; 3]) -> [Result<String, String>; 3] {
-        names.map(|name| Ok(name.to_owned()))
-    }
-
-    #[test]
-    fn each_provider_takes_its_variant() {
-        let files = ["model.onnx", "int8.onnx", "fp16.onnx", "trt.onnx"];
-        let cpu = "[variants]\ncpu = \"int8.onnx\"\n";
-        let cuda = format!("{cpu}cuda = \"fp16.onnx\"\n");
-        let all = format!("{cuda}tensorrt = \"trt.onnx\"\n");
-        assert_eq!(chosen(&files, ""), names(["model.onnx"; 3]));
-        assert_eq!(chosen(&files, cpu), names(["int8.onnx", "model.onnx", "model.onnx"]));
-        assert_eq!(chosen(&files, &cuda), names(["int8.onnx", "fp16.onnx", "fp16.onnx"]));
-        assert_eq!(chosen(&files, &all), names(["int8.onnx", "fp16.onnx", "trt.onnx"]));
-    }
-
-    #[test]
-    fn a_variant_without_its_file_is_told_by_its_key() {
-        let [cpu, cuda, tensorrt] = chosen(&["model.onnx"], "[variants]\ncuda = \"gone.onnx\"\n");
-        assert_eq!(cpu, Ok("model.onnx".to_owned()));
-        for told in [cuda, tensorrt] {
-            assert_eq!(told, Err("model.toml: variants.cuda: no file gone.onnx".to_owned()));
-        }
-        let [unknown, ..] = chosen(&["model.onnx"], "[variants]\nrocm = \"model.onnx\"\n");
-        assert!(unknown.unwrap_err().contains("variants.rocm"));
     }
 }

@@ -1,9 +1,13 @@
 //! Models as protocols see them: an input in, predictions out.
 
 mod admission;
+mod external_data;
 mod flights;
+mod formats;
 mod golden;
 pub mod load;
+mod manifest;
+mod reduced;
 pub mod repository;
 mod tensors;
 
@@ -354,11 +358,13 @@ impl Engine {
             engine.admission.encoded(count, whole.max(decode));
             Ok((rows, start, decode, whole))
         };
-        let (rows, encode_began, decode, encode) = self.compute.run(encode).await?;
+        let (mut rows, encode_began, decode, encode) = self.compute.run(encode).await?;
+        let aside = std::mem::take(&mut rows.aside);
         let queue_began = Instant::now();
         let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;
         drop(admitted);
-        let outputs = waiting.outputs().await?;
+        let mut outputs = waiting.outputs().await?;
+        outputs.tensors.0.extend(aside.0);
         Ok(Arc::new(Ran { outputs, encode_began, decode, encode, queue_began }))
     }
 

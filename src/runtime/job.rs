@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::cancel::Cancel;
 use crate::error::Error;
-use crate::rows::Rows;
+use crate::rows::{Lengths, Rows};
 use crate::tensor::Tensors;
 
 /// Who is served first when both wait.
@@ -139,7 +139,11 @@ impl Job {
         let mut parts: Vec<Tensors> = parts.into_iter().map(|(_, tensors)| tensors).collect();
         let tensors = match parts.len() {
             1 => parts.pop(),
-            _ => Tensors::concatenate(&parts),
+            _ => Tensors::concatenate(&parts).or_else(|| {
+                // Of sequences, each run has padded its own to the longest in it.
+                let Lengths { left, .. } = self.rows.lengths.as_ref()?;
+                Tensors::concatenate(&Tensors::widen(&parts, *left))
+            }),
         };
         let started = progress.started.unwrap_or(self.enqueued);
         Ok(Outputs {

@@ -36,6 +36,7 @@ struct AttributeProto {
 
 /// Class names in the order of the scores, from the first classifier node that has them
 /// (attributes `classlabels_strings` and `classlabels_ints` of the `ai.onnx.ml` operators).
+/// None of a file in ORT's format, which is no protobuf.
 pub fn class_labels(network: &Path) -> Option<Vec<String>> {
     let bytes = std::fs::read(network).ok()?;
     let attributes = ModelProto::decode(bytes.as_slice()).ok()?.graph?.node.into_iter();

@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
 use crate::tensor::{DataType, Tensor, Tensors};
 
-const FLOATS: [DataType; 4] = [DataType::F32, DataType::F64, DataType::F16, DataType::BF16];
+pub(super) const FLOATS: [DataType; 4] =
+    [DataType::F32, DataType::F64, DataType::F16, DataType::BF16];
 
 /// How a score becomes a probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Head {
         hf: &HfConfig,
         must_classify: bool,
     ) -> Result<Self, String> {
-        let Material { signature, network, files, config, .. } = material;
+        let Material { signature, network, config, .. } = material;
         let output = choose_output(signature, config.output.as_deref())?;
         // A trailing axis of 1 (a pooled feature map) is no width.
         let width = output.shape.iter().skip(1).copied().reduce(|a, b| Some(a? * b?)).flatten();
@@ -60,15 +61,12 @@ impl Head {
                 && other.shape.len() <= 2
                 && matches!(other.data_type(), Some(DataType::I64 | DataType::String))
         });
-        let labels = match (&config.labels, files.labels()?, hf.labels()?) {
-            (Some(labels), _, _) => Some(("model.toml", labels.clone())),
-            (None, Some(labels), _) => Some(("labels.txt", labels)),
-            (None, None, Some(labels)) => Some(("config.json", labels)),
+        let labels = match class_names(material, hf)? {
             // As scikit-learn's converter writes classifiers without a ZipMap.
-            (None, None, None) if tells_label => {
+            None if tells_label => {
                 super::graph::class_labels(network).map(|labels| ("the network's graph", labels))
             }
-            (None, None, None) => None,
+            named => named,
         };
         if let (Some((file, labels)), Some(width)) = (&labels, width) {
             check_labels(file, labels.len(), width, &output.name)?;
@@ -229,7 +227,30 @@ impl Head {
     }
 }
 
-fn check_labels(file: &str, labels: usize, width: usize, output: &str) -> Result<(), String> {
+/// The classes' names that a file gives, and that file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn class_names(
+    Material { files, config, .. }: Material<'_>,
+    hf: &HfConfig,
+) -> Result<Option<(&'static str, Vec<String>)>, String> {
+    Ok(match (&config.labels, files.labels()?, hf.labels()?) {
+        (Some(labels), _, _) => Some(("model.toml", labels.clone())),
+        (None, Some(labels), _) => Some(("labels.txt", labels)),
+        (None, None, Some(labels)) => Some(("config.json", labels)),
+        (None, None, None) => None,
+    })
+}
+
+/// # Errors
+/// Another number of names than classes.
+pub(super) fn check_labels(
+    file: &str,
+    labels: usize,
+    width: usize,
+    output: &str,
+) -> Result<(), String> {
     if labels == width {
         return Ok(());
     }
@@ -243,10 +264,7 @@ fn choose_output<'a>(
 ) -> Result<&'a TensorSpec, String> {
     let outputs = &signature.outputs;
     if let Some(name) = named {
-        return outputs.iter().find(|output| output.name == name).ok_or_else(|| {
-            let known = outputs.iter().map(|output| output.name.as_str());
-            format!("output = \"{name}\": {}", crate::error::one_of(name, known))
-        });
+        return output_named(signature, name);
     }
     if let Some(map) = outputs.iter().find(|output| output.kind == Kind::ClassMap) {
         return Ok(map);
@@ -271,6 +289,20 @@ fn choose_output<'a>(
     }
 }
 
+/// The output that `model.toml` names.
+///
+/// # Errors
+/// There is none of that name.
+pub(super) fn output_named<'a>(
+    Signature { outputs, .. }: &'a Signature,
+    name: &str,
+) -> Result<&'a TensorSpec, String> {
+    outputs.iter().find(|output| output.name == name).ok_or_else(|| {
+        let known = outputs.iter().map(|output| output.name.as_str());
+        format!("output = \"{name}\": {}", crate::error::one_of(name, known))
+    })
+}
+
 /// Indices of the `k` largest scores, largest first; of equal ones the smaller index first.
 fn top(scores: &[f32], k: usize) -> Vec<usize> {
     let falling = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
@@ -284,7 +316,7 @@ fn top(scores: &[f32], k: usize) -> Vec<usize> {
 }
 
 /// Stable for any finite logits: the largest is subtracted first.
-fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = logits.iter().map(|x| f64::from(*x - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();

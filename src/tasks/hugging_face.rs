@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+const PRE_TRAINED: [&str; 2] = ["ForMaskedLM", "ForPreTraining"];
+
 /// The keys of `config.json` that matter for serving; the rest is ignored.
 #[derive(Debug, Default, Deserialize)]
 pub struct HfConfig {
@@ -18,21 +20,30 @@ pub struct HfConfig {
 }
 
 impl HfConfig {
-    /// The task that the architecture's name ends in.
+    /// The task that the architecture's name ends in. `embeds`: the network gives vectors of tokens
+    /// or texts.
     ///
     /// # Errors
     /// An architecture for a task that is not served.
-    pub fn task(&self) -> Result<Option<&'static str>, String> {
+    pub fn task(&self, embeds: bool) -> Result<Option<&'static str>, String> {
         let Some(architecture) = self.architectures.as_ref().and_then(|names| names.first()) else {
             return Ok(None);
         };
         match architecture {
             name if name.ends_with("ForImageClassification") => Ok(Some("image-classification")),
             name if name.ends_with("ForSequenceClassification") => Ok(Some("text-classification")),
+            name if name.ends_with("ForTokenClassification") => Ok(Some("token-classification")),
+            // An encoder exported without its head may keep the name that it was pre-trained under.
+            name if embeds
+                && (!name.contains("For") || PRE_TRAINED.iter().any(|h| name.ends_with(h))) =>
+            {
+                Ok(Some("feature-extraction"))
+            }
             name if name.contains("For") => Err(format!(
-                "config.json: architecture {name} has no task here (…ForImageClassification and \
-                 …ForSequenceClassification have), so it is served as tensors through /v2 alone, and \
-                 not by /predict; task = \"tensors\" in model.toml says that this is meant"
+                "config.json: architecture {name} has no task here (…ForImageClassification, \
+                 …ForSequenceClassification, …ForTokenClassification and, for embeddings of text, \
+                 …Model have), so it is served as tensors through /v2 alone, and not by /predict; \
+                 task = \"tensors\" in model.toml says that this is meant"
             )),
             _ => Ok(None),
         }

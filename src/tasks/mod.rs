@@ -2,6 +2,7 @@
 //!
 //! A new task is one file here and one arm in [`build`].
 
+mod feature_extraction;
 mod files;
 mod graph;
 mod head;
@@ -9,11 +10,14 @@ mod hugging_face;
 pub mod image;
 mod image_classification;
 mod input;
+mod pooling;
+mod sentence_transformers;
 mod stages;
 mod tabular;
 pub mod tensors;
 mod text;
 mod text_classification;
+mod token_classification;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +33,7 @@ use crate::config::{Limits, ModelConfig};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature};
-use crate::tensor::{DataType, Tensors};
+use crate::tensor::{DataType, Tensor, Tensors};
 use hugging_face::HfConfig;
 
 /// The answer for one input.
@@ -40,6 +44,24 @@ pub enum Prediction {
     Classes { label: Arc<str>, score: f32, classes: Vec<ClassScore> },
     /// A regression's value, or its values where the model gives several.
     Value { value: Value },
+    /// A text as a vector.
+    Embedding { embedding: Vec<f32> },
+    /// What a text names, in its order.
+    Entities { entities: Vec<Entity> },
+}
+
+/// A part of a text, and what it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entity {
+    /// The label without its `B-` or `I-`.
+    pub entity: Arc<str>,
+    /// Mean probability of its tokens.
+    pub score: f32,
+    /// The tokens as text, in lower case for example where the tokenizer makes it so.
+    pub word: String,
+    /// In the input's Unicode code points, the end exclusive.
+    pub start: usize,
+    pub end: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -107,8 +129,29 @@ pub trait Task: Send + Sync {
     /// Outputs that do not fit the files, for example another number of classes than labels.
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String>;
 
+    /// How an output is made smaller right after its run; [`Self::outputs`] then names the reduced one.
+    fn reduction(&self) -> Option<Arc<dyn Reduction>> {
+        None
+    }
+
     /// What was assumed for want of a file that says it, and the line that would change it.
     fn assumptions(&self) -> Vec<String>;
+}
+
+/// Makes an output smaller right after its run, while the run's inputs are at hand. It is called on the
+/// session's thread, so it must be cheap.
+pub trait Reduction: Send + Sync {
+    /// The network's output.
+    fn output(&self) -> &str;
+
+    /// The name by which the reduced output is asked for and found.
+    fn reduced(&self) -> &str;
+
+    /// The reduced output, a row for each of the output's.
+    ///
+    /// # Errors
+    /// An output that does not fit the inputs.
+    fn reduce(&self, inputs: &Tensors, output: &Tensor) -> Result<Tensor, Error>;
 }
 
 /// Everything that is known of a model before its task is.
@@ -123,9 +166,11 @@ pub struct Material<'a> {
 }
 
 /// Values of the key `task` in `model.toml`.
-const TASKS: [&str; 5] = [
+const TASKS: [&str; 7] = [
     "image-classification",
     "text-classification",
+    "token-classification",
+    "feature-extraction",
     "tabular-classification",
     "tabular-regression",
     tensors::NAME,
@@ -145,7 +190,12 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
         Some(task) => {
             return Err(format!("task = \"{task}\": {}", crate::error::one_of(task, TASKS)));
         }
-        None => match hf.task().transpose().unwrap_or_else(|| task_of_shapes(material.signature)) {
+        None if sentence_transformers::pools(material.files)? => "feature-extraction",
+        None => match hf
+            .task(feature_extraction::fits(material.signature))
+            .transpose()
+            .unwrap_or_else(|| task_of_shapes(material.signature))
+        {
             Ok(task) => task,
             Err(why) => return tensors::build(material, Some(why)),
         },
@@ -153,6 +203,8 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
     match task {
         "image-classification" => image_classification::build(material, &hf),
         "text-classification" => text_classification::build(material, &hf),
+        "token-classification" => token_classification::build(material, &hf),
+        "feature-extraction" => feature_extraction::build(material, &hf),
         tensors::NAME => tensors::build(material, None),
         _ => tabular::build(material, &hf),
     }
@@ -165,6 +217,7 @@ fn task_of_shapes(signature: &Signature) -> Result<&'static str, String> {
         [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
             Ok("text-classification")
         }
+        _ if feature_extraction::fits(signature) => Ok("feature-extraction"),
         _ if signature.input("input_ids").is_some() => Ok("text-classification"),
         _ if tabular::fits(signature) => Ok("tabular"),
         _ => Err(format!(

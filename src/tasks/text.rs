@@ -6,10 +6,10 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::tokenizer::{EncodeInput, Encoding, Tokenizer, TruncationParams};
+use tokenizers::tokenizer::{Decoder, EncodeInput, Encoding, Tokenizer, TruncationParams};
 
 use super::hugging_face::HfConfig;
-use super::{Material, Parameters, Text};
+use super::{Input, Material, Parameters, Text};
 use crate::error::Error;
 use crate::rows::{Lengths, Rows};
 use crate::signature::TensorSpec;
@@ -39,6 +39,8 @@ pub struct TokenEncoder {
     pad_type_id: u32,
     pad_left: bool,
     inputs: Vec<(String, Source, DataType)>,
+    /// The token for what the vocabulary does not hold.
+    unknown_id: Option<u32>,
 }
 
 /// Which part of an encoding an input takes.
@@ -57,18 +59,61 @@ struct TokenizerConfig {
     model_max_length: Option<f64>,
     padding_side: Option<String>,
     pad_token: Option<Value>,
+    unk_token: Option<Value>,
+}
+
+/// The texts of a request, none longer than `max_bytes` of UTF-8: a tokenizer's time and memory grow
+/// with the bytes, even when it truncates.
+///
+/// # Errors
+/// Another kind of input, or a text that is too long.
+pub fn texts(input: &Input, max_bytes: usize) -> Result<&[Text], Error> {
+    let Input::Texts(texts) = input else {
+        return Err(Error::internal("a text task was given another kind of input"));
+    };
+    for text in texts {
+        let bytes = text.text.len() + text.pair.as_ref().map_or(0, String::len);
+        if bytes > max_bytes {
+            let limit = format!("at most {max_bytes} bytes of UTF-8 text");
+            return Err(Error::too_large(&text.field, limit, format!("{bytes} bytes")));
+        }
+    }
+    Ok(texts)
+}
+
+/// For models that take one text at a time.
+///
+/// # Errors
+/// A pair.
+pub fn refuse_pair(text: &Text) -> Result<(), Error> {
+    match text.pair {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(&text.field, "one text, which this model takes", "a pair")),
+    }
+}
+
+/// Texts for the warm-up.
+pub fn sample(count: usize) -> Input {
+    let text = "The quick brown fox jumps over the lazy dog. ".repeat(3);
+    Input::Texts(vec![Text { field: "text".into(), text, pair: None }; count])
 }
 
 impl TextEncoder {
+    /// `max_tokens`: what a file says that has the word over the tokenizer's own.
+    ///
     /// # Errors
     /// No `tokenizer.json`, or inputs that tokens do not fill.
-    pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Self, String> {
+    pub fn build(
+        material: Material<'_>,
+        hf: &HfConfig,
+        max_tokens: Option<usize>,
+    ) -> Result<Self, String> {
         let inputs = &material.signature.inputs;
         match inputs.as_slice() {
             [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
                 Ok(Self::Strings { input: only.name.clone(), rank: only.shape.len() })
             }
-            _ => Ok(Self::Tokens(Box::new(TokenEncoder::build(material, hf)?))),
+            _ => Ok(Self::Tokens(Box::new(TokenEncoder::build(material, hf, max_tokens)?))),
         }
     }
 
@@ -78,7 +123,9 @@ impl TextEncoder {
     /// A text that the model cannot take, or that is too long while `truncate` is off.
     pub fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Rows, Error> {
         match self {
-            Self::Tokens(encoder) => encoder.encode(texts, parameters),
+            Self::Tokens(encoder) => {
+                Ok(encoder.rows(&encoder.encodings(texts, parameters, Offsets::None)?))
+            }
             Self::Strings { input, rank } => {
                 let strings = texts.iter().map(plain_string).collect::<Result<Vec<_>, _>>()?;
                 let shape = if *rank == 1 { vec![strings.len()] } else { vec![strings.len(), 1] };
@@ -92,9 +139,7 @@ impl TextEncoder {
 
 /// The text itself, for a model that takes strings.
 fn plain_string(text: &Text) -> Result<String, Error> {
-    if text.pair.is_some() {
-        return Err(Error::invalid(&text.field, "one text, which this model takes", "a pair"));
-    }
+    refuse_pair(text)?;
     // ONNX Runtime takes strings that end at a NUL.
     if text.text.contains('\0') {
         return Err(Error::invalid(&text.field, "text without NUL characters", "a NUL character"));
@@ -102,8 +147,23 @@ fn plain_string(text: &Text) -> Result<String, Error> {
     Ok(text.text.clone())
 }
 
+/// Whether an encoding tells where each token is in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offsets {
+    /// The fast form.
+    None,
+    /// In Unicode code points.
+    CodePoints,
+}
+
 impl TokenEncoder {
-    fn build(material: Material<'_>, hf: &HfConfig) -> Result<Self, String> {
+    /// # Errors
+    /// As [`TextEncoder::build`].
+    pub fn build(
+        material: Material<'_>,
+        hf: &HfConfig,
+        max_tokens: Option<usize>,
+    ) -> Result<Self, String> {
         let Material { signature, files, config, .. } = material;
         let file = files.find("tokenizer.json").ok_or(
             "no tokenizer.json beside the model; save the tokenizer with it \
@@ -117,7 +177,8 @@ impl TokenEncoder {
         let in_tokenizer = tokenizer.get_truncation().map(|truncation| truncation.max_length);
         let ids = signature.input("input_ids").or(signature.inputs.first());
         let fixed_length = ids.and_then(|spec| spec.shape.get(1).copied().flatten());
-        let limits = [declared, in_tokenizer, hf.max_positions(), fixed_length, config.max_length];
+        let of_files = max_tokens.or(declared.into_iter().chain(in_tokenizer).min());
+        let limits = [of_files, hf.max_positions(), fixed_length, config.max_length];
         let max_length = limits.into_iter().flatten().min().unwrap_or(DEFAULT_MAX_LENGTH);
         let needed = tokenizer.get_added_vocabulary().len().min(4) + 1;
         if max_length < needed {
@@ -131,17 +192,21 @@ impl TokenEncoder {
         // Padding happens below, to the longest of the batch, whatever the file says.
         tokenizer.with_padding(None);
 
-        let pad_token = match &own.pad_token {
-            Some(Value::String(token)) => Some(token.as_str()),
-            Some(token) => token.get("content").and_then(Value::as_str),
-            None => None,
+        let token_id = |token: &Option<Value>| {
+            let token = match token.as_ref()? {
+                Value::String(token) => token.as_str(),
+                token => token.get("content").and_then(Value::as_str)?,
+            };
+            tokenizer.token_to_id(token)
         };
         let pad_id = padding
             .as_ref()
             .map(|padding| padding.pad_id)
-            .or_else(|| pad_token.and_then(|token| tokenizer.token_to_id(token)))
+            .or_else(|| token_id(&own.pad_token))
             .or(hf.pad_token_id)
             .unwrap_or(0);
+        let usual_unknown = || ["[UNK]", "<unk>"].iter().find_map(|t| tokenizer.token_to_id(t));
+        let unknown_id = token_id(&own.unk_token).or_else(usual_unknown);
         let pad_left = match (&padding, own.padding_side.as_deref()) {
             (_, Some(side)) => side == "left",
             (Some(padding), None) => {
@@ -151,21 +216,75 @@ impl TokenEncoder {
         };
         let inputs = signature.inputs.iter().map(source).collect::<Result<_, _>>()?;
         let pad_type_id = padding.map_or(0, |padding| padding.pad_type_id);
-        Ok(Self { tokenizer, max_length, fixed_length, pad_id, pad_type_id, pad_left, inputs })
+        Ok(Self {
+            tokenizer,
+            max_length,
+            fixed_length,
+            pad_id,
+            pad_type_id,
+            pad_left,
+            inputs,
+            unknown_id,
+        })
     }
 
-    fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Rows, Error> {
-        let encodings = match texts {
-            [only] => vec![self.tokenize(only, parameters)?],
-            many => many
-                .par_iter()
-                .map(|text| self.tokenize(text, parameters))
-                .collect::<Result<Vec<_>, _>>()?,
-        };
+    /// One encoding a text.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode`].
+    pub fn encodings(
+        &self,
+        texts: &[Text],
+        parameters: &Parameters,
+        offsets: Offsets,
+    ) -> Result<Vec<Encoding>, Error> {
+        let tokenize = |text: &Text| self.tokenize(text, parameters, offsets);
+        match texts {
+            [only] => Ok(vec![tokenize(only)?]),
+            many => many.par_iter().map(tokenize).collect(),
+        }
+    }
+
+    /// Tokens of a row: those of the longest encoding, or the model's fixed number.
+    pub fn length(&self, encodings: &[Encoding]) -> usize {
         let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0);
-        let length = self.fixed_length.unwrap_or(longest).max(1);
+        self.fixed_length.unwrap_or(longest).max(1)
+    }
+
+    /// Where an encoding's first token stands in a row of this length.
+    pub fn start(&self, encoding: &Encoding, length: usize) -> usize {
+        if self.pad_left { length.saturating_sub(encoding.len()) } else { 0 }
+    }
+
+    /// Padding stands before the tokens.
+    pub fn pads_left(&self) -> bool {
+        self.pad_left
+    }
+
+    /// Whether the vocabulary does not hold what this token stands for.
+    pub fn is_unknown(&self, id: u32) -> bool {
+        self.unknown_id == Some(id)
+    }
+
+    /// A token as the vocabulary writes it, `##ly` for example.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    /// Tokens as text.
+    pub fn join(&self, tokens: Vec<String>) -> String {
+        let spaced = tokens.join(" ");
+        match self.tokenizer.get_decoder() {
+            Some(decoder) => decoder.decode(tokens).unwrap_or(spaced),
+            None => spaced,
+        }
+    }
+
+    /// The network's inputs.
+    pub fn rows(&self, encodings: &[Encoding]) -> Rows {
+        let length = self.length(encodings);
         let tensors = self.inputs.iter().map(|(name, source, data_type)| {
-            let rows = self.rows(&encodings, *source, length).into_dyn();
+            let rows = self.input(encodings, *source, length).into_dyn();
             let tensor = match data_type {
                 DataType::I32 => Tensor::I32(rows.mapv(|id| id as i32)),
                 _ => Tensor::I64(rows),
@@ -173,27 +292,36 @@ impl TokenEncoder {
             (name.clone(), tensor)
         });
         let tensors = Tensors(tensors.collect());
-        // A model of one fixed length takes every row as it is.
-        let lengths = self.fixed_length.is_none().then(|| Lengths {
+        if self.fixed_length.is_some() {
+            // A model of one fixed length takes every row as it is.
+            return Rows::alike(tensors);
+        }
+        let lengths = Lengths {
             of_rows: encodings.iter().map(Encoding::len).collect(),
             padding: self.inputs.iter().map(|(_, source, _)| self.padding(*source)).collect(),
             left: self.pad_left,
-        });
-        Ok(match lengths {
-            Some(lengths) => Rows::sequences(tensors, lengths),
-            None => Rows::alike(tensors),
-        })
+        };
+        Rows::sequences(tensors, lengths)
     }
 
-    fn tokenize(&self, text: &Text, parameters: &Parameters) -> Result<Encoding, Error> {
+    fn tokenize(
+        &self,
+        text: &Text,
+        parameters: &Parameters,
+        offsets: Offsets,
+    ) -> Result<Encoding, Error> {
         let input: EncodeInput<'_> = match &text.pair {
             Some(pair) => (text.text.as_str(), pair.as_str()).into(),
             None => text.text.as_str().into(),
         };
         let refuse =
             |got: String| Error::invalid(&text.field, "text that the tokenizer takes", got);
-        // The fast form leaves out the offsets, which nobody reads here. A panic is this text's own.
-        let encoding = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(input, true)))
+        let encode = || match offsets {
+            Offsets::None => self.tokenizer.encode_fast(input, true),
+            Offsets::CodePoints => self.tokenizer.encode_char_offsets(input, true),
+        };
+        // A panic is this text's own.
+        let encoding = catch_unwind(AssertUnwindSafe(encode))
             .map_err(|_| refuse("a text that it fails on".to_owned()))?
             .map_err(|error| refuse(error.to_string()))?;
         if !parameters.truncate && !encoding.get_overflowing().is_empty() {
@@ -215,10 +343,10 @@ impl TokenEncoder {
     }
 
     /// `[texts, length]`, padded.
-    fn rows(&self, encodings: &[Encoding], source: Source, length: usize) -> Array2<i64> {
+    fn input(&self, encodings: &[Encoding], source: Source, length: usize) -> Array2<i64> {
         let mut rows = Array2::from_elem((encodings.len(), length), self.padding(source));
         for (encoding, mut row) in encodings.iter().zip(rows.rows_mut()) {
-            let start = if self.pad_left { length.saturating_sub(encoding.len()) } else { 0 };
+            let start = self.start(encoding, length);
             let values: &[u32] = match source {
                 Source::Ids | Source::Positions => encoding.get_ids(),
                 Source::Mask => encoding.get_attention_mask(),

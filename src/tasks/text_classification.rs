@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::head::Head;
 use super::hugging_face::HfConfig;
-use super::text::TextEncoder;
-use super::{Input, InputKind, Material, Parameters, Prediction, Stages, Task, Text};
+use super::text::{self, TextEncoder};
+use super::{Input, InputKind, Material, Parameters, Prediction, Stages, Task};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -23,7 +23,7 @@ struct TextClassification {
 pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
     let first = material.signature.inputs.first().ok_or("the model has no inputs")?;
     Ok(Box::new(TextClassification {
-        encoder: TextEncoder::build(material, hf)?,
+        encoder: TextEncoder::build(material, hf, None)?,
         head: Head::build(material, hf, true)?,
         batch_axis: BatchAxis::of(first),
         max_bytes: material.limits.max_text_bytes,
@@ -52,18 +52,7 @@ impl Task for TextClassification {
     }
 
     fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
-        let Input::Texts(texts) = input else {
-            return Err(Error::internal("a text task was given another kind of input"));
-        };
-        // Before a tokenizer sees it: its time and memory grow with the bytes, even when it truncates.
-        for text in texts {
-            let bytes = text.text.len() + text.pair.as_ref().map_or(0, String::len);
-            if bytes > self.max_bytes {
-                let limit = format!("at most {} bytes of UTF-8 text", self.max_bytes);
-                return Err(Error::too_large(&text.field, limit, format!("{bytes} bytes")));
-            }
-        }
-        self.encoder.encode(texts, parameters)
+        self.encoder.encode(text::texts(input, self.max_bytes)?, parameters)
     }
 
     fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error> {
@@ -71,8 +60,7 @@ impl Task for TextClassification {
     }
 
     fn sample(&self, count: usize) -> Input {
-        let text = "The quick brown fox jumps over the lazy dog. ".repeat(3);
-        Input::Texts(vec![Text { field: "text".into(), text, pair: None }; count])
+        text::sample(count)
     }
 
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {

@@ -81,7 +81,9 @@ fn values<T: Element>(
         let expected = format!("{} elements for the shape {shape:?}", expected.unwrap_or(0));
         return Err(Mismatch::of(expected, values.len().to_string()));
     }
-    if nesting.len() > 1 && nesting != shape {
+    // Of an empty axis there are no lists further in.
+    let nested = nesting == shape || (expected == Some(0) && shape.starts_with(&nesting));
+    if nesting.len() > 1 && !nested {
         let expected = format!("a flat list, or lists nested as the shape {shape:?}");
         return Err(Mismatch::of(expected, format!("lists nested as {nesting:?}")));
     }
@@ -336,6 +338,8 @@ mod tests {
         assert_eq!(numbers(DataType::I64, None, "[[1,2.0],[3e0,-4]]").unwrap(), flat);
         assert_eq!(numbers(DataType::F32, None, "7").unwrap().shape(), &[] as &[usize]);
         assert_eq!(numbers(DataType::F32, Some(&[2, 0]), "[[],[]]").unwrap().shape(), &[2, 0]);
+        let empty = numbers(DataType::F32, Some(&[2, 0, 4]), "[[],[]]").unwrap();
+        assert_eq!(empty.shape(), &[2, 0, 4]);
         assert_eq!(numbers(DataType::F32, Some(&[0]), "[]").unwrap().shape(), &[0]);
     }
 

@@ -3,7 +3,8 @@
 //! A model with a task takes, beside its network's own inputs, one input called after what it takes
 //! (`image` or `text`; `BYTES [N]` or `[N,1]`): JPEG and other image files (in JSON: base64), or
 //! strings. Its outputs are then `label` (`BYTES [N]`) and `score` (`FP32 [N]`) of the best class, or
-//! `value` (`FP32 [N]` or `[N,M]`) of a regression.
+//! `value` (`FP32 [N]` or `[N,M]`) of a regression, `embedding` (`FP32 [N,H]`), or `entities`
+//! (`BYTES [N]`, a JSON list each).
 
 use bytes::Bytes;
 use ndarray::{ArrayD, IxDyn};
@@ -116,12 +117,20 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
             }
             Prediction::Value { value: Value::One(value) } => values.push(*value),
             Prediction::Value { value: Value::Many(many) } => values.extend(many),
+            Prediction::Embedding { embedding } => values.extend(embedding),
+            Prediction::Entities { entities } => {
+                labels.push(serde_json::to_string(entities).map_err(Error::internal)?);
+            }
         }
     }
     let rows = predictions.len();
-    Ok(match labels.is_empty() {
-        false => vec![("label", column(labels, rows)?), ("score", column(scores, rows)?)],
-        true => vec![("value", column(values, rows)?)],
+    Ok(match predictions.first() {
+        Some(Prediction::Classes { .. }) => {
+            vec![("label", column(labels, rows)?), ("score", column(scores, rows)?)]
+        }
+        Some(Prediction::Entities { .. }) => vec![("entities", column(labels, rows)?)],
+        Some(Prediction::Embedding { .. }) => vec![("embedding", column(values, rows)?)],
+        Some(Prediction::Value { .. }) | None => vec![("value", column(values, rows)?)],
     })
 }
 
@@ -146,7 +155,7 @@ fn best(
     for prediction in predictions {
         let Prediction::Classes { classes, .. } = prediction else {
             let field = format!("outputs[{output}].parameters.classification");
-            return Err(Error::invalid(field, "a model with classes", "a regression"));
+            return Err(Error::invalid(field, "a model with classes", model.task()));
         };
         lines.extend(classes.iter().take(count).map(|class| {
             match model.labels().iter().position(|label| *label == class.label) {

@@ -134,6 +134,7 @@ fn tensor(input: Input<'_>, field: &str, rest: &mut Bytes) -> Result<InputTensor
     let Input { name, shape, datatype, parameters, data } = input;
     let Some(data_type) = DataType::parse(&datatype) else {
         let expected = one_of(&datatype, DataType::NAMES.iter().copied());
+        let expected = format!("{expected} (`{name}`)");
         let got = format!("`{}`", excerpt(&datatype));
         return Err(Error::invalid(format!("{field}.datatype"), expected, got));
     };

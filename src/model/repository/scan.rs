@@ -8,7 +8,8 @@ use anyhow::Context;
 use walkdir::WalkDir;
 
 use crate::config::{ModelConfig, Versions};
-use crate::model::load::{Location, onnx_files};
+use crate::model::formats::holds_model;
+use crate::model::load::Location;
 
 /// A model's folder as one scan found it. Two scans that are equal found the same files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub fn scan(path: &Path) -> anyhow::Result<Vec<Found>> {
         }
         let versions = version_folders(&folder);
         if versions.is_empty() {
-            tracing::debug!(folder = %folder.display(), "holds no ONNX file; not a model");
+            tracing::debug!(folder = %folder.display(), "holds no model of any known format");
             continue;
         }
         found.push(model(name, &folder, versions));
@@ -89,18 +90,14 @@ fn version_folders(folder: &Path) -> BTreeMap<u64, PathBuf> {
         })
         .filter(|(_, path)| path.is_dir())
         .collect();
-    let own_network = has_network(folder);
-    if numbered.values().any(|path| has_network(path)) || (!own_network && !numbered.is_empty()) {
+    let holds_own = holds_model(folder);
+    if numbered.values().any(|path| holds_model(path)) || (!holds_own && !numbered.is_empty()) {
         return numbered;
     }
-    if own_network || folder.join("model.toml").is_file() {
+    if holds_own || folder.join("model.toml").is_file() {
         return BTreeMap::from([(1, folder.to_owned())]);
     }
     BTreeMap::new()
-}
-
-fn has_network(folder: &Path) -> bool {
-    !onnx_files(folder).is_empty() || folder.join("onnx/model.onnx").is_file()
 }
 
 fn model(name: &str, folder: &Path, version_folders: BTreeMap<u64, PathBuf>) -> Found {

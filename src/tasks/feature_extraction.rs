@@ -1,0 +1,213 @@
+//! A text to a vector.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::head::{FLOATS, output_named};
+use super::hugging_face::HfConfig;
+use super::pooling::{MASK, TokenPooling, normalize};
+use super::sentence_transformers::SentenceTransformer;
+use super::text::{self, TextEncoder};
+use super::{Input, InputKind, Material, Parameters, Prediction, Reduction, Stages, Task, Text};
+use crate::config::Pooling;
+use crate::error::Error;
+use crate::rows::Rows;
+use crate::signature::{BatchAxis, Signature, TensorSpec};
+use crate::tensor::Tensors;
+
+/// An output `[N,H]`, as Optimum exports a model of sentence-transformers.
+const OF_TEXTS: &str = "sentence_embedding";
+/// Outputs `[N,tokens,H]`.
+const OF_TOKENS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+
+struct FeatureExtraction {
+    encoder: TextEncoder,
+    output: String,
+    /// `None` if the network gives one vector a text.
+    pooling: Option<Arc<TokenPooling>>,
+    normalize: bool,
+    prompt: Option<String>,
+    lower_case: bool,
+    batch_axis: BatchAxis,
+    max_bytes: usize,
+    assumptions: Vec<String>,
+}
+
+/// Whether the names say that vectors of tokens or texts come out.
+pub fn fits(signature: &Signature) -> bool {
+    signature.input("input_ids").is_some() && vectors(signature).is_some()
+}
+
+fn vectors(signature: &Signature) -> Option<&TensorSpec> {
+    let called = |name: &str, rank| {
+        signature.outputs.iter().find(|spec| spec.name == name && spec.is(rank, &FLOATS))
+    };
+    called(OF_TEXTS, 2).or_else(|| OF_TOKENS.iter().find_map(|name| called(name, 3)))
+}
+
+/// # Errors
+/// What is missing for a model of embeddings.
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+    let Material { signature, files, config, limits, .. } = material;
+    let first = signature.inputs.first().ok_or("the model has no inputs")?;
+    let found = SentenceTransformer::read(files)?;
+    let output = choose_output(signature, config.output.as_deref())?;
+    let mut assumptions = Vec::new();
+    let pooling = if output.shape.len() == 3 {
+        if let Some(module) = &found.unserved {
+            return Err(format!(
+                "modules.json: a module {module} is not served; export the network with its \
+                 modules, so that it gives `{OF_TEXTS}` [N,H]"
+            ));
+        }
+        if signature.input(MASK).is_none() {
+            return Err(format!(
+                "the network takes no `{MASK}`, by which tokens are told from padding"
+            ));
+        }
+        let modes = match (config.pooling, found.pooling) {
+            (Some(mode), _) => vec![mode],
+            (None, Some(modes)) => modes,
+            (None, None) => {
+                assumptions.push(format!(
+                    "a text's vector is the mean of its tokens' in `{}`, since no file says how: \
+                     pooling = \"mean\" (or \"cls\", \"max\", \"mean_sqrt_len\", \
+                     \"weightedmean\", \"lasttoken\")",
+                    output.name
+                ));
+                if config.normalize.is_none() {
+                    assumptions.push(
+                        "embeddings are not scaled to length 1; if they should be: \
+                         normalize = true"
+                            .to_owned(),
+                    );
+                }
+                vec![Pooling::Mean]
+            }
+        };
+        Some(Arc::new(TokenPooling::new(&output.name, modes)))
+    } else if config.pooling.is_some() {
+        return Err(format!("pooling: output {output} holds one vector a text already"));
+    } else {
+        None
+    };
+    Ok(Box::new(FeatureExtraction {
+        encoder: TextEncoder::build(material, hf, found.max_tokens)?,
+        output: output.name.clone(),
+        pooling,
+        normalize: config.normalize.unwrap_or(found.normalize),
+        prompt: found.prompt,
+        lower_case: found.lower_case,
+        batch_axis: BatchAxis::of(first),
+        max_bytes: limits.max_text_bytes,
+        assumptions,
+    }))
+}
+
+/// By its name, else the only one of its rank.
+fn choose_output<'a>(
+    signature: &'a Signature,
+    named: Option<&str>,
+) -> Result<&'a TensorSpec, String> {
+    let of_rank = |rank: usize| {
+        let mut fitting = signature.outputs.iter().filter(move |spec| spec.is(rank, &FLOATS));
+        fitting.next().filter(|_| fitting.next().is_none())
+    };
+    let found = match named {
+        Some(name) => Some(output_named(signature, name)?),
+        None => vectors(signature).or_else(|| of_rank(3)).or_else(|| of_rank(2)),
+    };
+    found.filter(|spec| (2..=3).any(|rank| spec.is(rank, &FLOATS))).ok_or_else(|| {
+        format!(
+            "cannot tell which output holds the vectors, [N,tokens,H] or [N,H]: {}. Name it in \
+             model.toml: output = \"…\"",
+            Signature::list(&signature.outputs)
+        )
+    })
+}
+
+impl FeatureExtraction {
+    /// The text as the model was trained on.
+    fn prepare(&self, text: &Text) -> Text {
+        let whole = match &self.prompt {
+            Some(prompt) => Cow::Owned(format!("{prompt}{}", text.text)),
+            None => Cow::Borrowed(text.text.as_str()),
+        };
+        let text_ = if self.lower_case { whole.to_lowercase() } else { whole.into_owned() };
+        Text { field: text.field.clone(), text: text_, pair: None }
+    }
+
+    fn reduced(&self) -> &str {
+        self.pooling.as_ref().map_or(&self.output, |pooling| pooling.reduced())
+    }
+
+    /// All vectors in row-major order, and how long one is.
+    fn vectors(&self, outputs: &Tensors) -> Result<(Vec<f32>, usize), Error> {
+        let bad = |got: String| Error::internal(format!("output `{}` {got}", self.output));
+        let tensor = outputs.get(self.reduced()).ok_or_else(|| bad("is missing".to_owned()))?;
+        let values = tensor.to_f32().ok_or_else(|| bad("holds no numbers".to_owned()))?;
+        match tensor.shape() {
+            [rows, width] if *rows > 0 && *width > 0 => Ok((values, *width)),
+            shape => Err(bad(format!("has the shape {shape:?}, not one vector a text"))),
+        }
+    }
+}
+
+impl Task for FeatureExtraction {
+    fn name(&self) -> &'static str {
+        "feature-extraction"
+    }
+
+    fn input_kind(&self) -> InputKind {
+        InputKind::Text
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        vec![self.reduced().to_owned()]
+    }
+
+    fn batch_axis(&self) -> BatchAxis {
+        self.batch_axis
+    }
+
+    fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
+        let texts = text::texts(input, self.max_bytes)?;
+        texts.iter().try_for_each(text::refuse_pair)?;
+        if self.prompt.is_none() && !self.lower_case {
+            return self.encoder.encode(texts, parameters);
+        }
+        let prepared: Vec<Text> = texts.iter().map(|text| self.prepare(text)).collect();
+        self.encoder.encode(&prepared, parameters)
+    }
+
+    fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
+        let (values, width) = self.vectors(outputs)?;
+        if let Some(bad) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::internal(format!("output `{}` holds {bad}", self.output)));
+        }
+        let embedding = |vector: &[f32]| {
+            let mut embedding = vector.to_vec();
+            if self.normalize {
+                normalize(&mut embedding);
+            }
+            Prediction::Embedding { embedding }
+        };
+        Ok(values.chunks_exact(width).map(embedding).collect())
+    }
+
+    fn sample(&self, count: usize) -> Input {
+        text::sample(count)
+    }
+
+    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
+        self.vectors(outputs).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn reduction(&self) -> Option<Arc<dyn Reduction>> {
+        self.pooling.clone().map(|pooling| pooling as Arc<dyn Reduction>)
+    }
+
+    fn assumptions(&self) -> Vec<String> {
+        self.assumptions.clone()
+    }
+}
