@@ -32,7 +32,8 @@ RUN [ -z "${CARGO_CONFIG:-}" ] \
     || printf '%s\n' "$CARGO_CONFIG" >"${CARGO_HOME:-$HOME/.cargo}/config.toml"
 # Stand-ins for the sources build the dependencies, so that a change of the sources does not.
 COPY .cargo .cargo
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY proto proto
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 RUN mkdir src benches; \
     echo 'fn main() {}' >src/main.rs; \

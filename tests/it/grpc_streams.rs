@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use onnxd::api::grpc::proto::health::health_check_response::ServingStatus;
 use onnxd::api::grpc::proto::health::{HealthCheckRequest, HealthCheckResponse};
-use onnxd::api::grpc::proto::{ModelInferRequest, ModelStreamInferResponse};
+use onnxd::api::grpc::proto::{
+    ModelInferRequest, ModelRepositoryParameter, ModelStreamInferResponse, RepositoryIndexRequest,
+    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+};
 use onnxd::server::Drained;
 use prost::Message;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -161,6 +164,28 @@ async fn health_follows_the_server_and_its_models() {
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     edge.stop();
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_port_answers_probes_and_controls_the_models() {
+    let edge = Edge::start(BUNDLED.clone()).await;
+    let mut client = Client::connect(edge.admin).await;
+    assert_eq!(check(&mut client, "").await.unwrap(), ServingStatus::Serving);
+    let index: RepositoryIndexResponse =
+        client.ask("RepositoryIndex", RepositoryIndexRequest::default()).await.unwrap();
+    assert!(index.models.iter().any(|model| model.name == "iris" && model.state == "READY"));
+    let file = ModelRepositoryParameter::default();
+    let upload = RepositoryModelLoadRequest {
+        model_name: "iris".to_owned(),
+        parameters: [("file:1/model.onnx".to_owned(), file)].into(),
+        ..Default::default()
+    };
+    let status = client.ask::<_, RepositoryModelLoadResponse>("RepositoryModelLoad", upload).await;
+    let status = status.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    // No question for predictions.
+    let status = client.infer(iris()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

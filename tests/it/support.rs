@@ -188,7 +188,7 @@ pub fn app_with(file: &str) -> App {
 /// A running server with both ports, that can be told to stop.
 pub struct Edge {
     pub data: SocketAddr,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Drained>,
 }

@@ -222,3 +222,85 @@ fn number(parameters: &Parameters, at: &str, name: &str) -> Result<Option<u64>, 
         Error::invalid(format!("{at}.{name}"), "a whole number from 0 on", got)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+
+    /// An answer's only output as a question's only input.
+    fn turned(answer: ModelInferResponse) -> ModelInferRequest {
+        let output = answer.outputs.into_iter().next().unwrap();
+        let InferOutputTensor { name, datatype, shape, parameters, contents } = output;
+        let input = InferInputTensor { name, datatype, shape, parameters, contents };
+        let raw_input_contents = answer.raw_output_contents;
+        ModelInferRequest { inputs: vec![input], raw_input_contents, ..Default::default() }
+    }
+
+    fn back(tensor: &Tensor, raw: bool) -> Tensor {
+        let outputs = vec![("x".to_owned(), tensor.clone())];
+        let question = turned(response(ModelInferResponse::default(), outputs, raw));
+        match request(question).unwrap().inputs.remove(0).value {
+            InputValue::Numbers(tensor) => tensor,
+            InputValue::Bytes { shape, elements } => {
+                let text = |element: &Bytes| String::from_utf8(element.to_vec()).unwrap();
+                let texts = elements.iter().map(text).collect();
+                ArrayD::from_shape_vec(shape, texts).unwrap().into()
+            }
+        }
+    }
+
+    #[test]
+    fn tensors_of_every_type_come_back_from_both_forms() {
+        fn pair<T>(least: T, most: T) -> Tensor
+        where
+            Tensor: From<ArrayD<T>>,
+        {
+            ArrayD::from_shape_vec(vec![1, 2], vec![least, most]).unwrap().into()
+        }
+        let tensors = [
+            pair(true, false),
+            pair(i8::MIN, i8::MAX),
+            pair(i16::MIN, i16::MAX),
+            pair(i32::MIN, i32::MAX),
+            pair(i64::MIN, i64::MAX),
+            pair(u8::MIN, u8::MAX),
+            pair(u16::MIN, u16::MAX),
+            pair(u32::MIN, u32::MAX),
+            pair(u64::MIN, u64::MAX),
+            pair(f16::MIN, f16::INFINITY),
+            pair(bf16::MIN, bf16::INFINITY),
+            pair(f32::MIN, f32::INFINITY),
+            pair(f64::MIN, f64::NEG_INFINITY),
+            pair(String::new(), "naïve".to_owned()),
+            Tensor::F32(ArrayD::zeros(vec![0, 3])),
+            Tensor::I64(ArrayD::zeros(vec![])),
+        ];
+        for tensor in tensors {
+            for raw in [true, false] {
+                assert_eq!(back(&tensor, raw), tensor, "raw: {raw}");
+            }
+        }
+    }
+
+    #[test]
+    fn elements_that_do_not_fit_their_type_are_refused() {
+        let refused = |datatype: &str, contents| {
+            let input = InferInputTensor {
+                name: "x".to_owned(),
+                datatype: datatype.to_owned(),
+                shape: vec![1],
+                contents: Some(contents),
+                ..Default::default()
+            };
+            let question = ModelInferRequest { inputs: vec![input], ..Default::default() };
+            request(question).unwrap_err().detail
+        };
+        let ints = InferTensorContents { int_contents: vec![300], ..Default::default() };
+        let said = refused("INT8", ints.clone());
+        assert_eq!(said, "`inputs[0]`: expected elements that fit INT8 (`x`), got 300");
+        assert!(refused("FP16", ints.clone()).contains("`raw_input_contents`"));
+        assert!(refused("UINT8", ints).contains("1 elements in `uint_contents`"));
+    }
+}
