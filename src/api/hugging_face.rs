@@ -12,9 +12,9 @@ use axum::extract::{Extension, RawPathParams, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::account::Account;
 use super::body::Form;
@@ -25,7 +25,9 @@ use super::predict::{Target, find_model};
 use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::{Model, Terms};
-use crate::tasks::{self, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction};
+use crate::tasks::{
+    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction,
+};
 
 /// As in the metrics.
 const PROTOCOL: &str = "hugging-face";
@@ -73,7 +75,7 @@ async fn answer(
     };
     let terms = Terms { priority, deadline: Some(deadline) };
     let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;
-    let response = Json(write(&answered.predictions, &model, asked.many)).into_response();
+    let response = write(&answered.predictions, &model, asked.many);
     Ok(Answered { response, timings: answered.timings, provider: model.provider })
 }
 
@@ -164,41 +166,60 @@ fn read_parameters(
 
 /// As the pipeline of the model's task answers: for one input what it is, but a list of it where it is a
 /// text's classes, and for several a list.
-fn write(predictions: &[Prediction], model: &Model, many: bool) -> Value {
-    let each: Vec<Value> = predictions.iter().map(one).collect();
-    let listed = matches!(predictions, [Prediction::Classes { .. } | Prediction::Value { .. }]);
-    match each.as_slice() {
-        [only] if !many && (model.input_kind() == InputKind::Image || !listed) => only.clone(),
-        _ => Value::Array(each),
+fn write(predictions: &[Prediction], model: &Model, many: bool) -> Response {
+    let mut each: Vec<Written<'_>> = predictions.iter().map(one).collect();
+    let listed = model.input_kind() == InputKind::Text
+        && matches!(each.as_slice(), [Written::Classes(_) | Written::Values(_)]);
+    match (each.len(), each.pop()) {
+        (1, Some(only)) if !many && !listed => Json(only).into_response(),
+        (_, Some(last)) => {
+            each.push(last);
+            Json(each).into_response()
+        }
+        (_, None) => Json(each).into_response(),
     }
 }
 
-fn one(prediction: &Prediction) -> Value {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Written<'a> {
+    Classes(&'a [ClassScore]),
+    Values(Vec<NamedValue>),
+    Embedding(&'a [f32]),
+    Entities(Vec<Group<'a>>),
+}
+
+#[derive(Serialize)]
+struct NamedValue {
+    label: String,
+    score: f32,
+}
+
+#[derive(Serialize)]
+struct Group<'a> {
+    entity_group: &'a str,
+    score: f32,
+    word: &'a str,
+    start: usize,
+    end: usize,
+}
+
+fn one(prediction: &Prediction) -> Written<'_> {
+    let values = |values: &[f32]| {
+        let named = values.iter().enumerate();
+        named.map(|(i, score)| NamedValue { label: format!("LABEL_{i}"), score: *score }).collect()
+    };
+    fn group(part: &Entity) -> Group<'_> {
+        let Entity { entity, score, word, start, end } = part;
+        Group { entity_group: entity, score: *score, word, start: *start, end: *end }
+    }
     match prediction {
-        Prediction::Classes { classes, .. } => json!(classes),
-        Prediction::Embedding { embedding } => json!(embedding),
+        Prediction::Classes { classes, .. } => Written::Classes(classes),
+        Prediction::Embedding { embedding } => Written::Embedding(embedding),
         Prediction::Entities { entities } => {
-            let named = entities.iter().map(|part| {
-                let Entity { entity, score, word, start, end } = part;
-                json!({"entity_group": entity, "score": score, "word": word, "start": start, "end": end})
-            });
-            named.collect()
+            Written::Entities(entities.iter().map(group).collect())
         }
-        Prediction::Value { value: tasks::Value::One(value) } => {
-            json!([{"label": "LABEL_0", "score": value}])
-        }
-        Prediction::Value { value: tasks::Value::Many(values) } => {
-            let named = values.iter().enumerate();
-            named.map(|(i, value)| json!({"label": format!("LABEL_{i}"), "score": value})).collect()
-        }
-        Prediction::Embedding { embedding } => json!(embedding),
-        Prediction::Entities { entities } => {
-            let entity = |Entity { entity, score, word, start, end }: &Entity| {
-                json!({
-                    "entity_group": entity, "score": score, "word": word, "start": start, "end": end
-                })
-            };
-            entities.iter().map(entity).collect()
-        }
+        Prediction::Value { value: tasks::Value::One(value) } => Written::Values(values(&[*value])),
+        Prediction::Value { value: tasks::Value::Many(many) } => Written::Values(values(many)),
     }
 }

@@ -16,6 +16,7 @@ mod metrics;
 mod other_forms;
 mod process;
 mod reference;
+mod repository;
 mod support;
 mod text_tasks;
 mod traces;

@@ -132,8 +132,7 @@ async fn requests_of_other_shapes_side_by_side_have_their_own_answers() {
     let ask = async |length: usize| {
         let tensor = |name, values: Vec<usize>| json!({"name": name, "shape": [1, length], "datatype": "INT64", "data": values});
         let ids = (0..length).map(|index| 1000 + index).collect();
-        let body = json!({"inputs": [tensor("input_ids", ids), tensor("attention_mask", vec![1; length]),
-            tensor("token_type_ids", vec![0; length])]});
+        let body = json!({"inputs": [tensor("input_ids", ids), tensor("attention_mask", vec![1; length])]});
         let answer = server.json("/v2/models/sentiment-minilm/infer", body).await;
         output(&answer, "logits").clone()
     };
@@ -210,10 +209,7 @@ async fn bad_requests_are_told_by_tensor_and_the_next_is_answered() {
 async fn what_the_network_itself_refuses_is_the_clients_fault() {
     let server = Server::bundled().await;
     let tensor = |name: &str, value: i64| json!({"name": name, "shape": [1, 1], "datatype": "INT64", "data": [value]});
-    let body = |id| {
-        json!({"inputs": [tensor("input_ids", id), tensor("attention_mask", 1),
-        tensor("token_type_ids", 0)]})
-    };
+    let body = |id| json!({"inputs": [tensor("input_ids", id), tensor("attention_mask", 1)]});
     let path = "/v2/models/sentiment-minilm/infer";
     let answer = server.json(path, body(1_000_000_000)).await;
     assert_eq!(answer.status, 422, "{}", answer.body);

@@ -98,14 +98,6 @@ async fn bare_feature_models() {
     assert_eq!(serve_all("", "features").await, 9);
 }
 
-#[tokio::test]
-async fn what_cannot_be_known_is_asked_for() {
-    let said = format!("{:#}", fixture("two-inputs-unknown").err().unwrap());
-    assert!(said.contains("two-inputs-unknown"), "{said}");
-    assert!(said.contains("`image` FP32 [?,3,32,32], `extra` FP32 [?,5]"), "{said}");
-    assert!(said.contains("task = "), "{said}");
-}
-
 /// What the start says of a fixture without one of its files, or with a `model.toml`.
 fn start_without(fixture: &str, missing: &str, model_toml: &str) -> anyhow::Result<()> {
     let folder = Folder::new();
