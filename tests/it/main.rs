@@ -12,6 +12,7 @@ mod logs;
 mod metrics;
 mod process;
 mod reference;
+mod repository;
 mod support;
 mod traces;
 mod zero_config;

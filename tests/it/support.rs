@@ -229,6 +229,12 @@ impl Edge {
         reqwest::Client::new().request(method.parse().unwrap(), url)
     }
 
+    /// To the admin port.
+    pub fn admin_request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("http://{}{path}", self.admin);
+        reqwest::Client::new().request(method.parse().unwrap(), url)
+    }
+
     /// Asks iris; an error is a connection that gave no answer.
     pub async fn predict(&self, headers: &reqwest::header::HeaderMap) -> reqwest::Result<Answer> {
         let request = self.request("POST", "/predict/iris").headers(headers.clone());

@@ -8,7 +8,7 @@ use super::scan::Fingerprint;
 use super::shadow::Shadow;
 use super::split::Split;
 use crate::config::{STABLE, Versions};
-use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::error::{Error, ErrorKind, excerpt, nearest};
 use crate::model::Model;
 
 /// A model by its name. Replaced as a whole when it changes.
@@ -134,20 +134,20 @@ impl Entry {
     }
 
     fn unknown(&self, name: &str, version: &str) -> Error {
-        let mut known: Vec<String> = self.models().map(|model| model.version.to_string()).collect();
-        let noun = if known.len() == 1 { "version" } else { "versions" };
-        let verb = if known.len() == 1 { "is" } else { "are" };
+        let numbers = self.models().map(|model| model.version.to_string());
         let labels = self.routing.versions.iter().flat_map(|versions| versions.labels.keys());
-        let numbers = known.len();
-        known.extend(labels.cloned());
-        let or_label = if known.len() == numbers { "" } else { ", and labels" };
-        let known = one_of(version, known.iter().map(String::as_str));
-        Error::field(
-            ErrorKind::UnknownModel,
-            "version",
-            format!("{known} (the {noun} of `{name}` that {verb} loaded{or_label})"),
-            format!("`{}`", excerpt(version)),
-        )
+        let known: Vec<String> = numbers.chain(labels.clone().cloned()).collect();
+        let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        let expected = match known.as_slice() {
+            [only] => format!("{only} (the version of `{name}` that is loaded)"),
+            several => {
+                format!("one of {} (versions of `{name}` and their labels)", several.join(", "))
+            }
+        };
+        let nearest = nearest(version, labels.map(String::as_str));
+        let meant = nearest.map(|label| format!(" (did you mean `{label}`?)")).unwrap_or_default();
+        let got = format!("`{}`", excerpt(version));
+        Error::field(ErrorKind::UnknownModel, "version", expected + &meant, got)
     }
 
     /// No version serves.

@@ -102,6 +102,9 @@ impl Entry {
                 version.model = Some(Arc::new(model));
             }
             Err(reason) => {
+                // Clients are told it, and where the folder is is not their concern.
+                let folder = format!("{}/", on_disk.location.model_folder.display());
+                let reason = reason.replace(&folder, "");
                 tracing::warn!(model = name, version = number, "cannot be loaded: {reason}");
                 version.problem = Some(reason);
             }

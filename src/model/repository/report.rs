@@ -55,18 +55,17 @@ impl ModelRepository {
         let served = self.served();
         let mut index = Vec::new();
         for (name, entry) in &*served {
-            let of = |version: Option<u64>, state, reason: Option<&String>| IndexEntry {
-                name: name.clone(),
-                version: version.map(|version| version.to_string()),
-                state,
-                reason: reason.cloned().unwrap_or_default(),
+            let of = |version: Option<u64>, state, problem: Option<&String>| {
+                let reasons: Vec<&str> =
+                    entry.reason.iter().chain(problem).map(String::as_str).collect();
+                let version = version.map(|version| version.to_string());
+                IndexEntry { name: name.clone(), version, state, reason: reasons.join("; ") }
             };
             if entry.versions.is_empty() {
-                index.push(of(None, State::Unavailable, entry.reason.as_ref()));
+                index.push(of(None, State::Unavailable, None));
             }
             for (number, version) in &entry.versions {
-                let reason = version.problem.as_ref().or(entry.reason.as_ref());
-                index.push(of(Some(*number), version.state(), reason));
+                index.push(of(Some(*number), version.state(), version.problem.as_ref()));
             }
         }
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
