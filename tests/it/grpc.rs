@@ -242,8 +242,8 @@ async fn a_question_that_cannot_be_answered_says_why() {
         ),
         (
             |q| {
-                q.outputs =
-                    vec![InferRequestedOutputTensor { name: "x".into(), parameters: [].into() }]
+                let unknown = InferRequestedOutputTensor { name: "x".into(), ..Default::default() };
+                q.outputs.push(unknown);
             },
             Code::InvalidArgument,
             "`outputs[0].name`",
