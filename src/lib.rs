@@ -15,8 +15,8 @@
 //!
 //! # Invariants
 //! 1. Only `runtime` names `ort` and `cudarc`.
-//! 2. Only `api`, and the `server` that holds it, name axum, hyper or a status code;
-//!    `telemetry::otlp` is a client.
+//! 2. Only `api`, and the `server` that holds it, name axum, hyper, tonic or a status
+//!    code; `telemetry::otlp` is a client.
 //! 3. `tasks` is synchronous, and pure once loaded.
 //! 4. Async threads never touch pixels, tokens or tensor elements.
 //! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that

@@ -197,7 +197,8 @@ struct NamedValue {
 
 #[derive(Serialize)]
 struct Group<'a> {
-    entity_group: &'a str,
+    #[serde(rename = "entity_group")]
+    label: &'a str,
     score: f32,
     word: &'a str,
     start: usize,
@@ -209,10 +210,6 @@ fn one(prediction: &Prediction) -> Written<'_> {
         let named = values.iter().enumerate();
         named.map(|(i, score)| NamedValue { label: format!("LABEL_{i}"), score: *score }).collect()
     };
-    fn group(part: &Entity) -> Group<'_> {
-        let Entity { entity, score, word, start, end } = part;
-        Group { entity_group: entity, score: *score, word, start: *start, end: *end }
-    }
     match prediction {
         Prediction::Classes { classes, .. } => Written::Classes(classes),
         Prediction::Embedding { embedding } => Written::Embedding(embedding),
@@ -222,4 +219,9 @@ fn one(prediction: &Prediction) -> Written<'_> {
         Prediction::Value { value: tasks::Value::One(value) } => Written::Values(values(&[*value])),
         Prediction::Value { value: tasks::Value::Many(many) } => Written::Values(values(many)),
     }
+}
+
+fn group(part: &Entity) -> Group<'_> {
+    let Entity { entity, score, word, start, end } = part;
+    Group { label: entity, score: *score, word, start: *start, end: *end }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::cancel::Cancel;
 use super::cost::Cost;
 use super::job::{Job, Outputs, Priority};
+use super::memory;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
 use super::run::{PANICKED, run, whole};
 use super::session::Session;
@@ -99,7 +100,13 @@ impl SessionPool {
         };
         engine.live.fetch_add(1, Ordering::Relaxed);
         let name = format!("session-{}-{number}", engine.setup.name);
-        thread::Builder::new().name(name).spawn(move || engine.serve(session, &run)).map(|_| ())
+        let serve = move || {
+            engine.serve(session, &run);
+            // The last user of the model may be this one.
+            drop(engine);
+            memory::give_back();
+        };
+        thread::Builder::new().name(name).spawn(serve).map(|_| ())
     }
 
     /// How long the run has gone on that has gone on longest; `None` if no session is in a run.

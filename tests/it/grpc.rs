@@ -1,6 +1,7 @@
 //! gRPC by a real client: one question and one answer. Streams are in `grpc_streams.rs`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use onnxd::api::App;
@@ -90,8 +91,8 @@ fn typed() -> ModelInferRequest {
     question
 }
 
-fn parameter(choice: ParameterChoice) -> InferParameter {
-    InferParameter { parameter_choice: Some(choice) }
+fn named(name: &str, choice: ParameterChoice) -> [(String, InferParameter); 1] {
+    [(name.to_owned(), InferParameter { parameter_choice: Some(choice) })]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,10 +168,9 @@ async fn outputs_can_be_chosen_and_classified() {
     let edge = Edge::start(BUNDLED.clone()).await;
     let mut client = Client::connect(edge.data).await;
     let mut question = typed();
-    let classification = parameter(ParameterChoice::Int64Param(2));
     question.outputs = vec![InferRequestedOutputTensor {
         name: "probabilities".to_owned(),
-        parameters: [("classification".to_owned(), classification)].into(),
+        parameters: named("classification", ParameterChoice::Int64Param(2)).into(),
     }];
     let answer = client.infer(question).await.unwrap();
     let [output] = answer.outputs.as_slice() else { panic!("one output") };
@@ -242,38 +242,26 @@ async fn a_question_that_cannot_be_answered_says_why() {
         ),
         (
             |q| {
-                q.outputs =
-                    vec![InferRequestedOutputTensor { name: "x".into(), ..Default::default() }]
+                let unknown = InferRequestedOutputTensor { name: "x".into(), ..Default::default() };
+                q.outputs.push(unknown);
             },
             Code::InvalidArgument,
             "`outputs[0].name`",
         ),
         (
-            |q| {
-                drop(
-                    q.parameters
-                        .insert("priority".into(), parameter(ParameterChoice::BoolParam(true))),
-                )
-            },
+            |q| q.parameters.extend(named("priority", ParameterChoice::BoolParam(true))),
             Code::InvalidArgument,
             "`parameters.priority`",
         ),
         (
-            |q| {
-                drop(
-                    q.parameters
-                        .insert("sequence_id".into(), parameter(ParameterChoice::Int64Param(3))),
-                )
-            },
+            |q| q.parameters.extend(named("sequence_id", ParameterChoice::Int64Param(3))),
             Code::InvalidArgument,
             "`parameters.sequence_id`",
         ),
         (
             |q| {
-                drop(q.inputs[0].parameters.insert(
-                    "shared_memory_region".into(),
-                    parameter(ParameterChoice::StringParam("a".into())),
-                ))
+                let region = ParameterChoice::StringParam("a".into());
+                q.inputs[0].parameters.extend(named("shared_memory_region", region));
             },
             Code::InvalidArgument,
             "shared memory",
@@ -332,17 +320,19 @@ async fn limits_and_overload_are_resource_exhausted() {
 async fn a_call_too_many_is_told_when_to_come_again_and_one_that_leaves_gives_its_place_back() {
     let edge = Edge::start(app_with("server.max_concurrent_requests = 1")).await;
     let mut client = Client::connect(edge.data).await;
-    // Its body never comes.
     let stream = TcpStream::connect(edge.data).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    let request = http::Request::post("http://localhost/inference.GRPCInferenceService/ModelInfer")
-        .header("content-type", "application/grpc");
-    let request = request.body(()).unwrap();
-    let held = sender.ready().await.unwrap().send_request(request, false).unwrap();
-    let status = loop {
+    let (held, status) = loop {
+        // Its body never comes.
+        let url = "http://localhost/inference.GRPCInferenceService/ModelInfer";
+        let request = http::Request::post(url).header("content-type", "application/grpc");
+        let request = request.body(()).unwrap();
+        let mut sender = sender.clone().ready().await.unwrap();
+        let held = sender.send_request(request, false).unwrap();
+        // Either of the two may come first.
         if let Err(status) = client.infer(iris()).await {
-            break status;
+            break (held, status);
         }
     };
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
@@ -352,7 +342,8 @@ async fn a_call_too_many_is_told_when_to_come_again_and_one_that_leaves_gives_it
     drop(held);
     while client.infer(iris()).await.is_err() {}
     let labels = r#"model="(none)",outcome="cancelled",protocol="(none)",task="(none)""#;
-    edge.counts(&format!(r#"requests_total{{{labels},version="(none)"}}"#), 1).await;
+    let cancelled = format!(r#"onnxd_requests_total{{{labels},version="(none)"}} "#);
+    while !edge.admin("/metrics").await.body.as_str().unwrap().contains(&cancelled) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,7 +351,7 @@ async fn while_models_load_the_status_is_unavailable() {
     let loading = App::new(
         &default_config(),
         BUNDLED.compute.clone(),
-        Default::default(),
+        Arc::default(),
         onnxd::telemetry::Handle::default(),
     );
     let edge = Edge::start(loading).await;

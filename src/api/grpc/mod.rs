@@ -19,6 +19,7 @@ mod stream;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Router, middleware};
@@ -50,6 +51,9 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors
 /// The service of the Open Inference Protocol.
 const INFERENCE: &str = "inference.GRPCInferenceService";
 const HEALTH: &str = "grpc.health.v1.Health";
+
+/// Longer than any model loads.
+const LOAD_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// As in the metrics.
 const PROTOCOL: &str = "grpc";
@@ -88,10 +92,12 @@ pub fn routes<S>(app: App, health: Arc<Health>) -> Router<S> {
 }
 
 /// The services of the admin port; with `keys` the control of the models asks for one.
-pub fn admin<S>(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<Keys>>>) -> Router<S>
+pub fn admin<S>(mut app: App, health: Arc<Health>, keys: Option<Arc<Reloading<Keys>>>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
+    // A large model loads for longer than a prediction may take; the client's own deadline counts.
+    app.server.request_timeout = LOAD_TIMEOUT;
     let keys = keys.map(|keys| middleware::from_fn_with_state(keys, auth::check));
     Router::new()
         .route(&inference("RepositoryIndex"), unary(control::index))
