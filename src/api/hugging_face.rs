@@ -20,7 +20,7 @@ use super::account::Account;
 use super::body::Form;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::inputs::{self, from_json, kind_of};
+use super::inputs::{self, from_body, kind_of};
 use super::predict::{Target, find_model};
 use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
@@ -98,10 +98,7 @@ fn parse(form: Form, bytes: bytes::Bytes, model: &Arc<Model>) -> Result<Asked, E
     let everything = Parameters { top_k: usize::MAX, ..Parameters::default() };
     match form {
         Form::Json => {
-            let text = std::str::from_utf8(&bytes).map_err(|_| {
-                Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", "other bytes")
-            })?;
-            let Request { inputs, parameters } = from_json("body", text)?;
+            let Request { inputs, parameters } = from_body(&bytes)?;
             let raw = inputs.get();
             let (input, defaults) = match model.input_kind() {
                 InputKind::Text => (Input::Texts(inputs::texts("inputs", raw)?), everything),

@@ -47,12 +47,29 @@ pub fn from_json<'a, T: Deserialize<'a>>(field: &str, json: &'a str) -> Result<T
     })
 }
 
+/// A whole body as a `T`, which is an object.
+///
+/// # Errors
+/// Other text than UTF-8; another kind of value; those of [`from_json`].
+pub fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let got = format!("other bytes after byte {}", error.valid_up_to());
+        Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", got)
+    })?;
+    // serde would take a list of the fields' values for an object.
+    if text.trim_start().starts_with('[') {
+        return Err(Error::invalid("body", "a JSON object", "a list"));
+    }
+    from_json("body", text)
+}
+
 /// serde's own words as what was expected and what came, in JSON's words.
 fn explain(said: &str) -> (String, String) {
     let in_json = |words: &str| match words {
         "map" => "an object".to_owned(),
         "a map" => "an object".to_owned(),
         "sequence" => "a list".to_owned(),
+        "usize" | "u64" => "a whole number from 0 on".to_owned(),
         other => other.to_owned(),
     };
     let wrong = ["invalid type: ", "invalid value: ", "invalid "];

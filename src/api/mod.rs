@@ -16,7 +16,7 @@ mod hugging_face;
 mod inputs;
 mod item;
 mod multipart;
-mod oip;
+pub mod oip;
 mod predict;
 pub mod repository;
 mod request_id;

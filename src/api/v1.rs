@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::inputs::{self, from_json};
+use super::inputs::{self, from_body, from_json};
 use super::oip::data::{self, Nested};
 use super::oip::infer::{self, InferRequest, InputTensor, InputValue};
 use super::{App, body};
@@ -146,9 +146,7 @@ enum Asked {
 
 /// What is asked, and whether by rows (`instances`).
 fn parse(bytes: &[u8], model: &Model) -> Result<(Asked, bool), Error> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", "other bytes"))?;
-    let request: Request<'_> = from_json("body", text)?;
+    let request: Request<'_> = from_body(bytes)?;
     let (field, raw, by_row) = match (request.instances, request.inputs) {
         (Some(raw), None) => ("instances", raw.get(), true),
         (None, Some(raw)) => ("inputs", raw.get(), false),
@@ -207,7 +205,10 @@ fn for_task(field: &str, raw: &str, model: &Model) -> Result<Option<Input>, Erro
 
 /// A file as TensorFlow Serving writes it, bare or under a name.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "{\"b64\": \"..\"} or {\"image\": {\"b64\": \"..\"}}")]
+#[serde(
+    untagged,
+    expecting = "{\"b64\": \"..\"} or {\"image\": {\"b64\": \"..\"}}; got another object"
+)]
 enum File {
     Bare { b64: String },
     Named { image: Box<File> },

@@ -338,7 +338,7 @@ async fn files_that_change_in_their_place_are_loaded_beside_what_serves() {
     live.rescan(When::Now).await;
     assert_eq!(live.answer("/predict/iris").await, ["1", "two-setosa"]);
     let index = live.index().await;
-    assert!(index[0].starts_with("iris 1 READY: model.onnx: "), "{index:?}");
+    assert!(index[0].starts_with("iris 1 READY: model.onnx "), "{index:?}");
 
     live.models.iris("iris", "three").write("iris/model.toml", "[versions]\nlabels = 3\n");
     live.rescan(When::Now).await;

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::infer::{InferRequest, InputTensor, InputValue, RequestedOutput, priority};
 use super::{binary, data};
-use crate::api::inputs::{from_json, kind_of};
-use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::api::inputs::{from_body, kind_of};
+use crate::error::{Error, excerpt, one_of};
 use crate::model::Model;
 use crate::signature::TensorSpec;
 use crate::tasks::InputKind;
@@ -84,11 +84,7 @@ pub fn parse(body: &Bytes, json: usize) -> Result<Parsed, Error> {
             json.to_string(),
         ));
     }
-    let text = std::str::from_utf8(&body[..json]).map_err(|error| {
-        let got = format!("other bytes after byte {}", error.valid_up_to());
-        Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", got)
-    })?;
-    let Body { id, parameters, inputs, outputs } = from_json("body", text)?;
+    let Body { id, parameters, inputs, outputs } = from_body(&body[..json])?;
     let mut rest = body.slice(json..);
     let mut tensors = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.into_iter().enumerate() {
