@@ -22,8 +22,9 @@ use super::account::Account;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
 use super::inputs::{self, from_body, from_json};
-use super::oip::data::{self, Nested};
+use super::oip::data;
 use super::oip::infer::{self, InferRequest, InputTensor, InputValue};
+use super::oip::json::{self, Nested};
 use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::model::{Model, Terms};
@@ -281,7 +282,7 @@ fn write_predictions(predictions: &[Prediction], by_row: bool) -> Result<Respons
 
 fn write_tensors(outputs: &[(String, Tensor)], by_row: bool) -> Result<Response, Error> {
     for (name, tensor) in outputs {
-        data::check_finite(name, tensor)?;
+        json::check_finite(name, tensor)?;
     }
     if !by_row {
         return match outputs {

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::binary;
-use super::data::{Flat, check_finite};
+use super::json::{Flat, check_finite};
 use super::request::BinaryOutputs;
 use super::rest::HEADER_LENGTH;
 use crate::error::Error;

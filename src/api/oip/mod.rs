@@ -8,6 +8,7 @@ pub mod binary;
 mod classification;
 pub mod data;
 pub mod infer;
+pub mod json;
 pub mod metadata;
 mod preprocessed;
 mod request;

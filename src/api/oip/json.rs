@@ -1,0 +1,98 @@
+//! Tensors as JSON lists.
+
+use ndarray::{ArrayViewD, Axis};
+use serde::ser::{Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind};
+use crate::tensor::Tensor;
+
+/// A tensor's elements as one flat list. The numbers are finite already, see [`check_finite`].
+pub struct Flat<'a>(pub &'a Tensor);
+
+impl Serialize for Flat<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        macro_rules! list {
+            ($($variant:ident),+) => {
+                match self.0 {
+                    $(Tensor::$variant(array) => match array.as_slice() {
+                        Some(slice) => slice.serialize(serializer),
+                        None => serializer.collect_seq(array),
+                    },)+
+                    Tensor::F16(array) => serializer.collect_seq(array.iter().map(|v| v.to_f32())),
+                    Tensor::BF16(array) => serializer.collect_seq(array.iter().map(|v| v.to_f32())),
+                }
+            };
+        }
+        list!(Bool, U8, U16, U32, U64, I8, I16, I32, I64, F32, F64, String)
+    }
+}
+
+/// A tensor, or one row of it, as lists nested as its shape. The numbers are finite already.
+pub struct Nested<'a> {
+    tensor: &'a Tensor,
+    row: Option<usize>,
+}
+
+impl<'a> Nested<'a> {
+    #[must_use]
+    pub fn whole(tensor: &'a Tensor) -> Self {
+        Self { tensor, row: None }
+    }
+
+    #[must_use]
+    pub fn row(tensor: &'a Tensor, row: usize) -> Self {
+        Self { tensor, row: Some(row) }
+    }
+}
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        macro_rules! nested {
+            ($($variant:ident),+; $($half:ident),+) => {
+                match self.tensor {
+                    $(Tensor::$variant(array) => match self.row {
+                        Some(row) => Lists(array.index_axis(Axis(0), row)).serialize(serializer),
+                        None => Lists(array.view()).serialize(serializer),
+                    },)+
+                    $(Tensor::$half(array) => {
+                        let array = array.mapv(f32::from);
+                        match self.row {
+                            Some(row) => Lists(array.index_axis(Axis(0), row)).serialize(serializer),
+                            None => Lists(array.view()).serialize(serializer),
+                        }
+                    })+
+                }
+            };
+        }
+        nested!(Bool, U8, U16, U32, U64, I8, I16, I32, I64, F32, F64, String; F16, BF16)
+    }
+}
+
+struct Lists<'a, T>(ArrayViewD<'a, T>);
+
+impl<T: Serialize> Serialize for Lists<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.0.ndim(), self.0.first()) {
+            (0, Some(value)) => value.serialize(serializer),
+            _ => serializer.collect_seq(self.0.axis_iter(Axis(0)).map(Lists)),
+        }
+    }
+}
+
+/// # Errors
+/// NaN or infinity, for which JSON has no number.
+pub fn check_finite(output: &str, tensor: &Tensor) -> Result<(), Error> {
+    let Some(value) = non_finite(tensor) else { return Ok(()) };
+    let detail = format!("output `{output}` holds {value}, for which JSON has no number");
+    Err(Error::new(ErrorKind::Internal, detail).because("non_finite_output"))
+}
+
+fn non_finite(tensor: &Tensor) -> Option<f64> {
+    match tensor {
+        Tensor::F16(array) => array.iter().map(|v| v.to_f64()).find(|v| !v.is_finite()),
+        Tensor::BF16(array) => array.iter().map(|v| v.to_f64()).find(|v| !v.is_finite()),
+        Tensor::F32(array) => array.iter().map(|v| f64::from(*v)).find(|v| !v.is_finite()),
+        Tensor::F64(array) => array.iter().copied().find(|v| !v.is_finite()),
+        _ => None,
+    }
+}
