@@ -3,10 +3,8 @@
 //!
 //! `wire.rs` is the framing, `call.rs` one call, `status.rs` how errors are told. `service.rs` and
 //! `control.rs` hold the methods with one answer, `infer.rs` and `convert.rs` those for inference,
-//! `stream.rs` streams, `health.rs` the health service. The layers are those of HTTP: an error is an [`ApiError`] here as
+//! `stream.rs` streams, `health.rs` the health service. The layers are those of HTTP: an error is an `ApiError` here as
 //! well, and the outermost layer renders it as its client reads it.
-//!
-//! [`ApiError`]: super::error::ApiError
 
 mod call;
 mod control;
