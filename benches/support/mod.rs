@@ -169,12 +169,13 @@ impl Client {
     }
 
     fn is_complete(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.answer);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+        let Some(end) = self.answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return false;
+        };
+        let head = String::from_utf8_lossy(&self.answer[..end]);
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        length
-            .and_then(|length| length.parse().ok())
-            .is_some_and(|length: usize| body.len() >= length)
+        let length = length.and_then(|length| length.parse::<usize>().ok());
+        length.is_some_and(|length| self.answer.len() >= end + 4 + length)
     }
 }
 
