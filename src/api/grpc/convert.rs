@@ -11,8 +11,10 @@ use super::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTe
 use super::proto::model_infer_response::InferOutputTensor;
 use super::proto::{InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse};
 use crate::api::oip::binary;
-use crate::api::oip::infer::{InferRequest, InputTensor, InputValue, RequestedOutput, priority};
-use crate::error::{Error, excerpt, one_of};
+use crate::api::oip::infer::{
+    InferRequest, InputTensor, InputValue, RequestedOutput, data_type, priority,
+};
+use crate::error::{Error, excerpt};
 use crate::tensor::{DataType, Tensor};
 
 type Parameters = HashMap<String, InferParameter>;
@@ -56,12 +58,7 @@ pub fn request(question: ModelInferRequest) -> Result<InferRequest, Error> {
 
 fn tensor(field: &str, input: InferInputTensor, raw: Option<Bytes>) -> Result<InputTensor, Error> {
     let InferInputTensor { name, datatype, shape, parameters, contents } = input;
-    let Some(data_type) = DataType::parse(&datatype) else {
-        let expected = one_of(&datatype, DataType::NAMES.iter().copied());
-        let expected = format!("{expected} (`{name}`)");
-        let got = format!("`{}`", excerpt(&datatype));
-        return Err(Error::invalid(format!("{field}.datatype"), expected, got));
-    };
+    let data_type = data_type(field, &name, &datatype)?;
     no_shared_memory(&parameters, &format!("{field}.parameters"))?;
     let axis = |axis: &i64| {
         usize::try_from(*axis).map_err(|_| {

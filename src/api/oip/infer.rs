@@ -9,10 +9,10 @@ use ndarray::ArrayD;
 
 use super::{classification, preprocessed};
 use crate::api::App;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::{Model, Terms, Timings};
 use crate::runtime::job::Priority;
-use crate::tensor::{Tensor, Tensors};
+use crate::tensor::{DataType, Tensor, Tensors};
 
 #[derive(Debug, Default)]
 pub struct InferRequest {
@@ -127,6 +127,18 @@ async fn tensors(
         Ok(InferAnswer { outputs: classified.collect::<Result<_, Error>>()?, timings })
     };
     app.compute.run(classify).await
+}
+
+/// The datatype that the input at `field` declares.
+///
+/// # Errors
+/// None of that name.
+pub fn data_type(field: &str, input: &str, datatype: &str) -> Result<DataType, Error> {
+    DataType::parse(datatype).ok_or_else(|| {
+        let known = one_of(datatype, DataType::NAMES.iter().copied());
+        let (expected, got) = (format!("{known} (`{input}`)"), format!("`{}`", excerpt(datatype)));
+        Error::invalid(format!("{field}.datatype"), expected, got)
+    })
 }
 
 /// A tensor of strings, which ONNX Runtime takes as UTF-8 that ends at a NUL.

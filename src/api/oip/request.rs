@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::infer::{InferRequest, InputTensor, InputValue, RequestedOutput, priority};
+use super::infer::{InferRequest, InputTensor, InputValue, RequestedOutput, data_type, priority};
 use super::{binary, data};
 use crate::api::inputs::{from_body, kind_of};
-use crate::error::{Error, excerpt, one_of};
+use crate::error::Error;
 use crate::model::Model;
 use crate::signature::TensorSpec;
 use crate::tasks::InputKind;
@@ -128,12 +128,7 @@ pub fn parse(body: &Bytes, json: usize) -> Result<Parsed, Error> {
 
 fn tensor(input: Input<'_>, field: &str, rest: &mut Bytes) -> Result<InputTensor, Error> {
     let Input { name, shape, datatype, parameters, data } = input;
-    let Some(data_type) = DataType::parse(&datatype) else {
-        let expected = one_of(&datatype, DataType::NAMES.iter().copied());
-        let expected = format!("{expected} (`{name}`)");
-        let got = format!("`{}`", excerpt(&datatype));
-        return Err(Error::invalid(format!("{field}.datatype"), expected, got));
-    };
+    let data_type = data_type(field, &name, &datatype)?;
     no_shared_memory(&parameters, &format!("{field}.parameters"))?;
     let size = number(&parameters, &format!("{field}.parameters"), "binary_data_size")?;
     let value = match (data, size) {
