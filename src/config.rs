@@ -149,8 +149,16 @@ impl RuntimeConfig {
     /// default there is one a core up to four, and they share the cores. On a GPU there is one.
     #[must_use]
     pub fn layout(&self, on_cpu: bool) -> Layout {
-        let instances = if on_cpu || self.instances > 0 { self.instances } else { 1 };
-        Layout::choose(instances, self.intra_op_threads, or_cores(0))
+        self.layout_of(&ModelConfig::default(), on_cpu)
+    }
+
+    /// The same for one model, whose `model.toml` may say otherwise.
+    #[must_use]
+    pub fn layout_of(&self, model: &ModelConfig, on_cpu: bool) -> Layout {
+        let instances = model.instances.map_or(self.instances, NonZeroUsize::get);
+        let threads = model.intra_op_threads.map_or(self.intra_op_threads, NonZeroUsize::get);
+        let instances = if on_cpu || instances > 0 { instances } else { 1 };
+        Layout::choose(instances, threads, or_cores(0))
     }
 
     /// Cores that this process may use.
@@ -220,6 +228,13 @@ pub struct ModelConfig {
     /// Embeddings are scaled to length 1.
     pub normalize: Option<bool>,
     pub max_batch_size: Option<BatchSize>,
+    /// Sessions of this model, in the place of `runtime.instances`.
+    pub instances: Option<NonZeroUsize>,
+    /// Threads inside a run, in the place of `runtime.intra_op_threads`.
+    pub intra_op_threads: Option<NonZeroUsize>,
+    /// In the place of `runtime.max_queue_delay`.
+    #[serde(default, with = "humantime_serde")]
+    pub max_queue_delay: Option<Duration>,
     /// In the place of `runtime.device`.
     pub device: Option<Device>,
     /// Model files by execution provider: `cpu = "model.int8.onnx"`.
@@ -341,6 +356,17 @@ mod tests {
         assert_eq!(layout(0, 8, 16), (2, 8));
         assert_eq!(layout(0, 32, 16), (1, 32));
         assert_eq!(layout(3, 2, 1), (3, 2));
+    }
+
+    #[test]
+    fn a_model_may_have_a_layout_of_its_own() {
+        let config = ServerConfig::load(None, &Flags::default()).unwrap();
+        let text = "instances = 3\nintra_op_threads = 2\nmax_queue_delay = \"2ms\"";
+        let model = ModelConfig::parse(text).unwrap();
+        let layout = config.runtime.layout_of(&model, true);
+        assert_eq!((layout.instances, layout.intra_op_threads), (3, 2));
+        assert_eq!(model.max_queue_delay, Some(Duration::from_millis(2)));
+        assert!(ModelConfig::parse("instances = 0").is_err());
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Loader {
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
         let file = file.to_string_lossy().into_owned();
 
-        let layout = self.config.layout(provider == ExecutionProvider::Cpu);
+        let layout = self.config.layout_of(&config, provider == ExecutionProvider::Cpu);
         let open = {
             let (runtime, path, file) = (self.runtime.clone(), path.clone(), file.clone());
             let threads = layout.intra_op_threads;
@@ -140,7 +140,7 @@ impl Loader {
             name: location.name.clone(),
             open: Box::new(reopen),
             axis,
-            bounds: self.bounds(run::max_batch_size(axis, max_batch_size)),
+            bounds: self.bounds(&config, run::max_batch_size(axis, max_batch_size)),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -159,17 +159,18 @@ impl Loader {
             queue_objective: self.config.queue_objective,
             limits: self.limits,
             metrics,
+            layout,
         }))
     }
 
-    fn bounds(&self, max_batch_size: usize) -> Bounds {
+    fn bounds(&self, model: &ModelConfig, max_batch_size: usize) -> Bounds {
         Bounds {
             max_queue_size: self.config.max_queue_size.get(),
             max_queue_bytes: self.config.max_queue_bytes,
             max_batch_size,
             max_batch_tokens: self.config.max_batch_tokens.get(),
             min_efficiency: self.config.min_padding_efficiency,
-            max_queue_delay: self.config.max_queue_delay,
+            max_queue_delay: model.max_queue_delay.unwrap_or(self.config.max_queue_delay),
         }
     }
 
@@ -179,16 +180,15 @@ impl Loader {
     /// # Errors
     /// The model's file or a thread cannot be had.
     pub fn grow(&self, model: &Model) -> Result<(), String> {
-        let layout = self.config.layout(model.provider == ExecutionProvider::Cpu);
         let before = memory::resident();
-        let further = layout.instances.saturating_sub(1);
+        let further = model.layout.instances.saturating_sub(1);
         for _ in 0..further {
             model.add_session()?;
         }
         if let (Some(before), Some(after), 1..) = (before, memory::resident(), further) {
             tracing::info!(
                 model = model.name,
-                sessions = layout.instances,
+                sessions = model.layout.instances,
                 mib_each = (after.saturating_sub(before) / further) >> 20,
                 "memory of each further session"
             );

@@ -14,7 +14,7 @@ mod tensors;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::Limits;
+use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
 use crate::runtime::cancel::Cancel;
@@ -40,6 +40,7 @@ pub struct Model {
     pub provider: ExecutionProvider,
     pub signature: Signature,
     pub metrics: Arc<ModelMetrics>,
+    pub layout: Layout,
     /// Answers when several models take a kind of input and none is named.
     pub default: bool,
     engine: Arc<Engine>,
@@ -62,6 +63,7 @@ pub struct Parts {
     pub queue_objective: Duration,
     pub limits: Limits,
     pub metrics: Arc<ModelMetrics>,
+    pub layout: Layout,
 }
 
 /// What turns an input into outputs, shared by the requests in flight.
@@ -178,6 +180,7 @@ impl Model {
             provider,
             signature,
             metrics: parts.metrics,
+            layout: parts.layout,
             default,
             engine: Arc::new(engine),
             flights: Flights::default(),
