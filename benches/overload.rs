@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
 use onnxd::api::App;
-use onnxd::config::{Flags, ServerConfig};
+use onnxd::config::{Flags, Layout, ServerConfig};
 use onnxd::error::Error;
 use onnxd::metrics::Metrics;
 use onnxd::model::repository::ModelRepository;
@@ -123,6 +123,7 @@ fn app() -> App {
         queue_objective: OBJECTIVE,
         limits: config.limits,
         metrics: model_metrics,
+        layout: Layout { instances: 1, intra_op_threads: 1 },
     });
     let app = App::new(&config, compute, metrics, Handle::default());
     app.set_repository(Arc::new(ModelRepository::of([model])));
