@@ -1,0 +1,3 @@
+//! Load on a server, and what comes of it.
+
+pub mod summary;
