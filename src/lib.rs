@@ -2,7 +2,8 @@
 //!
 //! # Layers
 //! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics,
-//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone, `reload` nothing.
+//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
+//! and `plot` need nothing, and only `cli` uses the latter two.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
@@ -16,7 +17,7 @@
 //! # Invariants
 //! 1. Only `runtime` names `ort` and `cudarc`.
 //! 2. Only `api`, and the `server` that holds it, name axum, hyper, tonic or a status
-//!    code; `telemetry::otlp` is a client.
+//!    code; `telemetry::otlp` and `load` are clients.
 //! 3. `tasks` is synchronous, and pure once loaded.
 //! 4. Async threads never touch pixels, tokens or tensor elements.
 //! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that

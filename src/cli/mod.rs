@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod bench;
 mod config;
 mod health;
 mod predict;
@@ -7,6 +8,7 @@ mod serve;
 mod signals;
 mod sources;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
+    Bench(bench::Bench),
     Health(health::Health),
     Config(config::Config),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
+        Command::Bench(command) => bench::run(command),
         Command::Health(command) => health::run(command),
         Command::Config(command) => config::run(command),
     };
@@ -81,6 +85,20 @@ impl Common {
             library: self.onnxruntime.clone(),
             device: self.device,
         }
+    }
+
+    /// The same as a command line has it.
+    fn arguments(&self) -> Vec<OsString> {
+        let device = self.device.map(|device| device.to_string().into());
+        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        let options = [
+            ("--config", path(&self.config)),
+            ("--models", path(&self.models)),
+            ("--onnxruntime", path(&self.onnxruntime)),
+            ("--device", device),
+        ];
+        let given = options.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
+        given.flatten().collect()
     }
 
     fn config(&self, listen: Option<SocketAddr>) -> anyhow::Result<ServerConfig> {

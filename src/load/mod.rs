@@ -1,3 +1,11 @@
-//! Load on a server, and what comes of it.
+//! Load on a server over HTTP, and what comes of it. Knows nothing of models or of the command line.
 
+mod client;
+pub mod closed;
+pub mod cpu;
+pub mod objective;
+pub mod open;
+pub mod payload;
 pub mod summary;
+pub mod target;
+pub mod turn;

@@ -76,6 +76,18 @@ pub fn check(
     Ok(cases.len())
 }
 
+/// The inputs alone; none where there is no such file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn inputs(files: &ModelFiles) -> Result<Vec<Input>, String> {
+    let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
+    cases
+        .iter()
+        .map(|case| case.input(files).map_err(|reason| format!("{FILE}: {reason}")))
+        .collect()
+}
+
 fn answer(input: &Input, task: &dyn Task, session: &mut dyn Session) -> Result<Prediction, Error> {
     if input.kind() != task.input_kind() {
         let expected = format!("`{}`, which the model takes", task.input_kind().field());

@@ -1,6 +1,7 @@
 //! Models as protocols see them: an input in, predictions out.
 
 mod admission;
+mod by_hand;
 mod external_data;
 mod flights;
 mod formats;
@@ -29,6 +30,7 @@ use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
 use flights::Flights;
 
+pub use by_hand::{ByHand, Encoded};
 pub use tensors::Inferred;
 
 /// One version of a model, loaded and warmed up.

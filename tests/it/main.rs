@@ -3,6 +3,7 @@
 //! ONNX Runtime has one environment a process, so all of them are one test binary.
 
 mod answers;
+mod bench;
 mod cli;
 mod drain;
 mod edge;

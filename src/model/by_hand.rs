@@ -1,0 +1,107 @@
+//! The steps of a request by themselves, in the caller's thread: what a benchmark compares a server
+//! with.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::load::Loader;
+use super::{Model, golden, reduced};
+use crate::error::Error;
+use crate::rows::Rows;
+use crate::runtime::cancel::Cancel;
+use crate::runtime::run;
+use crate::runtime::session::{OnnxSession, Session};
+use crate::signature::BatchAxis;
+use crate::tasks::{Input, InputKind, ModelFiles, Parameters, Stages};
+use crate::tensor::Tensors;
+
+/// A model's task, and a session that nobody else uses.
+pub struct ByHand {
+    model: Arc<Model>,
+    session: Box<dyn Session>,
+}
+
+/// Rows, and the time that they took.
+pub struct Encoded {
+    pub rows: Rows,
+    pub decode: Duration,
+    /// Everything else of [`crate::tasks::Task::encode`].
+    pub preprocess: Duration,
+}
+
+impl ByHand {
+    /// A session of the file that `model` serves from a folder in `models`, with `threads` threads in a
+    /// run.
+    ///
+    /// # Errors
+    /// The file cannot be loaded again.
+    pub fn open(
+        model: &Arc<Model>,
+        loader: &Loader,
+        models: &Path,
+        threads: usize,
+    ) -> Result<Self, String> {
+        let network = models.join(&model.name).join(&model.file);
+        let (runtime, gpu) = (&loader.runtime, loader.config.gpu());
+        let session = OnnxSession::load(runtime, &network, model.provider, threads, &gpu)
+            .map_err(|error| format!("{}: {error}", model.file))?;
+        let session = reduced::reduced(Box::new(session), model.engine.task.reduction());
+        Ok(Self { model: model.clone(), session })
+    }
+
+    /// # Errors
+    /// Input that the model cannot take.
+    pub fn encode(&self, input: &Input) -> Result<Encoded, Error> {
+        self.model.check(input)?;
+        let (start, stages) = (Instant::now(), Stages::default());
+        let rows = self.model.engine.task.encode(input, &Parameters::default(), &stages)?;
+        let (whole, decode) = (start.elapsed(), stages.decode());
+        Ok(Encoded { rows, decode, preprocess: whole.saturating_sub(decode) })
+    }
+
+    /// # Errors
+    /// The run fails.
+    pub fn run(&mut self, rows: &Rows) -> Result<Tensors, Error> {
+        let engine = &self.model.engine;
+        let axis = engine.task.batch_axis();
+        run::rows(self.session.as_mut(), rows, &engine.outputs, axis, &Cancel::new(1))
+    }
+}
+
+impl Model {
+    /// Inputs to try the model with: those of `golden.json` in its folder, which lies in `models`,
+    /// else one of the task's own. None for a model of tensors.
+    ///
+    /// # Errors
+    /// A `golden.json` that cannot be read.
+    pub fn sample_inputs(&self, models: &Path) -> Result<Vec<Input>, String> {
+        let folder = models.join(&self.name);
+        let version = Some(folder.join(self.version.to_string())).filter(|folder| folder.is_dir());
+        let files = ModelFiles::new(version.as_ref().unwrap_or(&folder), &folder);
+        let golden = golden::inputs(&files)?;
+        Ok(match self.input_kind() {
+            InputKind::Tensors => Vec::new(),
+            _ if golden.is_empty() => vec![self.engine.task.sample(1)],
+            _ => golden,
+        })
+    }
+
+    /// Rows of one item to try the model with.
+    ///
+    /// # Errors
+    /// As [`crate::tasks::Task::encode`].
+    pub fn sample_rows(&self) -> Result<Rows, Error> {
+        self.engine.task.warm_up(1)
+    }
+
+    /// Rows as the network itself takes them, such as without a batch axis where it has none.
+    #[must_use]
+    pub fn network_inputs(&self, rows: &Rows) -> Tensors {
+        let tensors = rows.tensors.clone();
+        match self.engine.task.batch_axis() {
+            BatchAxis::None if !rows.is_opaque() => tensors.drop_batch_axis(),
+            _ => tensors,
+        }
+    }
+}
