@@ -1,7 +1,7 @@
 //! A closed loop: each client asks again as soon as it is answered.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::client::{Connection, Failure};
 use super::cpu::Meter;
+use super::lock;
 use super::target::Target;
 use super::turn::Turn;
 
@@ -82,7 +83,10 @@ async fn client(
 ) {
     let mut connection = match Connection::open(&target).await {
         Ok(connection) => connection,
-        Err(error) => return drop(first.send(Err(error))),
+        Err(error) => {
+            let _ = first.send(Err(error));
+            return;
+        }
     };
     let mut first = Some(first);
     loop {
@@ -111,8 +115,4 @@ async fn client(
 pub async fn once(target: &Target) -> anyhow::Result<()> {
     let mut connection = Connection::open(target).await?;
     connection.ask(target).await.map_err(anyhow::Error::msg)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -61,21 +61,21 @@ pub struct Search {
 const NEAR: f64 = 1.04;
 
 impl Search {
-    /// From rates that were tried, and whether they met the objective. Where all of them did, twice the
-    /// highest counts as one that does not.
+    /// From rates that were tried, and whether they met the objective. Where all of them did, `beyond`
+    /// counts as one that does not, or what is a quarter above the highest.
     #[must_use]
-    pub fn between(tried: &[(f64, bool)]) -> Self {
+    pub fn between(tried: &[(f64, bool)], beyond: f64) -> Self {
         let missed = tried.iter().filter(|(_, met)| !met).map(|(rate, _)| *rate);
         let missed = missed.fold(f64::INFINITY, f64::min);
         // A rate that met it by luck, above one that did not, is no proof.
         let met = tried.iter().filter(|(rate, met)| *met && *rate < missed).map(|(rate, _)| *rate);
         let met = met.fold(0.0, f64::max);
-        Self { met, missed: if missed.is_finite() { missed } else { met * 2.0 } }
+        Self { met, missed: if missed.is_finite() { missed } else { beyond.max(met * 1.25) } }
     }
 
     /// The rate to be tried next; `None` if the knee is known well enough.
     #[must_use]
-    pub fn next(&self) -> Option<f64> {
+    pub fn candidate(&self) -> Option<f64> {
         (self.met * NEAR < self.missed).then_some(f64::midpoint(self.met, self.missed))
     }
 
@@ -127,15 +127,15 @@ mod tests {
         let met = |rate: f64| rate < 300.0 && 5.0 / (1.0 - rate / 300.0) < 50.0;
         for tried in [&[60.0, 120.0, 180.0, 240.0, 300.0][..], &[30.0, 100.0], &[290.0, 400.0]] {
             let tried: Vec<_> = tried.iter().map(|rate| (*rate, met(*rate))).collect();
-            let mut search = Search::between(&tried);
+            let mut search = Search::between(&tried, 375.0);
             let mut steps = 0;
-            while let Some(rate) = search.next() {
+            while let Some(rate) = search.candidate() {
                 search.tell(rate, met(rate));
                 steps += 1;
             }
             let knee = search.knee().unwrap();
             assert!((259.0..=270.0).contains(&knee) && steps < 10, "{knee} after {steps}");
         }
-        assert_eq!(Search::between(&[(10.0, true), (20.0, false), (30.0, true)]).met, 10.0);
+        assert_eq!(Search::between(&[(10.0, true), (20.0, false), (30.0, true)], 0.0).met, 10.0);
     }
 }

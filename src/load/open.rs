@@ -1,6 +1,6 @@
 //! An open loop: requests come when they come, whatever the server does.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::client::{Connection, Failure};
 use super::cpu::Meter;
+use super::lock;
 use super::target::Target;
 use super::turn::Turn;
 
@@ -139,10 +140,6 @@ async fn ask(shared: Arc<Shared>, index: usize) {
         Err(error) => Err(format!("{error:#}")),
     };
     lock(&shared.answers)[index] = Some(Answer { sent, ended: Instant::now(), outcome });
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Mark {
             }
             Self::Blanks => {
                 for bit in 0..12 {
-                    body.put_slice(if number >> bit & 1 == 0 { b" " } else { b"\\t" });
+                    body.put_slice(if (number >> bit) & 1 == 0 { b" " } else { b"\\t" });
                 }
             }
             Self::Number(value) => {

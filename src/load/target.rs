@@ -58,12 +58,6 @@ impl Target {
         }
         request
     }
-
-    /// How many different inputs are sent.
-    #[must_use]
-    pub fn payloads(&self) -> usize {
-        self.payloads.len()
-    }
 }
 
 /// Where a server listens.

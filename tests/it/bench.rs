@@ -44,7 +44,7 @@ fn json_has_every_part_and_the_plot_is_drawn() {
     let folder = Folder::new();
     let plot = folder.path().join("latency.svg");
     let plot = plot.to_str().unwrap();
-    let report = json(&bench(&["iris", "--format", "json", "--rates", "50,200", "--plot", plot]));
+    let report = json(&bench(&["iris", "--format", "json", "--rates", "200,1000", "--plot", plot]));
 
     assert_eq!(report["model"], "iris");
     assert_eq!(report["task"], "tabular-classification");
@@ -65,11 +65,13 @@ fn json_has_every_part_and_the_plot_is_drawn() {
     };
     assert_eq!(loops(&report["noop"]), [1, 4]);
     assert_eq!(loops(&report["served"]["closed"]), [1, 4]);
-    let share = above_zero(&report["served"]["closed"][1]["server_share_of_cpu"]);
-    assert!(share < 1.0, "{share}");
-    above_zero(&report["served"]["closed"][1]["cpu_ms_an_item"]);
+    // The kernel's tick may be longer than what the server took.
+    let crowd = &report["served"]["closed"][1];
+    assert!(crowd["cpu_ms_an_item"].as_f64().unwrap() >= 0.0, "{crowd}");
+    let share = &crowd["server_share_of_cpu"];
+    assert!(share.is_null() || (0.0..=1.0).contains(&share.as_f64().unwrap()), "{crowd}");
     let rates = report["served"]["open"].as_array().unwrap();
-    for rate in [50.0, 200.0] {
+    for rate in [200.0, 1000.0] {
         let load = rates.iter().find(|load| load["rate"] == rate).unwrap();
         check_percentiles(&load["latency_ms"]);
         let [asked, answered, failed, given_up] =

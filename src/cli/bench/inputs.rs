@@ -33,7 +33,7 @@ pub struct Item {
 /// The form of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Body {
-    /// {"text": "…"}, {"features": [[…]]} or {"image": "…"} in base64.
+    /// JSON with the field text, features, or image in base64.
     Json,
     /// The image's file as it is.
     Image,
@@ -74,9 +74,10 @@ pub fn read(
         return Ok(vec![Item { input: None, rows: model.sample_rows()? }]);
     }
     ensure!(!inputs.is_empty(), "there is no input in these files");
-    let item = |(name, input)| {
-        let encoded = hands.encode(&input).map_err(Error::from).context(name)?;
-        Ok(Item { input: Some(input), rows: encoded.rows })
+    // A refusal names its input by itself.
+    let item = |(_, input)| {
+        let rows = hands.encode(&input)?.rows;
+        Ok(Item { input: Some(input), rows })
     };
     inputs.into_iter().map(item).collect()
 }
@@ -143,10 +144,11 @@ fn file(images: &[Image]) -> anyhow::Result<Bytes> {
 
 /// A row, with the mark at its first number where the network takes fractions.
 fn cells(cells: &Cells, rows: &Rows) -> anyhow::Result<(String, Mark, String)> {
-    let whole = [DataType::I64, DataType::I32, DataType::I16, DataType::I8, DataType::Bool];
-    let takes_whole =
-        |(_, tensor): &(String, crate::tensor::Tensor)| whole.contains(&tensor.data_type());
-    let marked = !rows.tensors.0.iter().any(takes_whole);
+    let takes_fractions = |data_type: DataType| {
+        use DataType::{BF16, F16, F32, F64, String};
+        matches!(data_type, BF16 | F16 | F32 | F64 | String)
+    };
+    let marked = rows.tensors.0.iter().all(|(_, tensor)| takes_fractions(tensor.data_type()));
     let number = |value: f64| match value.fract() == 0.0 && value.abs() < 1e15 {
         true => format!("{}", value as i64),
         false => format!("{value:?}"),

@@ -21,7 +21,7 @@ const PARTS: [f64; 6] = [0.2, 0.4, 0.6, 0.8, 0.9, 1.0];
 /// Rates past the knee, as multiples of it; the knee itself is measured beside them.
 const PAST: [f64; 3] = [1.0, 1.5, 2.0];
 /// Rates tried between the last that meets the objective and the first that does not.
-const TRIES: usize = 4;
+const TRIES: usize = 5;
 /// For answers that are missing at the end of an open loop's turn, if the objective is shorter.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -145,14 +145,14 @@ impl Bench {
                 }
             }
         }
-        let served = curves.remove(0);
+        let mut served = curves.remove(0);
         let open = |rate| Arrivals { rate, time: self.plan.time, patience };
-        let mut served = served;
         let tried = served.open.iter().map(|(rate, turns)| (*rate, objective.is_met(turns)));
-        let mut search = Search::between(&tried.collect::<Vec<_>>());
+        // More than the server carries at best.
+        let mut search = Search::between(&tried.collect::<Vec<_>>(), capacity * 1.25);
         for _ in 0..TRIES {
             self.progress.inc(rounds);
-            let Some(rate) = search.next().map(round) else { continue };
+            let Some(rate) = search.candidate().map(round) else { continue };
             self.progress.set_message(format!("the knee: {rate} a second"));
             let answers = open::turn(&self.served.target, open(rate), &mut random).await;
             search.tell(rate, objective.is_met([&answers]));
