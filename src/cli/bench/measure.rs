@@ -11,7 +11,7 @@ use super::hands::{Hands, Loop};
 use super::inputs::Item;
 use crate::load::objective::{Objective, Search};
 use crate::load::open::Arrivals;
-use crate::load::summary::{Summary, milliseconds};
+use crate::load::summary::Summary;
 use crate::load::target::Target;
 use crate::load::turn::Turn;
 use crate::load::{closed, open};
@@ -21,7 +21,11 @@ const PARTS: [f64; 6] = [0.2, 0.4, 0.6, 0.8, 0.9, 1.0];
 /// Rates past the knee, as multiples of it; the knee itself is measured beside them.
 const PAST: [f64; 3] = [1.0, 1.5, 2.0];
 /// Rates tried between the last that meets the objective and the first that does not.
-const TRIES: usize = 5;
+const TRIES: usize = 4;
+/// Turns in which a rate must meet the objective, since a queue may be short by luck.
+const REPEATS: usize = 2;
+/// Before a turn, so that what the one before has left is done.
+const PAUSE: Duration = Duration::from_millis(30);
 /// For answers that are missing at the end of an open loop's turn, if the objective is shorter.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -116,7 +120,8 @@ impl Bench {
         };
         let parts = 5 + 1 + (1 + self.others.len()) * (self.plan.clients.len() + rates.len());
         let rounds = u64::from(self.plan.rounds);
-        self.progress.set_length(rounds * parts as u64 + (TRIES + PAST.len()) as u64 * rounds);
+        self.progress
+            .set_length(rounds * parts as u64 + (TRIES * REPEATS + PAST.len()) as u64 * rounds);
 
         let mut random = fastrand::Rng::with_seed(self.plan.seed);
         let (mut by_hand, mut alone) = (Steps::default(), Steps::default());
@@ -125,20 +130,20 @@ impl Bench {
         for _ in 0..self.plan.rounds {
             self.hands(&mut by_hand, &mut alone, turn).await?;
             for (clients, turns) in &mut noop {
-                self.step("nothing, over HTTP");
+                self.step("nothing, over HTTP").await;
                 turns.push(closed::turn(&self.noop, *clients, turn).await?);
             }
             for index in 0..self.plan.clients.len() {
                 for (curve, subject) in curves.iter_mut().zip(self.subjects()) {
                     let (clients, turns) = &mut curve.closed[index];
-                    self.step(&format!("{}, {clients} clients", subject.name));
+                    self.step(&format!("{}, {clients} clients", subject.name)).await;
                     let answers = closed::turn(&subject.target, *clients, turn).await;
                     turns.push(answers.with_context(|| subject.name.clone())?);
                 }
             }
             for (index, rate) in rates.iter().copied().enumerate() {
                 for (curve, subject) in curves.iter_mut().zip(self.subjects()) {
-                    self.step(&format!("{}, {rate} a second", subject.name));
+                    self.step(&format!("{}, {rate} a second", subject.name)).await;
                     let arrivals = Arrivals { rate, time: turn, patience };
                     let answers = open::turn(&subject.target, arrivals, &mut random).await;
                     curve.open[index].1.push(answers);
@@ -151,19 +156,22 @@ impl Bench {
         // More than the server carries at best.
         let mut search = Search::between(&tried.collect::<Vec<_>>(), capacity * 1.25);
         for _ in 0..TRIES {
-            self.progress.inc(rounds);
-            let Some(rate) = search.candidate().map(round) else { continue };
-            self.progress.set_message(format!("the knee: {rate} a second"));
-            let answers = open::turn(&self.served.target, open(rate), &mut random).await;
-            search.tell(rate, objective.is_met([&answers]));
-            served.open.push((rate, vec![answers]));
+            let Some(rate) = search.candidate().map(round) else { break };
+            let mut turns = Vec::new();
+            while turns.len() < REPEATS && (turns.is_empty() || objective.is_met(&turns)) {
+                self.progress.inc(rounds - 1);
+                self.step(&format!("the knee: {rate} a second")).await;
+                turns.push(open::turn(&self.served.target, open(rate), &mut random).await);
+            }
+            search.tell(rate, objective.is_met(&turns));
+            served.open.push((rate, turns));
         }
         served.open.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         let knee = search.knee();
         let mut past = Vec::new();
         for (times, knee) in PAST.iter().copied().zip(knee.into_iter().cycle()) {
-            self.progress.inc(rounds);
-            self.progress.set_message(format!("{times} times the knee"));
+            self.progress.inc(rounds - 1);
+            self.step(&format!("{times} times the knee")).await;
             let arrivals = open(knee * times);
             past.push((times, open::turn(&self.served.target, arrivals, &mut random).await));
         }
@@ -190,42 +198,39 @@ impl Bench {
         alone: &mut Steps,
         time: Duration,
     ) -> anyhow::Result<()> {
-        self.step("the session alone");
+        self.step("the session alone").await;
         crowd.run.push(self.crowd.turn(&self.items, Loop::Run, time)?.run);
-        // A signal is noticed in between.
-        tokio::task::yield_now().await;
-        self.step("decoding and pre-processing");
+        self.step("decoding and pre-processing").await;
         let encoded = self.crowd.turn(&self.items, Loop::Encode, time)?;
         crowd.decode.push(encoded.decode);
         crowd.preprocess.push(encoded.preprocess);
-        tokio::task::yield_now().await;
-        self.step("all of it by hand");
+        self.step("all of it by hand").await;
         crowd.all.push(self.crowd.turn(&self.items, Loop::All, time)?.all);
-        tokio::task::yield_now().await;
-        self.step("one item by hand");
+        self.step("one item by hand").await;
         let steps = self.alone.turn(&self.items, Loop::All, time)?;
         alone.decode.push(steps.decode);
         alone.preprocess.push(steps.preprocess);
         alone.run.push(steps.run);
         alone.all.push(steps.all);
-        tokio::task::yield_now().await;
         Ok(())
     }
 
-    fn step(&self, what: &str) {
+    /// Begins the next turn. A signal is noticed here at the latest.
+    async fn step(&self, what: &str) {
         self.progress.inc(1);
         self.progress.set_message(what.to_owned());
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Ten times what one client waits, rounded up to 1, 2 or 5 times a power of ten; 5 ms at least.
+/// Ten times what one client waits, rounded up to 1, 2 or 5 times a power of ten; 10 ms at least, since
+/// a shared machine may stop a process for some.
 fn default_objective(lone: &Turn) -> Objective {
-    let wanted = (Summary::of(lone.answered.iter().copied()).p50 * 10.0).max(5.0);
+    let wanted = (Summary::of(lone.answered.iter().copied()).p50 * 10.0).max(10.0);
     let power = 10_f64.powf(wanted.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     let bound = steps.into_iter().find(|step| *step >= wanted).unwrap_or(wanted);
     let bound = Duration::from_secs_f64(bound / 1e3);
-    debug_assert!(milliseconds(bound) >= 5.0);
     Objective { percent: 99, bound }
 }
 
@@ -245,6 +250,6 @@ mod tests {
         let lone =
             |ms| Turn { answered: vec![Duration::from_secs_f64(ms / 1e3)], ..Turn::default() };
         let bounds = [0.1, 6.4, 23.0].map(|ms| default_objective(&lone(ms)).to_string());
-        assert_eq!(bounds, ["p99<5ms", "p99<100ms", "p99<500ms"]);
+        assert_eq!(bounds, ["p99<10ms", "p99<100ms", "p99<500ms"]);
     }
 }

@@ -1,6 +1,6 @@
 //! The figures for people.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
 use super::report::{Clients, Part, Ratio, Report};
 use crate::load::summary::Summary;
@@ -9,17 +9,16 @@ use crate::load::summary::Summary;
 pub fn text(report: &Report) -> String {
     let what = &report.what;
     format!(
-        "{} ({}, {} on {}), {} input{}, {} cores, {} sessions of {} threads\n\
+        "{} ({}, {} on {}), {}, {}, {} of {}\n\
          each part {} s in {} rounds; items a second are medians of the rounds\n\n{}\n\n{}\n\n{}",
         what.model,
         what.task,
         what.file,
         what.device,
-        what.inputs,
-        if what.inputs == 1 { "" } else { "s" },
-        what.cores,
-        what.sessions,
-        what.threads_a_session,
+        count(what.inputs, "input"),
+        count(what.cores, "core"),
+        count(what.sessions, "session"),
+        count(what.threads_a_session, "thread"),
         number(what.seconds),
         what.rounds,
         parts(report),
@@ -31,6 +30,8 @@ pub fn text(report: &Report) -> String {
 fn table(header: &[&str], left: usize) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
     for column in table.column_iter_mut().skip(left) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -46,7 +47,7 @@ fn parts(report: &Report) -> Table {
         let cpu = cpu.map_or_else(String::new, number);
         table.add_row([vec![name.to_owned(), load], figures.to_vec(), vec![cpu]].concat());
     };
-    let threads = || format!("{} threads", report.what.cores);
+    let threads = || count(report.what.cores, "thread");
     let by_hand = &report.by_hand;
     row("session alone", threads(), &by_hand.session, None);
     for (name, part) in [("decode", &by_hand.decode), ("pre-process", &by_hand.preprocess)] {
@@ -55,10 +56,7 @@ fn parts(report: &Report) -> Table {
         }
     }
     row("in-process loop", threads(), &by_hand.all, Some(by_hand.cpu_ms_an_item));
-    let closed = |of: &Clients| match of.clients {
-        1 => "1 client".to_owned(),
-        clients => format!("{clients} clients"),
-    };
+    let closed = |of: &Clients| count(of.clients, "client");
     for of in &report.noop {
         row("no-op over HTTP", closed(of), &of.part, of.cpu_ms_an_item);
     }
@@ -144,6 +142,10 @@ fn summary(report: &Report) -> String {
     text
 }
 
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
 fn ratio(ratio: &Ratio) -> String {
     let [low, high] = ratio.quartiles;
     format!("{:.3} ({low:.3} to {high:.3})", ratio.median)
@@ -151,11 +153,9 @@ fn ratio(ratio: &Ratio) -> String {
 
 /// Three digits, or all before the point.
 fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        0.0 => "0".to_owned(),
-        _ => format!("{value:.3}"),
+    if value == 0.0 {
+        return "0".to_owned();
     }
+    let digits = (2.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$}")
 }
