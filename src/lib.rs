@@ -3,6 +3,7 @@
 //! # Layers
 //! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics,
 //! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone, `reload` nothing.
+//! `tune` stands beside `server`: `cli → tune → model`.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
@@ -47,3 +48,4 @@ pub mod statistics;
 pub mod tasks;
 pub mod telemetry;
 pub mod tensor;
+pub mod tune;

@@ -6,6 +6,7 @@ mod predict;
 mod serve;
 mod signals;
 mod sources;
+mod tune;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
+    Tune(tune::Tune),
     Health(health::Health),
     Config(config::Config),
 }
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
+        Command::Tune(command) => tune::run(command),
         Command::Health(command) => health::run(command),
         Command::Config(command) => config::run(command),
     };

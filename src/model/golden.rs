@@ -56,6 +56,15 @@ fn tolerance() -> f32 {
     0.01
 }
 
+/// The golden inputs without their answers; none if there is no such file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn inputs(files: &ModelFiles) -> Result<Vec<Input>, String> {
+    let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
+    cases.iter().map(|case| case.input(files)).collect()
+}
+
 /// Asks the model every golden input; how many there were.
 ///
 /// # Errors
