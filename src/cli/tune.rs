@@ -110,10 +110,6 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
     progress.finish();
     let outcome = outcome.map_err(Error::msg)?;
     let report = Report::new(&command.model, &plan, &outcome, config.runtime.max_queue_delay);
-    if let Some(file) = &command.plot {
-        let chart = chart(&report).svg()?;
-        std::fs::write(file, chart).with_context(|| file.display().to_string())?;
-    }
     let edit = Edit::prepare(&location, &outcome.entrants[outcome.chosen].setting);
     let edit = edit.map_err(Error::msg)?;
     let mut out = std::io::stdout().lock();
@@ -144,10 +140,15 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
         Form::Json => Box::new(std::io::stderr()),
         Form::Table => Box::new(out),
     };
-    if outcome.verdict == Verdict::None {
-        return Ok(ExitCode::FAILURE);
+    let code = match outcome.verdict {
+        Verdict::None => ExitCode::FAILURE,
+        _ => put(&edit, command.dry_run, &mut people)?,
+    };
+    if let Some(file) = &command.plot {
+        let chart = chart(&report).svg()?;
+        std::fs::write(file, chart).with_context(|| file.display().to_string())?;
     }
-    put(&edit, command.dry_run, &mut people)
+    Ok(code)
 }
 
 /// Writes the file and says what changed, or says what would.

@@ -109,7 +109,8 @@ impl Entrant {
         }
     }
 
-    /// The rate that it is told with: the one that it carries, or the one that was asked for.
+    /// The rate that it is told with: the one that it carries, 0 if it met the objective at none, or
+    /// the one that was asked for.
     #[must_use]
     pub fn told_rate(&self) -> f64 {
         match self.goal {
@@ -118,10 +119,12 @@ impl Entrant {
         }
     }
 
-    /// The median trial's value at about that rate; `None` if it had no answer to give.
+    /// The median trial's value at about that rate, or at the lowest that was tried; `None` if it had
+    /// no answer to give.
     #[must_use]
     pub fn at_rate(&self, value: impl Fn(&Trial) -> Option<Duration>) -> Option<Duration> {
-        let rate = self.told_rate();
+        let lowest = self.trials.iter().map(|trial| trial.load.rate).fold(f64::INFINITY, f64::min);
+        let rate = Some(self.told_rate()).filter(|rate| *rate > 0.0).unwrap_or(lowest);
         let distance = |trial: &Trial| (trial.load.rate / rate).ln().abs();
         let nearest = self.trials.iter().map(distance).fold(f64::INFINITY, f64::min);
         let near = self.trials.iter().filter(|trial| distance(trial) <= nearest + 0.05);

@@ -40,6 +40,8 @@ pub struct LocalMachine {
 const SAMPLES: usize = 3;
 /// Lone requests that take longer are not repeated.
 const LONG: Duration = Duration::from_secs(1);
+/// Requests that warm up a model at most.
+const MOST: usize = 256;
 /// For how long after a trial its requests are waited for at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -118,16 +120,17 @@ impl LocalMachine {
 
     /// Full batches for every session, so that each has the working memory that it will have.
     fn fill(&mut self, model: &Arc<Model>) -> Result<(), String> {
+        let input = self.inputs.next_request();
+        self.ask(model, input)?;
         let mut tasks = JoinSet::new();
-        for _ in 0..model.layout.instances * model.rows_a_run() {
+        for _ in 0..(model.layout.instances * model.rows_a_run()).min(MOST) {
             let (model, input) = (model.clone(), self.inputs.next_request());
-            tasks.spawn_on(
-                async move { predict(&model, input).await.map(drop) },
-                self.tokio.handle(),
-            );
+            // Where the queue has no room for all, fewer do as well.
+            let asked = async move { predict(&model, input).await.map(drop).ok() };
+            tasks.spawn_on(asked, self.tokio.handle());
         }
-        let answers = self.tokio.block_on(tasks.join_all());
-        answers.into_iter().collect()
+        self.tokio.block_on(tasks.join_all());
+        Ok(())
     }
 }
 
@@ -178,7 +181,8 @@ impl Machine for LocalMachine {
         let mut sent = 0;
         loop {
             // Poisson arrivals: exponential gaps. The logarithm is of a number over 0.
-            due += Duration::from_secs_f64(-(1.0 - random.random::<f64>()).ln() / load.rate);
+            let gap = -(1.0 - random.random::<f64>()).ln() / load.rate;
+            due = due.saturating_add(Duration::try_from_secs_f64(gap).unwrap_or(Duration::MAX));
             if due > load.length {
                 break;
             }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::candidates::Setting;
 use super::entrant::Entrant;
-use super::search::{Outcome, Plan, Verdict};
+use super::search::{FEWEST, Outcome, Plan, Verdict};
 use super::trial::Goal;
 use crate::load::objective::Objective;
 use crate::load::summary::milliseconds;
@@ -37,6 +37,7 @@ pub struct Report {
 
 /// One setting.
 #[derive(Debug, Clone, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own in the table")]
 pub struct Row {
     pub instances: usize,
     pub intra_op_threads: usize,
@@ -51,8 +52,9 @@ pub struct Row {
     /// At the goal's percentile.
     pub latency_ms: Option<f64>,
     pub memory_mib: Option<f64>,
-    /// Trials behind the figures.
+    /// Trials behind the figures, and the requests in them.
     pub turns: usize,
+    pub requests: usize,
     /// It was in the last round, whose figures can be compared.
     pub finalist: bool,
     /// No key in `model.toml`.
@@ -90,6 +92,7 @@ impl Report {
                 latency_ms: entrant.at_rate(|trial| trial.tail).map(milliseconds),
                 memory_mib: entrant.loaded.memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
                 turns: entrant.trials.len(),
+                requests: entrant.trials.iter().map(|trial| trial.requests).sum(),
                 finalist: Some(entrant.round) == last,
                 default: entrant.setting == Setting::default(),
                 present: entrant.setting == plan.present,
@@ -142,6 +145,10 @@ impl Report {
         for (setting, why) in &self.failed {
             line(format!("{setting} could not be measured: {why}"));
         }
+        let few = |row: &Row| row.finalist && (row.requests as f64) < FEWEST * row.turns as f64;
+        if self.settings.iter().any(few) {
+            line("Some turns had few requests: a longer --budget tells more.".to_owned());
+        }
         line(self.sentence());
         text
     }
@@ -191,9 +198,9 @@ impl Report {
                 }
             };
             match self.rate {
+                _ if !ratio.is_finite() => "does what the present setting does not".to_owned(),
                 None => format!("carries {ratio:.2} times as much"),
-                Some(_) if ratio.is_finite() => format!("answers {ratio:.2} times as fast"),
-                Some(_) => "carries that rate, and the present one does not".to_owned(),
+                Some(_) => format!("answers {ratio:.2} times as fast"),
             }
         };
         match self.verdict {
@@ -259,6 +266,7 @@ mod tests {
             latency_ms: None,
             memory_mib: Some(31.4),
             turns: 9,
+            requests: 1800,
             finalist: true,
             default: false,
             present: false,

@@ -74,13 +74,15 @@ pub enum Verdict {
 }
 
 /// Turns of each setting in a round, and in the last one.
-const TURNS: usize = 5;
-const LAST_TURNS: usize = 9;
+const TURNS: usize = 6;
+const LAST_TURNS: usize = 12;
 /// Settings of the last round, beside the present one and the default.
 const FINALISTS: usize = 2;
 /// A turn is never shorter, nor has fewer requests at the best setting's promise.
 const SHORTEST: Duration = Duration::from_millis(100);
-const FEWEST: f64 = 20.0;
+pub const FEWEST: f64 = 20.0;
+/// The part of the budget after which no further setting is loaded.
+const LOADING: u32 = 3;
 /// The part of the budget that the drawn curves take, and their rates over the one that is carried.
 const CURVES: f64 = 0.15;
 const CURVE: [f64; 7] = [0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1];
@@ -143,6 +145,10 @@ impl Search<'_> {
             if self.entrants.iter().any(|other| other.setting == candidate.setting) {
                 continue;
             }
+            if index >= known.len() && self.machine.spent() > budget / LOADING {
+                ruled_out += 1;
+                continue;
+            }
             (self.note)(&format!("loading {}", candidate.setting));
             match self.machine.load(&candidate.setting) {
                 Err(reason) if index < known.len() => return Err(reason),
@@ -172,8 +178,9 @@ impl Search<'_> {
             let rivals = alive.iter().filter(|index| !self.is_known(**index)).count();
             // After the first round the delays come in.
             let left = rounds(rivals).max(if round == 1 { 2 } else { 1 });
-            let turns = if left == 1 { LAST_TURNS } else { TURNS };
-            self.round(round, &alive, turns, self.time_left() / left as u32)?;
+            // The last one has the time of two.
+            let (turns, share) = if left == 1 { (LAST_TURNS, 1) } else { (TURNS, left + 1) };
+            self.round(round, &alive, turns, self.time_left() / share as u32)?;
             if left == 1 || self.time_left().is_zero() {
                 break;
             }
@@ -278,30 +285,32 @@ impl Search<'_> {
         entered
     }
 
-    /// The entrants are in order. A change must be clear; of what is not clearly worse than the best,
-    /// the default needs no keys.
+    /// The entrants are in order. A change must be clear. Of those that the best is not clearly over,
+    /// the default needs no keys, and who does not wait for batches answers a lone request sooner.
     fn choose(&self) -> (usize, Verdict) {
-        let place = |setting: Setting| {
-            let found = self.entrants.iter().position(|entrant| entrant.setting == setting);
-            found.unwrap_or_default()
-        };
-        let present = place(self.plan.present);
-        let best = &self.entrants[0];
-        if !best.meets() {
+        let entrants = &self.entrants;
+        let is_present = |entrant: &Entrant| entrant.setting == self.plan.present;
+        let present = entrants.iter().position(is_present).unwrap_or_default();
+        let merit = |index: usize| entrants[index].merit();
+        if !entrants[0].meets() {
             return (present, Verdict::None);
         }
         if present == 0 {
             return (present, Verdict::Best);
         }
-        let merit = best.merit();
-        if !merit.clearly_over(&self.entrants[present].merit()) {
+        if !merit(0).clearly_over(&merit(present)) {
             return (present, Verdict::WithinNoise);
         }
-        let default = place(Setting::default());
-        let of_default = self.entrants[default].merit();
-        let as_good = !merit.clearly_over(&of_default)
-            && of_default.clearly_over(&self.entrants[present].merit());
-        (if as_good { default } else { 0 }, Verdict::Better)
+        let as_good = (0..entrants.len()).filter(|index| {
+            entrants[*index].round == entrants[0].round
+                && !merit(0).clearly_over(&merit(*index))
+                && merit(*index).clearly_over(&merit(present))
+        });
+        let keys = |index: &usize| {
+            let setting = entrants[*index].setting;
+            (setting != Setting::default(), setting.max_queue_delay.unwrap_or_default())
+        };
+        (as_good.min_by_key(keys).unwrap_or_default(), Verdict::Better)
     }
 
     /// The best setting of each layout, at rates from low to too high.
@@ -309,7 +318,8 @@ impl Search<'_> {
         let mut drawn: Vec<usize> = Vec::new();
         for index in 0..self.entrants.len() {
             let layout = |index: usize| self.entrants[index].loaded.layout;
-            if drawn.iter().all(|other| layout(*other) != layout(index)) {
+            let carries = self.entrants[index].told_rate() > 0.0;
+            if carries && drawn.iter().all(|other| layout(*other) != layout(index)) {
                 drawn.push(index);
             }
         }

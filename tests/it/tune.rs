@@ -23,7 +23,7 @@ fn slow_iris() -> Folder {
 fn tune(folder: &Folder, more: &[&str]) -> Output {
     let models = folder.path().to_str().unwrap();
     let arguments = ["tune", "iris", "--models", models, "--budget", "3s"];
-    onnxd(&[&arguments, more].concat()).output().unwrap()
+    onnxd(&[&arguments[..], more].concat()).output().unwrap()
 }
 
 fn toml(folder: &Folder) -> String {

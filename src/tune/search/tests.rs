@@ -90,12 +90,15 @@ impl Machine for MadeUp {
             capacity *= 0.5;
         }
         let busy = load.rate / capacity;
-        let count = (load.rate * load.length.as_secs_f64()).ceil() as usize;
+        let count = (load.rate * load.length.as_secs_f64()).ceil().max(1.0) as usize;
         let delay = setting.max_queue_delay.unwrap_or_default().as_secs_f64() * 1e3;
-        let waits = run + delay + run * busy / (1.0 - busy).max(1e-3);
-        let latency = Duration::from_secs_f64(waits / 1e3);
+        // The first finds nobody before it.
+        let (first, wait) = (run + delay, run * busy / (1.0 - busy).max(1e-3));
+        let [first, other] = [first, first + wait].map(|ms| Duration::from_secs_f64(ms / 1e3));
+        let mut latencies = vec![other; count];
+        latencies[0] = first;
         let drain = if busy < 1.0 { Duration::ZERO } else { load.length };
-        Ok(Trial::of(load, goal, vec![latency; count], 0, drain))
+        Ok(Trial::of(load, goal, latencies, 0, drain))
     }
 
     fn spent(&self) -> Duration {
