@@ -3,7 +3,7 @@
 //! # Layers
 //! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics,
 //! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
-//! and `plot` need nothing, and only `cli` uses the latter two.
+//! and `plot` need nothing. `tune` stands beside `server`: `cli → tune → { model, load, plot }`.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
@@ -48,3 +48,4 @@ pub mod statistics;
 pub mod tasks;
 pub mod telemetry;
 pub mod tensor;
+pub mod tune;

@@ -7,6 +7,7 @@ mod predict;
 mod serve;
 mod signals;
 mod sources;
+mod tune;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
     Bench(bench::Bench),
+    Tune(tune::Tune),
     Health(health::Health),
     Config(config::Config),
 }
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
         Command::Bench(command) => bench::run(command),
+        Command::Tune(command) => tune::run(command),
         Command::Health(command) => health::run(command),
         Command::Config(command) => config::run(command),
     };

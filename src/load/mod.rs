@@ -3,6 +3,7 @@
 mod client;
 pub mod closed;
 pub mod cpu;
+pub mod knee;
 pub mod objective;
 pub mod open;
 pub mod payload;

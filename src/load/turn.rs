@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::objective::Objective;
+
 /// Answers that ended within the turn's time, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Turn {
@@ -39,5 +41,33 @@ impl Turn {
     #[must_use]
     pub fn throughput(&self) -> f64 {
         self.answered.len() as f64 / self.time.as_secs_f64()
+    }
+}
+
+/// Whether these turns together meet the objective. A request that failed or was given up took too long.
+#[must_use]
+pub fn meet<'a>(turns: impl IntoIterator<Item = &'a Turn>, objective: &Objective) -> bool {
+    let (mut within, mut asked) = (0, 0);
+    for turn in turns {
+        within += turn.within(objective.limit);
+        asked += turn.asked();
+    }
+    asked > 0 && within as f64 * 100.0 >= asked as f64 * objective.percentile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_or_was_given_up_took_too_long() {
+        let objective = Objective { percentile: 90.0, limit: Duration::from_millis(10) };
+        let mut turn = Turn { answered: vec![Duration::from_millis(1); 9], ..Turn::default() };
+        assert!(meet([&turn], &objective));
+        turn.failed = 1;
+        assert!(meet([&turn], &objective));
+        turn.given_up.push(Duration::from_millis(1));
+        assert!(!meet([&turn], &objective));
+        assert!(!meet([&Turn::default()], &objective));
     }
 }

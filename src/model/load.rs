@@ -44,14 +44,34 @@ pub struct Location {
     pub version_folder: PathBuf,
 }
 
+impl Location {
+    /// The files of the version, and those of the model that stand for them.
+    #[must_use]
+    pub fn files(&self) -> ModelFiles {
+        ModelFiles::new(&self.version_folder, &self.model_folder)
+    }
+}
+
 impl Loader {
     /// Loads the first session, works out the task, warms up, and asks the golden inputs. [`Self::grow`] adds the others.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the folder, or what is missing in it.
     pub fn load(&self, location: &Location) -> Result<Model, String> {
+        self.load_with(location, |_| ())
+    }
+
+    /// The same with `change` made to what `model.toml` says.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(
+        &self,
+        location: &Location,
+        change: impl Fn(&mut ModelConfig),
+    ) -> Result<Model, String> {
         let start = Instant::now();
-        let loaded = self.load_uncounted(location);
+        let loaded = self.load_uncounted(location, change);
         let [ok, failed] = ["ok", "failed"]
             .map(|outcome| self.metrics.model_loads.with_label_values(&[&location.name, outcome]));
         let counter = if loaded.is_ok() { ok } else { failed };
@@ -63,13 +83,18 @@ impl Loader {
         loaded
     }
 
-    fn load_uncounted(&self, location: &Location) -> Result<Model, String> {
-        let files = ModelFiles::new(&location.version_folder, &location.model_folder);
+    fn load_uncounted(
+        &self,
+        location: &Location,
+        change: impl Fn(&mut ModelConfig),
+    ) -> Result<Model, String> {
+        let files = location.files();
         let manifest = Manifest::verify(&location.version_folder, &location.model_folder)?;
-        let config = match files.read("model.toml")? {
+        let mut config = match files.read("model.toml")? {
             Some(text) => ModelConfig::parse(&text)?,
             None => ModelConfig::default(),
         };
+        change(&mut config);
         let of_version = location.version_folder != location.model_folder
             && location.version_folder.join("model.toml").is_file();
         if of_version && config.versions != Versions::default() {

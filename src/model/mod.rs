@@ -5,9 +5,9 @@ mod by_hand;
 mod external_data;
 mod flights;
 mod formats;
-mod golden;
+pub mod golden;
 pub mod load;
-mod manifest;
+pub mod manifest;
 mod reduced;
 pub mod repository;
 mod tensors;
@@ -24,7 +24,7 @@ use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::run;
-use crate::signature::Signature;
+use crate::signature::{BatchAxis, Signature};
 use crate::statistics::Answered as Counted;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
@@ -198,6 +198,24 @@ impl Model {
     #[must_use]
     pub fn input_kind(&self) -> InputKind {
         self.engine.task.input_kind()
+    }
+
+    /// An input of one item that the model takes, made up.
+    #[must_use]
+    pub fn sample(&self) -> Input {
+        self.engine.task.sample(1)
+    }
+
+    /// Most rows of several requests in one run.
+    #[must_use]
+    pub fn rows_a_run(&self) -> usize {
+        self.engine.pool.max_batch_size()
+    }
+
+    /// Whether rows of several requests share runs, as many as the configuration says.
+    #[must_use]
+    pub fn shares_runs(&self) -> bool {
+        self.engine.task.batch_axis() == BatchAxis::Dynamic
     }
 
     /// The classes by number; empty if the model's files do not name them.

@@ -4,7 +4,27 @@
 #[must_use]
 pub fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    kibibytes(&status, "VmRSS:")
+}
+
+/// Memory in bytes that this process could still take: what the system has free, and no more than the
+/// cgroup's limit leaves. `None` where the system does not tell.
+#[must_use]
+pub fn available() -> Option<usize> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let of_system = kibibytes(&info, "MemAvailable:")?;
+    let of_cgroup = |file: &str| -> Option<usize> {
+        // "max" is no limit.
+        std::fs::read_to_string(format!("/sys/fs/cgroup/memory.{file}")).ok()?.trim().parse().ok()
+    };
+    let left = of_cgroup("max").zip(of_cgroup("current"));
+    let left = left.map(|(limit, taken)| limit.saturating_sub(taken));
+    Some(left.map_or(of_system, |left| left.min(of_system)))
+}
+
+/// The value of a line such as `VmRSS:  1234 kB`, in bytes.
+fn kibibytes(text: &str, name: &str) -> Option<usize> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib << 10)
 }

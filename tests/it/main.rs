@@ -21,5 +21,6 @@ mod repository;
 mod support;
 mod text_tasks;
 mod traces;
+mod tune;
 mod v2;
 mod zero_config;

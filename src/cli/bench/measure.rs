@@ -9,11 +9,12 @@ use indicatif::ProgressBar;
 
 use super::hands::{Hands, Loop};
 use super::inputs::Item;
-use crate::load::objective::{Objective, Search};
+use crate::load::knee::Search;
+use crate::load::objective::Objective;
 use crate::load::open::Arrivals;
 use crate::load::summary::Summary;
 use crate::load::target::Target;
-use crate::load::turn::Turn;
+use crate::load::turn::{Turn, meet};
 use crate::load::{closed, open};
 
 /// Rates of the open loop by default, as parts of what the largest closed loop carries.
@@ -113,7 +114,7 @@ impl Bench {
         }
         let lone = closed::turn(&self.served.target, 1, turn).await?;
         let objective = self.plan.objective.unwrap_or_else(|| default_objective(&lone));
-        let patience = objective.bound.max(PATIENCE);
+        let patience = objective.limit.max(PATIENCE);
         let rates = match self.plan.rates.as_slice() {
             [] => PARTS.map(|part| round(capacity * part)).to_vec(),
             rates => rates.to_vec(),
@@ -152,18 +153,18 @@ impl Bench {
         }
         let mut served = curves.remove(0);
         let open = |rate| Arrivals { rate, time: self.plan.time, patience };
-        let tried = served.open.iter().map(|(rate, turns)| (*rate, objective.is_met(turns)));
+        let tried = served.open.iter().map(|(rate, turns)| (*rate, meet(turns, &objective)));
         // More than the server carries at best.
         let mut search = Search::between(&tried.collect::<Vec<_>>(), capacity * 1.25);
         for _ in 0..TRIES {
             let Some(rate) = search.candidate().map(round) else { break };
             let mut turns = Vec::new();
-            while turns.len() < REPEATS && (turns.is_empty() || objective.is_met(&turns)) {
+            while turns.len() < REPEATS && (turns.is_empty() || meet(&turns, &objective)) {
                 self.progress.inc(rounds - 1);
                 self.step(&format!("the knee: {rate} a second")).await;
                 turns.push(open::turn(&self.served.target, open(rate), &mut random).await);
             }
-            search.tell(rate, objective.is_met(&turns));
+            search.tell(rate, meet(&turns, &objective));
             served.open.push((rate, turns));
         }
         served.open.sort_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -231,7 +232,7 @@ fn default_objective(lone: &Turn) -> Objective {
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     let bound = steps.into_iter().find(|step| *step >= wanted).unwrap_or(wanted);
     let bound = Duration::from_secs_f64(bound / 1e3);
-    Objective { percent: 99, bound }
+    Objective { percentile: 99.0, limit: bound }
 }
 
 /// To three digits, as rates are told.

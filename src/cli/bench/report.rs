@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::measure::{Closed, Curve, Measured, Steps};
 use crate::load::summary::{Summary, median, milliseconds, quartiles};
-use crate::load::turn::Turn;
+use crate::load::turn::{Turn, meet};
 
 #[derive(Serialize)]
 pub struct Report {
@@ -141,7 +141,7 @@ pub struct Goodput {
 impl Report {
     pub fn new(what: What, measured: &Measured) -> Self {
         let Measured { objective, by_hand, alone, served, .. } = measured;
-        let rate = |rate: f64, turns: &[Turn]| Rate::of(rate, turns, objective.is_met(turns));
+        let rate = |rate: f64, turns: &[Turn]| Rate::of(rate, turns, meet(turns, objective));
         let server = |curve: &Curve| Server {
             name: curve.name.clone(),
             closed: closed(&curve.closed),
@@ -157,7 +157,7 @@ impl Report {
         let by_hand_p50 = one_item_ms.decode + one_item_ms.preprocess + one_item_ms.session;
         let goodput = measured.past.iter().map(|(times, turn)| Goodput {
             times_knee: *times,
-            goodput: turn.within(objective.bound) as f64 / turn.time.as_secs_f64(),
+            goodput: turn.within(objective.limit) as f64 / turn.time.as_secs_f64(),
             load: rate(measured.knee.unwrap_or(0.0) * times, std::slice::from_ref(turn)),
         });
         Self {

@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use super::ModelRepository;
 use super::entry::Entry;
 use super::refresh::{Problem, load};
-use super::scan::{Found, scan};
+use super::scan::{Found, find, scan};
 use crate::config::{Control, Models};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::Model;
@@ -50,14 +50,10 @@ impl ModelRepository {
     /// # Errors
     /// No folder, no models, or models that cannot be loaded: all of them are named.
     pub fn load(path: &Path, only: Option<&str>, loader: &Loader) -> anyhow::Result<Self> {
-        let mut found = scan(path)?;
-        if let Some(name) = only {
-            let known = one_of(name, found.iter().map(|found| found.name.as_str()));
-            found.retain(|found| found.name == name);
-            if found.is_empty() {
-                return Err(anyhow!("no model `{name}` in {}: expected {known}", path.display()));
-            }
-        }
+        let found = match only {
+            Some(name) => vec![find(path, name)?],
+            None => scan(path)?,
+        };
         let repository = Self::empty(None);
         repository.fill(path, &found, loader)?;
         Ok(repository)

@@ -13,9 +13,13 @@ mod shadow;
 mod split;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use anyhow::anyhow;
+
 use super::Model;
+use super::load::Location;
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::tasks::{Input, InputKind, Parameters};
 use control::Source;
@@ -25,6 +29,19 @@ use shadow::Mirrored;
 
 pub use control::When;
 pub use report::{IndexEntry, State};
+
+/// The newest version of this model that would be served.
+///
+/// # Errors
+/// There is no such model in `path`, or no version of it to serve.
+pub fn locate(path: &Path, name: &str) -> anyhow::Result<Location> {
+    let found = scan::find(path, name)?;
+    let newest = found.chosen().max_by_key(|location| location.version).cloned();
+    newest.ok_or_else(|| match found.versions {
+        Err(reason) => anyhow!("{name} ({}): {reason}", found.folder.display()),
+        Ok(_) => anyhow!("no version of model `{name}` is to be served"),
+    })
+}
 
 /// The models of a process, by name.
 pub struct ModelRepository {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use walkdir::WalkDir;
 
 use crate::config::{ModelConfig, Versions};
+use crate::error::one_of;
 use crate::model::formats::holds_model;
 use crate::model::load::Location;
 
@@ -76,6 +77,19 @@ pub fn scan(path: &Path) -> anyhow::Result<Vec<Found>> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// The folder of this name in `path`.
+///
+/// # Errors
+/// `path` cannot be read, or there is no such model in it.
+pub fn find(path: &Path, name: &str) -> anyhow::Result<Found> {
+    let mut found = scan(path)?;
+    let known = one_of(name, found.iter().map(|found| found.name.as_str()));
+    let at = found.iter().position(|found| found.name == name);
+    let at =
+        at.with_context(|| format!("no model `{name}` in {}: expected {known}", path.display()))?;
+    Ok(found.swap_remove(at))
 }
 
 /// The versions in a model's folder; none if it is not one.
