@@ -7,7 +7,7 @@
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat, ScalingFactor};
 
-use super::{Format, ImageError, ImageLimits, decode::Decoded, scans::without_refinements};
+use super::{Format, ImageError, ImageLimits, decode::Decoded};
 
 /// Scans that a progressive file may have. Encoders write about ten; each costs a pass over all
 /// coefficients.
@@ -43,13 +43,6 @@ pub(super) fn decode(
     let cmyk = header.components.len() == 4;
     let eighths = MARGIN * 8.0 / reduction(size.0, size.1);
     let eighths = SCALES.into_iter().find(|&scale| f64::from(scale) >= eighths).unwrap_or(8);
-    let coarse = (eighths < 8 && header.is_progressive).then(|| without_refinements(bytes));
-    let coarse = coarse.flatten();
-    if let Some(coarse) = &coarse {
-        decoder = Decoder::new_with_limits(coarse, bounds).map_err(error)?;
-        // Would make up for the bits that were left out.
-        decoder.set_block_smoothing(false);
-    }
     let common = 1 << eighths.trailing_zeros();
     decoder.set_scale(ScalingFactor::try_new(eighths / common, 8 / common).map_err(error)?);
     decoder.set_output_format(if cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });

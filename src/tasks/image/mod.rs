@@ -17,7 +17,6 @@ mod png;
 mod preprocessor_config;
 mod processor;
 mod resample;
-mod scans;
 mod timm_config;
 mod transform;
 mod webp;
