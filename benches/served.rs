@@ -47,7 +47,7 @@ fn main() {
             }
         }
         sum.measure(|| {
-            let image = decoding.measure(|| ImageSteps::decode(&file));
+            let image = decoding.measure(|| steps.decode(&file));
             let tensors = resizing.measure(|| steps.resize(&image));
             running.measure(|| steps.run(&tensors))
         });

@@ -16,7 +16,7 @@ fn main() {
     let threads = bench.config.runtime.layout(true).intra_op_threads;
     let mut steps = ImageSteps::new(&bench, threads);
     let mut client = Client::connect(bench.serve());
-    let tensors = steps.resize(&ImageSteps::decode(&photo()));
+    let tensors = steps.resize(&steps.decode(&photo()));
     let binary = request(&tensors);
 
     let (mut raw, mut served): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());

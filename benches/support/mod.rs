@@ -20,7 +20,7 @@ use onnxd::runtime::library::Runtime;
 use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::server;
-use onnxd::tasks::image::{ImageLimits, Preprocessing, decode, from_hugging_face};
+use onnxd::tasks::image::{DecodedImage, ImageLimits, Preprocessing, decode, from_hugging_face};
 use onnxd::telemetry::Handle;
 use onnxd::tensor::Tensors;
 
@@ -61,11 +61,13 @@ impl Bench {
 
     /// A session of the served file, with this many threads.
     pub fn session(&self, threads: usize) -> OnnxSession {
-        {
-            let gpu = self.config.runtime.gpu();
-            OnnxSession::load(&self.runtime, &self.network, ExecutionProvider::Cpu, threads, &gpu)
-                .unwrap()
-        }
+        self.session_of(&self.network, threads)
+    }
+
+    /// A session of another file.
+    pub fn session_of(&self, network: &Path, threads: usize) -> OnnxSession {
+        let gpu = self.config.runtime.gpu();
+        OnnxSession::load(&self.runtime, network, ExecutionProvider::Cpu, threads, &gpu).unwrap()
     }
 
     pub fn serve(&self) -> SocketAddr {
@@ -100,15 +102,19 @@ pub fn photo() -> Vec<u8> {
 /// What the server does for an image, by hand: the same decoder, filter and session.
 pub struct ImageSteps {
     pub session: OnnxSession,
-    preprocessing: Preprocessing,
+    pub preprocessing: Preprocessing,
     input: String,
     output: String,
 }
 
 impl ImageSteps {
     pub fn new(bench: &Bench, threads: usize) -> Self {
-        let session = bench.session(threads);
-        let json = std::fs::read_to_string(bench.folder.join("preprocessor_config.json")).unwrap();
+        Self::of(bench.session(threads), &bench.folder)
+    }
+
+    /// `folder` is the model's.
+    pub fn of(session: OnnxSession, folder: &Path) -> Self {
+        let json = std::fs::read_to_string(folder.join("preprocessor_config.json")).unwrap();
         Self {
             preprocessing: from_hugging_face(&json, None).unwrap(),
             input: session.signature().inputs[0].name.clone(),
@@ -117,11 +123,12 @@ impl ImageSteps {
         }
     }
 
-    pub fn decode(file: &[u8]) -> image::RgbImage {
-        decode(file, &ImageLimits::default()).unwrap()
+    pub fn decode(&self, file: &[u8]) -> DecodedImage {
+        let reduction = |width, height| self.preprocessing.reduction(width, height);
+        decode(file, &ImageLimits::default(), reduction).unwrap()
     }
 
-    pub fn resize(&self, image: &image::RgbImage) -> Tensors {
+    pub fn resize(&self, image: &DecodedImage) -> Tensors {
         let mut values = vec![0.0; 3 * 224 * 224];
         self.preprocessing.apply(image, &mut values).unwrap();
         let array = ArrayD::from_shape_vec(vec![1, 3, 224, 224], values).unwrap();
@@ -134,7 +141,7 @@ impl ImageSteps {
     }
 
     pub fn all(&mut self, file: &[u8]) -> Tensors {
-        let tensors = self.resize(&Self::decode(file));
+        let tensors = self.resize(&self.decode(file));
         self.run(&tensors)
     }
 }

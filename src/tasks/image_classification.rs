@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::image::{
-    self, Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
+    self, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
     TransformError, decode, from_hugging_face,
 };
 use super::{
@@ -70,6 +70,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     let channels = channels.unwrap_or(3);
     let (mut preprocessing, assumptions) = preprocessing(material, height.zip(width), channels)?;
     preprocessing.layout = layout;
+    preprocessing.exact = exact(material)?;
     let (height, width) = preprocessing.output_size().ok_or(
         "images would come out in different sizes; say the size in model.toml: \
          [preprocess] crop_size = {height = 224, width = 224}",
@@ -91,6 +92,18 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     }))
 }
 
+/// The key of `[preprocess]` in `model.toml` that is not one of `preprocessor_config.json`: whether
+/// every pixel of a JPEG counts, however much smaller it is resized.
+const EXACT: &str = "exact";
+
+fn exact(Material { config, .. }: Material<'_>) -> Result<bool, String> {
+    let value = config.preprocess.as_ref().and_then(|own| own.get(EXACT));
+    value.map_or(Ok(false), |value| {
+        let flag = value.as_bool();
+        flag.ok_or(format!("model.toml: preprocess.{EXACT}: expected true or false, got {value}"))
+    })
+}
+
 /// From `preprocessor_config.json` and `[preprocess]` in `model.toml`, else from timm's part of
 /// `config.json`, else as torchvision's models are evaluated.
 fn preprocessing(
@@ -105,11 +118,13 @@ fn preprocessing(
     };
     let mut keys: Option<serde_json::Map<String, serde_json::Value>> =
         files.json("preprocessor_config.json")?;
-    if keys.is_none() && config.preprocess.is_none() {
+    let mut own = config.preprocess.clone().unwrap_or_default();
+    own.remove(EXACT);
+    if keys.is_none() && own.is_empty() {
         keys = files.json("config.json")?;
         keys = keys.filter(|keys| keys.contains_key("pretrained_cfg"));
     }
-    if let Some(own) = &config.preprocess {
+    if !own.is_empty() {
         // That file's own unknown keys are none of our business; these were written for us.
         if let Some(key) = own.keys().find(|key| !image::KEYS.contains(&key.as_str())) {
             return Err(format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)));
@@ -144,20 +159,22 @@ fn preprocessing(
 }
 
 impl ImageClassification {
-    fn pixels(&self, image: &Image) -> Result<RgbImage, Error> {
+    fn pixels(&self, image: &Image) -> Result<DecodedImage, Error> {
         let field = &image.field;
-        let decoded = match &image.source {
+        let bytes: Cow<'_, [u8]> = match &image.source {
             ImageSource::File(bytes, declared) => {
                 check_media_type(field, declared.as_deref(), bytes)?;
-                decode(bytes, &self.limits)
+                bytes.as_ref().into()
             }
-            ImageSource::Base64(text) => decode(&from_base64(field, text)?, &self.limits),
+            ImageSource::Base64(text) => from_base64(field, text)?.into(),
         };
-        let mut pixels = decoded.map_err(|error| refuse(field, error))?;
+        let reduction = |width, height| self.preprocessing.reduction(width, height);
+        let decoded = decode(&bytes, &self.limits, reduction);
+        let mut decoded = decoded.map_err(|error| refuse(field, error))?;
         if self.channels == 1 {
-            make_grey(&mut pixels);
+            make_grey(&mut decoded.pixels);
         }
-        Ok(pixels)
+        Ok(decoded)
     }
 
     /// Writes one image's numbers to `out`, which holds `channels × height × width` of them.
@@ -166,7 +183,7 @@ impl ImageClassification {
         image: &Image,
         stages: &Stages,
         out: &mut [T],
-        apply: impl Fn(&Preprocessing, &RgbImage, &mut [T]) -> Result<(), TransformError>,
+        apply: impl Fn(&Preprocessing, &DecodedImage, &mut [T]) -> Result<(), TransformError>,
     ) -> Result<(), Error> {
         let pixels = stages.decoding(|| self.pixels(image))?;
         let done = if self.channels == 3 {
@@ -192,7 +209,7 @@ impl ImageClassification {
         &self,
         images: &[Image],
         stages: &Stages,
-        apply: impl Fn(&Preprocessing, &RgbImage, &mut [T]) -> Result<(), TransformError> + Sync,
+        apply: impl Fn(&Preprocessing, &DecodedImage, &mut [T]) -> Result<(), TransformError> + Sync,
     ) -> Result<ArrayD<T>, Error> {
         let (height, width) = (self.height, self.width);
         let size = self.channels * height * width;

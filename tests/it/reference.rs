@@ -96,6 +96,39 @@ async fn the_fp32_image_model_matches_as_well() {
     images(&server, &reference("efficientnet-lite0.fp32.json")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn large_photos_are_answered_as_if_every_pixel_had_been_decoded() {
+    let folder = Folder::new();
+    for (model, toml) in [("fast", ""), ("exact", "[preprocess]\nexact = true\n")] {
+        for file in ["model.onnx", "labels.txt", "preprocessor_config.json"] {
+            folder.copy(format!("models/efficientnet-lite0/{file}"), &format!("{model}/{file}"));
+        }
+        folder.write(&format!("{model}/model.toml"), toml);
+    }
+    let server = Server::start(folder.load().unwrap()).await;
+    for photo in ["jpeg-12mp.jpg", "jpeg-12mp-progressive.jpg"] {
+        let mut answers = Vec::new();
+        for model in ["fast", "exact"] {
+            let path = format!("/predict/{model}?top_k=1000");
+            answers.push(server.post(&path, "image/jpeg", image(photo)).await.result()[0].clone());
+        }
+        let [fast, exact] = answers.as_slice() else { unreachable!() };
+        assert_ne!(fast, exact, "{photo}: both were decoded in full");
+        let classes = exact["classes"].as_array().unwrap();
+        let score = |class: &Value| {
+            (class["label"].as_str().unwrap().to_owned(), class["score"].as_f64().unwrap())
+        };
+        let case = Case {
+            input: photo.into(),
+            label: Some(exact["label"].as_str().unwrap().to_owned()),
+            classes: classes.iter().map(score).collect(),
+            value: None,
+            error: None,
+        };
+        println!("{photo}: largest difference {:.5}", compare(fast, &case, 0.02));
+    }
+}
+
 async fn rows(server: &Server, reference: &Reference, field: &str, chunk: usize) {
     let mut largest = 0.0_f64;
     for cases in reference.cases.chunks(chunk) {

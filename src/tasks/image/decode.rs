@@ -1,6 +1,6 @@
 //! From encoded bytes to upright RGB pixels.
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::{DynamicImage, RgbImage, metadata::Orientation};
 
@@ -51,10 +51,58 @@ impl ImageLimits {
     }
 }
 
+/// An upright image, RGB, 8 bits a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodedImage {
+    /// The pixels, which may be fewer than the file has.
+    pub pixels: RgbImage,
+    /// Width of the file's image in pixels, upright.
+    pub width: u32,
+    /// Height of the file's image in pixels, upright.
+    pub height: u32,
+    /// Which of the pixels' columns the image's width covers.
+    pub horizontal: Extent,
+    /// Which of the pixels' rows the image's height covers.
+    pub vertical: Extent,
+}
+
+/// A stretch of pixels along one axis, from the first one's outer edge on. The last pixel of an image
+/// that was decoded at a smaller scale may stand half outside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extent {
+    /// Where it begins, in pixels.
+    pub start: f64,
+    /// How long it is, in pixels.
+    pub length: f64,
+}
+
+impl Extent {
+    pub(super) fn whole(size: u32) -> Self {
+        Self { start: 0.0, length: f64::from(size) }
+    }
+
+    /// What of `size` pixels an axis of `full` covers at this scale; `mirrored` swaps the ends.
+    fn scaled(full: u32, scale: f64, size: u32, mirrored: bool) -> Self {
+        let length = f64::from(full) * scale;
+        Self { start: if mirrored { f64::from(size) - length } else { 0.0 }, length }
+    }
+}
+
+impl From<RgbImage> for DecodedImage {
+    fn from(pixels: RgbImage) -> Self {
+        let (width, height) = pixels.dimensions();
+        let (horizontal, vertical) = (Extent::whole(width), Extent::whole(height));
+        Self { pixels, width, height, horizontal, vertical }
+    }
+}
+
 /// What a format's decoder hands over: pixels as stored, and how to turn them upright.
 pub(super) struct Decoded {
     pub image: RgbImage,
     pub orientation: Orientation,
+    /// Width and height of the whole image, as stored, and which part of them each side of `image` is.
+    pub full: (u32, u32),
+    pub scale: f64,
 }
 
 impl Decoded {
@@ -76,7 +124,25 @@ impl Decoded {
                 Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
             })
             .unwrap_or(Orientation::NoTransforms);
-        Ok(Self { image, orientation })
+        Ok(Self { image, orientation, full: (width, height), scale: 1.0 })
+    }
+
+    fn upright(self) -> DecodedImage {
+        use Orientation::{
+            FlipHorizontal, FlipVertical, Rotate90, Rotate90FlipH, Rotate180, Rotate270,
+            Rotate270FlipH,
+        };
+        let Self { image, orientation, full, scale } = self;
+        let mut image = DynamicImage::ImageRgb8(image);
+        image.apply_orientation(orientation);
+        let pixels = image.into_rgb8();
+        let turned = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+        let (width, height) = if turned { (full.1, full.0) } else { full };
+        let left = matches!(orientation, FlipHorizontal | Rotate180 | Rotate90 | Rotate270FlipH);
+        let top = matches!(orientation, FlipVertical | Rotate180 | Rotate270 | Rotate270FlipH);
+        let horizontal = Extent::scaled(width, scale, pixels.width(), left);
+        let vertical = Extent::scaled(height, scale, pixels.height(), top);
+        DecodedImage { pixels, width, height, horizontal, vertical }
     }
 }
 
@@ -85,9 +151,16 @@ impl Decoded {
 /// Equals Pillow's `ImageOps.exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; of 16 bits the high byte
 /// is kept; CMYK is taken as Adobe's inverted one; of an animated GIF or PNG the first image counts.
 ///
+/// `reduction` says, for an image of this width and height (as stored, so perhaps not upright), how many times larger than
+/// needed its sides are. A JPEG that is much larger is decoded at a smaller scale; 1 always gives every pixel.
+///
 /// # Errors
 /// Every [`ImageError`]. A file that ends early is an error, never a partly grey picture.
-pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError> {
+pub fn decode(
+    bytes: &[u8],
+    limits: &ImageLimits,
+    reduction: impl Fn(u32, u32) -> f64,
+) -> Result<DecodedImage, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
@@ -97,18 +170,16 @@ pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError
         });
     };
     // The decoders' authors say themselves that malicious input may make them panic; one request must not cost a thread.
-    let decoded = catch_unwind(|| match format {
-        Format::Jpeg => jpeg::decode(bytes, limits),
+    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+        Format::Jpeg => jpeg::decode(bytes, limits, reduction),
         Format::Png => png::decode(bytes, limits),
         Format::WebP => webp::decode(bytes, limits),
         Format::Gif => gif::decode(bytes, limits),
         Format::Bmp => bmp::decode(bytes, limits),
-    });
-    let Decoded { image, orientation } =
+    }));
+    let decoded =
         decoded.unwrap_or_else(|_| Err(ImageError::corrupt(format, "the decoder gave up")))?;
-    let mut image = DynamicImage::ImageRgb8(image);
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
+    Ok(decoded.upright())
 }
 
 /// Drops what follows the first three of every `channels` bytes, in place.
@@ -183,7 +254,7 @@ mod tests {
         ));
         let small = ImageLimits { max_side: 4, max_pixels: 15 };
         let file = png((4, 4), ColorType::Grayscale, BitDepth::Eight, &[0; 16], None);
-        assert!(matches!(decode(&file, &small), Err(ImageError::TooLarge { .. })));
+        assert!(matches!(decode(&file, &small, |_, _| 1.0), Err(ImageError::TooLarge { .. })));
         let canvas = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff";
         assert!(matches!(decoded(canvas), Err(ImageError::TooLarge { width: 16_777_216, .. })));
     }

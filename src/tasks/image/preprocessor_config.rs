@@ -5,9 +5,8 @@
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    ConfigError,
+    ConfigError, Filter,
     processor::{Processor, Size, Special},
-    resample::Filter,
     timm_config::TimmConfig,
     transform::{ChannelOrder, Crop, CropRounding, Layout, Preprocessing, Resize, Scaling},
 };
@@ -168,6 +167,7 @@ impl Keys {
             channels: if bgr { ChannelOrder::Bgr } else { ChannelOrder::Rgb },
             layout: Layout::Chw,
             scaling: self.scaling(processor, special)?,
+            exact: false,
         })
     }
 

@@ -2,7 +2,7 @@
 //! it departs from the common order resize, crop, rescale, normalise. Read off the sources of transformers 5.23.0
 //! (`models/*/image_processing_pil_*.py`).
 
-use super::resample::Filter;
+use super::Filter;
 
 const IMAGENET: ([f64; 3], [f64; 3]) =
     (super::transform::IMAGENET_MEAN, super::transform::IMAGENET_STD);

@@ -6,7 +6,7 @@ use super::{ImageError, ImageLimits, decode};
 
 /// Decodes with the default limits.
 pub(super) fn decoded(bytes: &[u8]) -> Result<RgbImage, ImageError> {
-    decode(bytes, &ImageLimits::default())
+    decode(bytes, &ImageLimits::default(), |_, _| 1.0).map(|image| image.pixels)
 }
 
 /// A PNG of one filter-0 row after another, with `chunks` between header and pixels.

@@ -4,8 +4,7 @@
 use serde::Deserialize;
 
 use super::{
-    ConfigError,
-    resample::Filter,
+    ConfigError, Filter,
     transform::{
         ChannelOrder, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, Preprocessing,
         Resize, Scaling,
@@ -78,6 +77,7 @@ impl TimmConfig {
             channels: ChannelOrder::Rgb,
             layout: Layout::Chw,
             scaling: Scaling::normalize(1.0 / 255.0, mean, std),
+            exact: false,
         })
     }
 }

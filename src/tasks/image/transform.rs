@@ -1,11 +1,16 @@
 //! From upright RGB pixels to the numbers that a model takes: resize, crop or pad, scale, lay out.
 
-use image::RgbImage;
+use std::cell::RefCell;
 
 use super::{
-    TransformError,
-    resample::{Filter, Span, resample},
+    DecodedImage, Filter, TransformError,
+    resample::{Scratch, resample},
+    weights::Span,
 };
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 /// Everything between an image and a model's input, with nothing left to look up.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +27,8 @@ pub struct Preprocessing {
     pub layout: Layout,
     /// The last step, per channel in RGB order whatever `channels` says.
     pub scaling: [Scaling; 3],
+    /// Whether every pixel of a JPEG counts, however much smaller it is resized.
+    pub exact: bool,
 }
 
 /// Which size an image is resized to. All sizes are in pixels and positive.
@@ -137,7 +144,25 @@ impl Preprocessing {
             channels: ChannelOrder::Rgb,
             layout: Layout::Chw,
             scaling: Scaling::normalize(1.0 / 255.0, IMAGENET_MEAN, IMAGENET_STD),
+            exact: false,
         }
+    }
+
+    /// How many times larger than needed the sides of an image are, whichever of them is its width: at least 1, and 1
+    /// where each of its pixels counts. For [`decode`](super::decode()).
+    #[must_use]
+    pub fn reduction(&self, width: u32, height: u32) -> f64 {
+        // Where the filter skips pixels, other ones would be skipped.
+        let Some(resize) = self.resize.filter(|_| !self.exact && self.filter != Filter::Nearest)
+        else {
+            return 1.0;
+        };
+        let of = |width: u32, height: u32| {
+            let (new_width, new_height) = resize.size(u64::from(width), u64::from(height));
+            let ratio = |full: u32, new: u64| f64::from(full) / new.max(1) as f64;
+            ratio(width, new_width).min(ratio(height, new_height))
+        };
+        of(width, height).min(of(height, width)).max(1.0)
     }
 
     /// Height and width of every output in pixels, or `None` where they depend on the image.
@@ -154,7 +179,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// [`TransformError::TooElongated`].
-    pub fn output_size_for(&self, image: &RgbImage) -> Result<(u32, u32), TransformError> {
+    pub fn output_size_for(&self, image: &DecodedImage) -> Result<(u32, u32), TransformError> {
         self.plan(image).map(|plan| (plan.height as u32, plan.width as u32))
     }
 
@@ -162,7 +187,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// [`TransformError::BufferLength`] if `out` has another length, [`TransformError::TooElongated`].
-    pub fn apply(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), TransformError> {
+    pub fn apply(&self, image: &DecodedImage, out: &mut [f32]) -> Result<(), TransformError> {
         self.write(image, out, |value, scaling| f32::from(value) * scaling.mul + scaling.add)
     }
 
@@ -170,48 +195,61 @@ impl Preprocessing {
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
-    pub fn apply_u8(&self, image: &RgbImage, out: &mut [u8]) -> Result<(), TransformError> {
+    pub fn apply_u8(&self, image: &DecodedImage, out: &mut [u8]) -> Result<(), TransformError> {
         self.write(image, out, |value, _| value)
     }
 
     fn write<T: Copy>(
         &self,
-        image: &RgbImage,
+        image: &DecodedImage,
         out: &mut [T],
         convert: impl Fn(u8, Scaling) -> T,
     ) -> Result<(), TransformError> {
-        let plan = self.plan(image)?;
-        let plane = plan.height * plan.width;
+        let Plan { columns, rows, width, height } = self.plan(image)?;
+        let plane = height * width;
         if out.len() != plane * 3 {
             return Err(TransformError::BufferLength { expected: plane * 3, got: out.len() });
         }
-        let pixels = plan.pixels(image, self.filter, self.crop.map_or([0; 3], |crop| crop.fill));
-        let pixels = pixels.as_chunks::<3>().0;
         let source = match self.channels {
             ChannelOrder::Rgb => [0, 1, 2],
             ChannelOrder::Bgr => [2, 1, 0],
         };
-        match self.layout {
-            Layout::Chw if plane > 0 => {
-                for (out, channel) in out.chunks_exact_mut(plane).zip(source) {
-                    let scaling = self.scaling[channel];
-                    for (out, pixel) in out.iter_mut().zip(pixels) {
-                        *out = convert(pixel[channel], scaling);
-                    }
-                }
-            }
-            Layout::Chw => {}
-            Layout::Hwc => {
-                for (out, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
-                    *out = source.map(|channel| convert(pixel[channel], self.scaling[channel]));
-                }
+        // Where the value of an output's pixel and channel stands.
+        let (pixel_step, channel_step) = match self.layout {
+            Layout::Chw => (1, plane),
+            Layout::Hwc => (3, 1),
+        };
+        if columns.span.length < width || rows.span.length < height {
+            let fill = self.crop.map_or([0; 3], |crop| crop.fill);
+            for (index, channel) in source.into_iter().enumerate() {
+                let value = convert(fill[channel], self.scaling[channel]);
+                let values = out[index * channel_step..].iter_mut().step_by(pixel_step);
+                values.take(plane).for_each(|out| *out = value);
             }
         }
+        SCRATCH.with_borrow_mut(|scratch| {
+            resample(image, self.filter, columns.span, rows.span, scratch, |index, row| {
+                let first = ((rows.at + index) * width + columns.at) * pixel_step;
+                for (index, channel) in source.into_iter().enumerate() {
+                    let scaling = self.scaling[channel];
+                    let out = &mut out[index * channel_step + first..];
+                    let values = row[channel].iter().map(|&value| convert(value, scaling));
+                    if pixel_step == 1 {
+                        // By itself, so that it is vectorised.
+                        out.iter_mut().zip(values).for_each(|(out, value)| *out = value);
+                    } else {
+                        let out = out.iter_mut().step_by(pixel_step);
+                        out.zip(values).for_each(|(out, value)| *out = value);
+                    }
+                }
+            });
+            scratch.trim();
+        });
         Ok(())
     }
 
-    fn plan(&self, image: &RgbImage) -> Result<Plan, TransformError> {
-        let (image_width, image_height) = (u64::from(image.width()), u64::from(image.height()));
+    fn plan(&self, image: &DecodedImage) -> Result<Plan, TransformError> {
+        let (image_width, image_height) = (u64::from(image.width), u64::from(image.height));
         let (width, height) =
             self.resize.map_or((image_width, image_height), |r| r.size(image_width, image_height));
         let (width, height) = (width.max(1), height.max(1));
@@ -296,24 +334,10 @@ impl Placed {
     }
 }
 
-impl Plan {
-    /// The output's pixels, RGB interleaved.
-    fn pixels(&self, image: &RgbImage, filter: Filter, fill: [u8; 3]) -> Vec<u8> {
-        let visible = resample(image, filter, self.columns.span, self.rows.span);
-        if self.columns.span.length == self.width && self.rows.span.length == self.height {
-            return visible;
-        }
-        let mut framed = fill.repeat(self.width * self.height);
-        let rows = framed.chunks_exact_mut(self.width * 3).skip(self.rows.at);
-        for (row, visible) in rows.zip(visible.chunks_exact(self.columns.span.length * 3)) {
-            row[self.columns.at * 3..][..visible.len()].copy_from_slice(visible);
-        }
-        framed
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
 
     fn plain(resize: Option<Resize>, crop: Option<Crop>) -> Preprocessing {
@@ -324,6 +348,7 @@ mod tests {
             channels: ChannelOrder::Rgb,
             layout: Layout::Chw,
             scaling: [Scaling { mul: 1.0, add: 0.5 }; 3],
+            exact: false,
         }
     }
 
@@ -333,7 +358,7 @@ mod tests {
 
     #[test]
     fn channels_and_layout() {
-        let image = RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let image = RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap().into();
         let mut steps = plain(None, None);
         let mut out = [0.0; 6];
         steps.apply(&image, &mut out).unwrap();
@@ -348,7 +373,7 @@ mod tests {
 
     #[test]
     fn odd_differences_are_split_as_each_library_does() {
-        let row = RgbImage::from_fn(5, 1, |x, _| image::Rgb([x as u8; 3]));
+        let row = RgbImage::from_fn(5, 1, |x, _| image::Rgb([x as u8; 3])).into();
         for (width, rounding, expected) in [
             (2, CropRounding::Transformers, vec![1, 2]),
             (2, CropRounding::Torchvision, vec![2, 3]),
@@ -374,7 +399,7 @@ mod tests {
 
     #[test]
     fn an_elongated_image_is_cropped_at_once_or_refused() {
-        let line = RgbImage::new(8192, 1);
+        let line = RgbImage::new(8192, 1).into();
         let resize = Some(Resize::ShortestEdge { edge: 256, longest: None });
         let mut out = vec![0; 224 * 224 * 3];
         let mut steps = plain(resize, Some(crop(224, 224, CropRounding::Transformers)));
