@@ -6,10 +6,11 @@ CUDA := .onnxruntime/cuda/libonnxruntime.so
 PYTHON ?= python3
 DEVICE ?=
 ARGS ?=
+LOAD ?=
 
 GPU := $(or $(findstring cuda,$(DEVICE)),$(findstring tensorrt,$(DEVICE)))
 
-.PHONY: run test setup build bench format lint
+.PHONY: run test setup build bench peers format lint
 
 ## Set up, build, and serve the bundled models on 127.0.0.1:8080. ARGS="--listen …" adds flags.
 run: build
@@ -33,6 +34,10 @@ $(CUDA): scripts/fetch_cuda.py
 
 bench: setup
 	cargo bench --locked
+
+## Measure onnxd against services written by hand, in Python out of benches/peers. LOAD=text: with texts.
+peers: setup
+	scripts/peers.sh $(LOAD)
 
 format:
 	cargo fmt

@@ -6,14 +6,15 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onnxd::runtime::cancel::Cancel;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::tensor::Tensors;
+use support::crowd::Crowd;
 use support::{Bench, Client, ImageSteps, photo, request, row};
 use tokenizers::Tokenizer;
 
@@ -21,60 +22,14 @@ const CLIENTS: usize = 32;
 const PAIRS: usize = 9;
 const TURN: Duration = Duration::from_secs(1);
 
-/// Threads that work while their turn lasts; counts what they get done a second.
-struct Crowd {
-    active: Arc<AtomicBool>,
-    done: Arc<AtomicUsize>,
-    turn: Arc<Barrier>,
-}
-
-impl Crowd {
-    fn start<W: FnMut()>(size: usize, worker: impl Fn() -> W + Send + Sync + 'static) -> Self {
-        let crowd = Self {
-            active: Arc::new(AtomicBool::new(false)),
-            done: Arc::default(),
-            turn: Arc::new(Barrier::new(size + 1)),
-        };
-        let worker = Arc::new(worker);
-        for _ in 0..size {
-            let (active, done, turn) =
-                (crowd.active.clone(), crowd.done.clone(), crowd.turn.clone());
-            let worker = worker.clone();
-            thread::spawn(move || {
-                let mut work = worker();
-                loop {
-                    turn.wait();
-                    while active.load(Ordering::Relaxed) {
-                        work();
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                    turn.wait();
-                }
-            });
-        }
-        crowd
-    }
-
-    /// One turn: results a second.
-    fn turn(&self) -> f64 {
-        self.done.store(0, Ordering::Relaxed);
-        self.active.store(true, Ordering::Relaxed);
-        let start = Instant::now();
-        self.turn.wait();
-        thread::sleep(TURN);
-        self.active.store(false, Ordering::Relaxed);
-        self.turn.wait();
-        self.done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
-    }
-}
-
 fn compare(name: &str, by_hand: &Crowd, served: &Crowd) {
     // The first pair warms up.
-    by_hand.turn();
-    served.turn();
+    let turn = |crowd: &Crowd| crowd.turn(TURN, || []).throughput;
+    turn(by_hand);
+    turn(served);
     let (mut hand, mut server, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PAIRS {
-        let pair = (by_hand.turn(), served.turn());
+        let pair = (turn(by_hand), turn(served));
         hand.push(pair.0);
         server.push(pair.1);
         ratios.push(pair.1 / pair.0);

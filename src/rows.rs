@@ -91,7 +91,7 @@ impl Rows {
     /// Memory that the rows take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.tensors.0.iter().map(|(_, tensor)| tensor.bytes()).sum()
+        self.tensors.bytes()
     }
 
     /// A batch of all rows of one request can be run without a copy.

@@ -188,6 +188,12 @@ impl Tensors {
         self.0.first().and_then(|(_, t)| t.shape().first().copied()).unwrap_or(0)
     }
 
+    /// Memory of the elements of all of them, in bytes; of strings their fixed part only.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, tensor)| tensor.bytes()).sum()
+    }
+
     /// Rows `start..end` of every tensor, copied.
     ///
     /// # Panics

@@ -3,6 +3,11 @@
 // Each benchmark uses its part.
 #![allow(dead_code)]
 
+pub mod clients;
+pub mod crowd;
+pub mod process;
+pub mod texts;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,16 +16,18 @@ use std::time::Duration;
 
 use ndarray::ArrayD;
 use onnxd::api::App;
-use onnxd::config::{Device, Flags, ServerConfig};
+use onnxd::config::{Device, Flags, ModelConfig, ServerConfig};
 use onnxd::model::load::Loader;
 use onnxd::model::repository::ModelRepository;
 use onnxd::runtime::cancel::Cancel;
 use onnxd::runtime::compute::Compute;
 use onnxd::runtime::library::Runtime;
 use onnxd::runtime::provider::ExecutionProvider;
+use onnxd::runtime::queue::Bounds;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::server;
 use onnxd::tasks::image::{DecodedImage, ImageLimits, Preprocessing, decode, from_hugging_face};
+use onnxd::tasks::{self, Material, ModelFiles, Task};
 use onnxd::telemetry::Handle;
 use onnxd::tensor::Tensors;
 
@@ -36,6 +43,8 @@ pub struct Bench {
     /// The file that the CPU serves.
     pub network: PathBuf,
     pub folder: PathBuf,
+    /// Of the model's queue and batches.
+    pub bounds: Bounds,
 }
 
 impl Bench {
@@ -53,10 +62,11 @@ impl Bench {
         let models = root().join("models");
         let repository = ModelRepository::load(&models, Some(model), &loader).unwrap();
         let folder = models.join(model);
-        let network = folder.join(&repository.find(model, None).unwrap().file);
+        let served = repository.find(model, None).unwrap();
+        let (network, bounds) = (folder.join(&served.file), served.bounds());
         let app = App::new(&config, loader.compute, loader.metrics, Handle::default());
         app.set_repository(Arc::new(repository));
-        Self { runtime: runtime.clone(), config, app, network, folder }
+        Self { runtime: runtime.clone(), config, app, network, folder, bounds }
     }
 
     /// A session of the served file, with this many threads.
@@ -68,6 +78,20 @@ impl Bench {
     pub fn session_of(&self, network: &Path, threads: usize) -> OnnxSession {
         let gpu = self.config.runtime.gpu();
         OnnxSession::load(&self.runtime, network, ExecutionProvider::Cpu, threads, &gpu).unwrap()
+    }
+
+    /// The served model's task, made anew.
+    pub fn task(&self) -> Box<dyn Task> {
+        let (files, session) = (ModelFiles::new(&self.folder, &self.folder), self.session(1));
+        let text = files.read("model.toml").unwrap().unwrap_or_default();
+        tasks::build(Material {
+            network: &self.network,
+            signature: session.signature(),
+            files: &files,
+            config: &ModelConfig::parse(&text).unwrap(),
+            limits: &self.config.limits,
+        })
+        .unwrap()
     }
 
     pub fn serve(&self) -> SocketAddr {
@@ -159,6 +183,11 @@ impl Client {
         Self { stream, answer: Vec::new() }
     }
 
+    /// The last answer, as it came.
+    pub fn answer(&self) -> &[u8] {
+        &self.answer
+    }
+
     /// Asks and gives the status.
     pub fn ask(&mut self, request: &[u8]) -> u16 {
         self.stream.write_all(request).unwrap();
@@ -168,22 +197,27 @@ impl Client {
             let length = self.stream.read(&mut part).unwrap();
             assert!(length > 0, "the server closed the connection");
             self.answer.extend_from_slice(&part[..length]);
-            if self.is_complete() {
+            if is_complete(&self.answer) {
                 break;
             }
         }
-        String::from_utf8_lossy(&self.answer[9..12]).parse().unwrap()
+        status(&self.answer)
     }
+}
 
-    fn is_complete(&self) -> bool {
-        let Some(end) = self.answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-            return false;
-        };
-        let head = String::from_utf8_lossy(&self.answer[..end]);
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let length = length.and_then(|length| length.parse::<usize>().ok());
-        length.is_some_and(|length| self.answer.len() >= end + 4 + length)
-    }
+/// Whether this is an answer with all of its body.
+fn is_complete(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.and_then(|length| length.parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
+}
+
+fn status(answer: &[u8]) -> u16 {
+    String::from_utf8_lossy(&answer[9..12]).parse().unwrap()
 }
 
 /// A `POST /predict` as it goes over the wire.

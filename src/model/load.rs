@@ -139,11 +139,12 @@ impl Loader {
             golden,
             "golden inputs are answered as they should be"
         );
-        let max_batch_size = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
-            BatchSize::Rows(rows) => rows.get(),
-            BatchSize::Auto => cost::best_batch_size(&samples),
+        // A longer run makes its own callers wait, and those after it.
+        let (rows, tokens) = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
+            BatchSize::Rows(rows) => (rows.get(), usize::MAX),
+            BatchSize::Auto => (cost::best_batch_size(&samples), cost::best_batch_units(&samples)),
         };
-        tracing::debug!(model = location.name, max_batch_size, ?samples, "measured");
+        tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
         for assumption in task.assumptions() {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
@@ -165,7 +166,7 @@ impl Loader {
             name: location.name.clone(),
             open: Box::new(reopen),
             axis,
-            bounds: self.bounds(&config, run::max_batch_size(axis, max_batch_size)),
+            bounds: self.bounds(&config, run::max_batch_size(axis, rows), tokens),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -188,12 +189,12 @@ impl Loader {
         }))
     }
 
-    fn bounds(&self, model: &ModelConfig, max_batch_size: usize) -> Bounds {
+    fn bounds(&self, model: &ModelConfig, max_batch_size: usize, tokens: usize) -> Bounds {
         Bounds {
             max_queue_size: self.config.max_queue_size.get(),
             max_queue_bytes: self.config.max_queue_bytes,
             max_batch_size,
-            max_batch_tokens: self.config.max_batch_tokens.get(),
+            max_batch_tokens: self.config.max_batch_tokens.get().min(tokens),
             min_efficiency: self.config.min_padding_efficiency,
             max_queue_delay: model.max_queue_delay.unwrap_or(self.config.max_queue_delay),
         }

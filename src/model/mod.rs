@@ -19,10 +19,11 @@ use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
 use crate::runtime::cancel::Cancel;
-use crate::runtime::compute::Compute;
+use crate::runtime::compute::{self, Compute};
 use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
+use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::signature::{BatchAxis, Signature};
 use crate::statistics::Answered as Counted;
@@ -94,6 +95,9 @@ struct Ran {
     encode: Duration,
     queue_began: Instant,
 }
+
+/// Bytes of outputs from which on predictions are made on a compute thread.
+const FEW: usize = 4096;
 
 /// Predictions, one for each input in order, and where their time went.
 pub struct Answered {
@@ -224,6 +228,12 @@ impl Model {
         self.engine.task.labels()
     }
 
+    /// The bounds of its queue and batches.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.engine.pool.bounds()
+    }
+
     /// Sessions that can take work now.
     #[must_use]
     pub fn live_sessions(&self) -> usize {
@@ -284,6 +294,7 @@ impl Model {
             let Engine { pool, admission, .. } = &*self.engine;
             admission.can_meet(pool, input.len(), terms.priority, deadline)?;
         }
+        let small = self.engine.task.is_small(&input);
         let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
         let engine = self.engine.clone();
         let mut shared = true;
@@ -297,26 +308,27 @@ impl Model {
         }
         let ran = ran?;
         let engine = self.engine.clone();
-        let answered = self
-            .engine
-            .compute
-            .run(move || {
-                let postprocess_began = Instant::now();
-                let predictions = engine.task.decode(&ran.outputs.tensors, &parameters)?;
-                let timings = Timings {
-                    decode: ran.decode.min(ran.encode),
-                    preprocess: ran.encode.saturating_sub(ran.decode),
-                    queue: ran.outputs.queued,
-                    infer: ran.outputs.inferred,
-                    postprocess: postprocess_began.elapsed(),
-                    encode_began: ran.encode_began,
-                    queue_began: ran.queue_began,
-                    postprocess_began,
-                };
-                engine.count(&predictions, &timings);
-                Ok(Answered { predictions, timings })
-            })
-            .await?;
+        let here = small && ran.outputs.tensors.bytes() <= FEW;
+        let decode = move || {
+            let postprocess_began = Instant::now();
+            let predictions = engine.task.decode(&ran.outputs.tensors, &parameters)?;
+            let timings = Timings {
+                decode: ran.decode.min(ran.encode),
+                preprocess: ran.encode.saturating_sub(ran.decode),
+                queue: ran.outputs.queued,
+                infer: ran.outputs.inferred,
+                postprocess: postprocess_began.elapsed(),
+                encode_began: ran.encode_began,
+                queue_began: ran.queue_began,
+                postprocess_began,
+            };
+            engine.count(&predictions, &timings);
+            Ok(Answered { predictions, timings })
+        };
+        let answered = match here {
+            true => compute::here(decode)?,
+            false => self.engine.compute.run(decode).await?,
+        };
         self.count(answered.predictions.len(), &answered.timings);
         Ok(answered)
     }
@@ -372,7 +384,7 @@ impl Engine {
     ) -> Result<Arc<Ran>, Error> {
         let (count, priority) = (asked.input.len(), asked.priority);
         let admitted = self.admission.admit(&self.pool, count, priority)?;
-        let engine = self.clone();
+        let (engine, small) = (self.clone(), self.task.is_small(&asked.input));
         let encode = move || {
             let (start, stages) = (Instant::now(), Stages::default());
             let rows = engine.task.encode(&asked.input, &parameters, &stages)?;
@@ -381,7 +393,11 @@ impl Engine {
             engine.admission.encoded(count, whole.max(decode));
             Ok((rows, start, decode, whole))
         };
-        let (mut rows, encode_began, decode, encode) = self.compute.run(encode).await?;
+        let encoded = match small {
+            true => compute::here(encode)?,
+            false => self.compute.run(encode).await?,
+        };
+        let (mut rows, encode_began, decode, encode) = encoded;
         let aside = std::mem::take(&mut rows.aside);
         let queue_began = Instant::now();
         let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;

@@ -89,13 +89,30 @@ impl Cost {
     }
 }
 
+/// The part of a run's time by which it may be worse than the best.
+const NEAR: f64 = 0.05;
+
 /// The smallest number of rows that is as good as any: its time a row is within a twentieth of the
 /// best. 1 if nothing was measured.
 #[must_use]
 pub fn best_batch_size(samples: &[Sample]) -> usize {
     let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows.max(1) as f64;
     let best = samples.iter().map(per_row).fold(f64::INFINITY, f64::min);
-    samples.iter().find(|sample| per_row(sample) <= best * 1.05).map_or(1, |sample| sample.rows)
+    samples
+        .iter()
+        .find(|sample| per_row(sample) <= best * (1.0 + NEAR))
+        .map_or(1, |sample| sample.rows)
+}
+
+/// The smallest number of units that is as good as any, by the line through the samples: with it, the
+/// fixed part of a run, which costs more than was measured once the sizes change from run to run, is
+/// a fortieth of the rest. Never less than what [`best_batch_size`] measured.
+#[must_use]
+pub fn best_batch_units(samples: &[Sample]) -> usize {
+    let Cost { fixed, per_unit, .. } = Cost::fit(samples);
+    let by_line = if per_unit > 0.0 { 2.0 * fixed / per_unit / NEAR } else { f64::INFINITY };
+    let row = samples.last().map_or(1, |last| last.units.div_ceil(last.rows.max(1)));
+    (by_line as usize).max(best_batch_size(samples) * row)
 }
 
 #[cfg(test)]
@@ -113,6 +130,23 @@ mod tests {
         let gains = [sample(1, 10), sample(2, 12), sample(4, 16), sample(8, 32)];
         assert_eq!(best_batch_size(&gains), 4);
         assert_eq!(best_batch_size(&[]), 1);
+    }
+
+    #[test]
+    fn a_run_has_as_many_tokens_as_the_model_gains_from() {
+        let sample = |rows, microseconds| Sample {
+            rows,
+            units: rows * 30,
+            time: Duration::from_micros(microseconds),
+        };
+        // 1.5 ms a run and 50 µs a token.
+        let texts = [sample(1, 3_000), sample(2, 4_500), sample(4, 7_500), sample(8, 13_500)];
+        let units = best_batch_units(&texts);
+        assert!((1190..=1210).contains(&units), "{units}");
+        // A line that was measured as if a run were free says nothing against the batch that was
+        // measured.
+        assert_eq!(best_batch_units(&[sample(1, 3_000), sample(2, 6_000)]), 30);
+        assert_eq!(best_batch_units(&[sample(1, 3_000), sample(2, 3_000)]), usize::MAX);
     }
 
     #[test]

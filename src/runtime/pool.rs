@@ -166,6 +166,12 @@ impl SessionPool {
         self.engine.ahead(self.engine.queue.work_before(priority), coming)
     }
 
+    /// Of the queue and of batches.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.engine.setup.bounds
+    }
+
     /// Most rows of a run.
     #[must_use]
     pub fn max_batch_size(&self) -> usize {

@@ -3,10 +3,12 @@
 //! `Waiting` holds the rules and no locks; [`Queue`] puts one lock and one condition around it.
 //!
 //! The rules: only an idle session takes work. It starts from the row that has waited longest, and
-//! takes rows of near length along, as long as little of the batch is padding. What waits is shared
-//! out over the sessions that are idle. Rows of other inputs, outputs or shapes wait for a batch of
-//! their own. A row that was overtaken too often bars the way: nothing
-//! behind it is taken before it.
+//! takes the rows of nearest length along, as long as little of the batch is padding (`filling.rs`).
+//! What waits is shared out over the sessions that are idle. Rows of other inputs, outputs or shapes
+//! wait for a batch of their own. Since every batch takes the row that has waited longest, no row
+//! waits for more batches than there were rows before it.
+
+mod filling;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,11 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::filling::Filling;
 use super::job::{Job, Priority};
 use super::sync::{Condvar, Mutex, MutexGuard};
 
-/// Batches that may take later rows past a waiting one.
-const MAX_OVERTAKEN: u32 = 4;
 /// How long a session looks out for work before it sleeps.
 const LINGER: Duration = Duration::from_micros(50);
 /// Batches of interactive work in a row while bulk work waits.
@@ -46,7 +47,6 @@ struct Entry {
     job: Arc<Job>,
     rows: Range<usize>,
     length: usize,
-    overtaken: u32,
 }
 
 /// Some rows of one job, taken for a batch.
@@ -148,7 +148,7 @@ impl Waiting {
                     self.bulk_work.add(work);
                 }
                 let (job, rows) = (job.clone(), start..row);
-                queue.push_back(Entry { job, rows, length, overtaken: 0 });
+                queue.push_back(Entry { job, rows, length });
                 start = row;
             }
         }
@@ -199,85 +199,11 @@ impl Waiting {
         for queue in order {
             batch.fill(queue);
         }
-        let shares = batch.shares;
+        let shares = batch.into_shares();
         for share in &shares {
             self.remove(&share.job, share.rows.len(), share.job.rows.length(share.rows.start));
         }
         shares
-    }
-}
-
-/// A batch under construction.
-struct Filling<'a> {
-    bounds: &'a Bounds,
-    limit: usize,
-    shares: Vec<Share>,
-    rows: usize,
-    /// Tokens without padding, and the longest row.
-    tokens: usize,
-    longest: usize,
-}
-
-impl<'a> Filling<'a> {
-    fn new(bounds: &'a Bounds, limit: usize) -> Self {
-        Self { bounds, limit, shares: Vec::new(), rows: 0, tokens: 0, longest: 0 }
-    }
-
-    /// Takes what fits, in order; what is passed over by later rows remembers it.
-    fn fill(&mut self, queue: &mut VecDeque<Entry>) {
-        let mut index = 0;
-        let mut passed = Vec::new();
-        while index < queue.len() && self.rows < self.limit {
-            let entry = &mut queue[index];
-            let goes = self.shares.first().is_none_or(|first| first.job.goes_with(&entry.job));
-            let count = if goes { self.fitting(entry.length, entry.rows.len()) } else { 0 };
-            if count == 0 {
-                if entry.overtaken >= MAX_OVERTAKEN {
-                    break;
-                }
-                passed.push(index);
-                index += 1;
-                continue;
-            }
-            self.rows += count;
-            self.tokens += count * entry.length;
-            self.longest = self.longest.max(entry.length);
-            let rows = entry.rows.start..entry.rows.start + count;
-            let job = entry.job.clone();
-            for waiting in passed.drain(..) {
-                queue[waiting].overtaken += 1;
-            }
-            self.shares.push(Share { job, rows });
-            if count == queue[index].rows.len() {
-                queue.remove(index);
-            } else {
-                queue[index].rows.start += count;
-                break;
-            }
-        }
-    }
-
-    /// How many of `count` rows of this length may join.
-    fn fitting(&self, length: usize, count: usize) -> usize {
-        let longest = self.longest.max(length).max(1);
-        let by_tokens = (self.bounds.max_batch_tokens / longest).saturating_sub(self.rows);
-        let room = (self.limit - self.rows).min(count);
-        if self.rows == 0 {
-            // The row that waited longest goes, whatever its length.
-            return room.min(by_tokens.max(1));
-        }
-        let room = room.min(by_tokens);
-        let efficient = |joining: usize| {
-            let padded = (self.rows + joining) * longest;
-            (self.tokens + joining * length) as f64 >= self.bounds.min_efficiency * padded as f64
-        };
-        if room == 0 || !efficient(room) && !efficient(1) {
-            0
-        } else if efficient(room) {
-            room
-        } else {
-            1
-        }
     }
 }
 

@@ -171,6 +171,10 @@ impl Task for FeatureExtraction {
         self.batch_axis
     }
 
+    fn is_small(&self, input: &Input) -> bool {
+        text::is_small(input)
+    }
+
     fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
         let texts = text::texts(input, self.max_bytes)?;
         texts.iter().try_for_each(text::refuse_pair)?;

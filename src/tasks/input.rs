@@ -57,6 +57,14 @@ pub struct Text {
     pub pair: Option<String>,
 }
 
+impl Text {
+    /// Of UTF-8, a pair's second text included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.pair.as_ref().map_or(0, String::len)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Features {
     pub field: String,

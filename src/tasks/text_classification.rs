@@ -51,6 +51,10 @@ impl Task for TextClassification {
         self.batch_axis
     }
 
+    fn is_small(&self, input: &Input) -> bool {
+        text::is_small(input)
+    }
+
     fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
         self.encoder.encode(text::texts(input, self.max_bytes)?, parameters)
     }

@@ -97,26 +97,61 @@ fn a_batch_stays_within_its_tokens_unless_one_row_is_over_them() {
 }
 
 #[test]
-fn a_row_is_overtaken_only_so_often() {
+fn of_several_that_fit_the_nearest_run_together() {
     let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
-    let bounds = Bounds { max_batch_size: 2, ..BOUNDS };
-    // Each of the first rows has its mate behind the row of 3 tokens, which fits with none.
-    let heads = [10, 20, 40, 80, 160, 320];
-    for length in heads {
-        callers.push(&mut waiting, &[length]);
-    }
-    callers.push(&mut waiting, &[3]);
-    for length in heads {
+    let bounds = Bounds { max_batch_size: 3, ..BOUNDS };
+    for length in [100, 92, 108, 99, 101, 94] {
         callers.push(&mut waiting, &[length]);
     }
     waiting.idle = 1;
-    for head in &heads[..4] {
-        assert_eq!(lengths(&waiting.take(&bounds)), [*head, *head]);
+    assert_eq!(lengths(&waiting.take(&bounds)), [100, 99, 101]);
+    assert_eq!(lengths(&waiting.take(&bounds)), [92, 94, 108]);
+}
+
+#[test]
+fn without_packing_rows_run_in_the_order_of_arrival() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_size: 3, max_batch_tokens: 300, min_efficiency: 0.0, ..BOUNDS };
+    for length in [10, 100, 20, 200, 10, 10] {
+        callers.push(&mut waiting, &[length]);
     }
-    for head in &heads[4..] {
-        assert_eq!(lengths(&waiting.take(&bounds)), [*head], "its mate may not pass any more");
+    waiting.idle = 1;
+    assert_eq!(lengths(&waiting.take(&bounds)), [10, 100, 20]);
+    assert_eq!(lengths(&waiting.take(&bounds)), [200], "nothing passes what does not fit");
+    assert_eq!(lengths(&waiting.take(&bounds)), [10, 10]);
+}
+
+#[test]
+fn a_row_waits_for_no_more_batches_than_there_were_rows_before_it() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    for length in [10, 20, 40] {
+        callers.push(&mut waiting, &[length]);
     }
-    assert_eq!(lengths(&waiting.take(&bounds)), [3]);
+    callers.push(&mut waiting, &[3]);
+    waiting.idle = 1;
+    for _ in 0..3 {
+        // Newcomers that fit with what waits before the row of 3 tokens, which fits with none.
+        for length in [10, 20, 40] {
+            callers.push(&mut waiting, &[length; 8]);
+        }
+        assert!(!lengths(&waiting.take(&BOUNDS)).contains(&3));
+    }
+    assert_eq!(lengths(&waiting.take(&BOUNDS)), [3]);
+}
+
+#[test]
+fn a_batch_looks_only_so_far_ahead() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_size: 2, ..BOUNDS };
+    let others = [100; 2 * filling::LOOK_AHEAD - 1];
+    callers.push(&mut waiting, &[10]);
+    for length in others {
+        callers.push(&mut waiting, &[length]);
+    }
+    callers.push(&mut waiting, &[10]);
+    waiting.idle = 1;
+    assert_eq!(lengths(&waiting.take(&bounds)), [10]);
+    assert_eq!(lengths(&waiting.take(&bounds)), [100, 100]);
 }
 
 #[test]
