@@ -199,7 +199,7 @@ fn goal(objective: Option<Objective>, rate: Option<f64>, alone: Duration) -> Goa
         None => Goal::Rate(objective.unwrap_or_else(|| {
             let limit = (alone * LONE_REQUESTS).max(LEAST).as_secs_f64() * 1e3;
             // In whole milliseconds, so that it can be said and asked for again.
-            Objective { percentile: 99.0, limit: Duration::from_millis(limit.ceil() as u64) }
+            Objective { percentile: 99.0, bound: Duration::from_millis(limit.ceil() as u64) }
         })),
     }
 }
