@@ -13,9 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Common, async_runtime, compute, loader, sources};
 use crate::config::{ModelConfig, RuntimeConfig};
 use crate::load::objective::Objective;
-use crate::model::golden;
-use crate::model::load::{Loader, Location};
+use crate::model::load::Location;
 use crate::model::repository::locate;
+use crate::model::{Model, golden};
 use crate::runtime::provider::ExecutionProvider;
 use crate::tasks::{Input, InputKind};
 use crate::telemetry::Telemetry;
@@ -88,7 +88,10 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
     let toml = location.files().read("model.toml").map_err(Error::msg)?;
     let toml = ModelConfig::parse(toml.as_deref().unwrap_or("")).map_err(Error::msg)?;
     let present = Setting::of(&toml);
-    let inputs = inputs(&command.inputs, &loader, &location)?;
+    let model = loader.load(&location).map_err(|reason| {
+        anyhow!("{} ({}): {reason}", location.name, location.version_folder.display())
+    })?;
+    let inputs = inputs(&command.inputs, &model, &location)?;
     let mut machine = LocalMachine::new(loader, location.clone(), inputs, async_runtime()?);
     let began = Instant::now();
     let progress = Progress::new(command.budget);
@@ -108,6 +111,8 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
     };
     let outcome = search::run(&mut machine, &plan, &mut |text| progress.note(text));
     progress.finish();
+    // Until here, so that what it has freed would not be counted as the next one's.
+    drop(model);
     let outcome = outcome.map_err(Error::msg)?;
     let report = Report::new(&command.model, &plan, &outcome, config.runtime.max_queue_delay);
     let edit = Edit::prepare(&location, &outcome.entrants[outcome.chosen].setting);
@@ -194,7 +199,7 @@ fn goal(objective: Option<Objective>, rate: Option<f64>, alone: Duration) -> Goa
         None => Goal::Rate(objective.unwrap_or_else(|| {
             let limit = (alone * LONE_REQUESTS).max(LEAST).as_secs_f64() * 1e3;
             // In whole milliseconds, so that it can be said and asked for again.
-            Objective { percentile: 99.0, limit: Duration::from_millis(limit.ceil() as u64) }
+            Objective { percentile: 99.0, bound: Duration::from_millis(limit.ceil() as u64) }
         })),
     }
 }
@@ -210,10 +215,7 @@ fn default(runtime: &RuntimeConfig, layouts: &[Shape], on_cpu: bool) -> Option<S
     layouts.iter().copied().find(|layout| comes_to(*layout) == default)
 }
 
-fn inputs(paths: &[PathBuf], loader: &Loader, location: &Location) -> anyhow::Result<Inputs> {
-    let model = loader.load(location).map_err(|reason| {
-        anyhow!("{} ({}): {reason}", location.name, location.version_folder.display())
-    })?;
+fn inputs(paths: &[PathBuf], model: &Model, location: &Location) -> anyhow::Result<Inputs> {
     if model.input_kind() == InputKind::Tensors {
         bail!(
             "the model has no task, so there is nothing to ask it: it is served through /v2 alone"

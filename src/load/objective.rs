@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 pub struct Objective {
     /// Of the requests that were sent, in percent: over 0 and under 100.
     pub percentile: f64,
-    pub limit: Duration,
+    pub bound: Duration,
 }
 
 impl FromStr for Objective {
@@ -37,13 +37,13 @@ impl FromStr for Objective {
         if limit.is_zero() {
             return Err(wrong("a latency is longer than 0"));
         }
-        Ok(Self { percentile: number, limit })
+        Ok(Self { percentile: number, bound: limit })
     }
 }
 
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{}<{}", self.percentile, humantime::format_duration(self.limit))
+        write!(f, "p{}<{}", self.percentile, humantime::format_duration(self.bound))
     }
 }
 
@@ -67,8 +67,8 @@ mod tests {
             ("P90<1s 500ms", 90.0, 1_500_000),
         ] {
             let objective: Objective = text.parse().unwrap();
-            let limit = Duration::from_micros(microseconds);
-            assert_eq!(objective, Objective { percentile, limit }, "{text}");
+            let bound = Duration::from_micros(microseconds);
+            assert_eq!(objective, Objective { percentile, bound }, "{text}");
             assert_eq!(objective.to_string().parse(), Ok(objective), "{text}");
         }
     }

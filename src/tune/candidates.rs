@@ -126,7 +126,7 @@ pub fn layouts(cores: usize, on_cpu: bool) -> Vec<Shape> {
     if !on_cpu {
         return [1, 2].map(|instances| Shape::new(instances, 0)).to_vec();
     }
-    let divisors: Vec<usize> = (1..=cores).filter(|n| cores % n == 0).collect();
+    let divisors: Vec<usize> = (1..=cores).filter(|n| cores.is_multiple_of(*n)).collect();
     let last = divisors.len() - 1;
     let chosen = divisors.len().min(LAYOUTS);
     // Both ends, and the rest evenly between them.
@@ -191,7 +191,9 @@ pub fn candidates(
     }
     if all.iter().all(|(_, meets)| !meets) {
         // Single runs may have been disturbed: the turns under load have the last word.
-        all.iter_mut().for_each(|(_, meets)| *meets = true);
+        for (_, meets) in &mut all {
+            *meets = true;
+        }
     }
     let best = all.iter().filter(|(_, meets)| *meets).map(|(candidate, _)| candidate.bound);
     let best = best.fold(0.0, f64::max);

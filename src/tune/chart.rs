@@ -10,7 +10,7 @@ pub fn chart(report: &Report) -> Chart {
     let drawn = report.settings.iter().filter(|row| !row.curve.is_empty());
     let lines = drawn.map(|row| Line { name: row.name(), points: row.curve.clone() });
     let limit = report.objective.map(|objective| Mark {
-        at: At::Y(objective.limit.as_secs_f64() * 1e3),
+        at: At::Y(objective.bound.as_secs_f64() * 1e3),
         label: objective.to_string(),
     });
     let rate = report.rate.map(|rate| Mark { at: At::X(rate), label: format!("{rate}/s") });

@@ -104,8 +104,15 @@ impl Entrant {
     #[must_use]
     pub fn meets(&self) -> bool {
         match self.goal {
-            Goal::Rate(objective) => self.trials.iter().any(|trial| trial.meets(objective)),
+            Goal::Rate(_) => self.trials.iter().any(|trial| self.met(trial)),
             Goal::Latency { .. } => self.merit().median > 0.0,
+        }
+    }
+
+    fn met(&self, trial: &Trial) -> bool {
+        match self.goal {
+            Goal::Rate(objective) => trial.meets(objective),
+            Goal::Latency { .. } => trial.steady && trial.tail.is_some(),
         }
     }
 
@@ -119,15 +126,17 @@ impl Entrant {
         }
     }
 
-    /// The median trial's value at about that rate, or at the lowest that was tried; `None` if it had
-    /// no answer to give.
+    /// The median trial's value at about that rate, or at the lowest that was tried, of the trials that
+    /// met the goal if there are any; `None` if it had no answer to give.
     #[must_use]
     pub fn at_rate(&self, value: impl Fn(&Trial) -> Option<Duration>) -> Option<Duration> {
-        let lowest = self.trials.iter().map(|trial| trial.load.rate).fold(f64::INFINITY, f64::min);
+        let any = self.meets();
+        let trials = || self.trials.iter().filter(move |trial| !any || self.met(trial));
+        let lowest = trials().map(|trial| trial.load.rate).fold(f64::INFINITY, f64::min);
         let rate = Some(self.told_rate()).filter(|rate| *rate > 0.0).unwrap_or(lowest);
         let distance = |trial: &Trial| (trial.load.rate / rate).ln().abs();
-        let nearest = self.trials.iter().map(distance).fold(f64::INFINITY, f64::min);
-        let near = self.trials.iter().filter(|trial| distance(trial) <= nearest + 0.05);
+        let nearest = trials().map(distance).fold(f64::INFINITY, f64::min);
+        let near = trials().filter(|trial| distance(trial) <= nearest + 0.05);
         let mut values: Vec<_> = near.map(|trial| value(trial).unwrap_or(Duration::MAX)).collect();
         values.sort_unstable();
         values.get(values.len() / 2).copied().filter(|value| *value < Duration::MAX)

@@ -33,12 +33,13 @@ impl Inputs {
         let mut input = self.inputs[self.asked % self.inputs.len()].clone();
         self.asked += 1;
         let name = self.asked.to_string();
-        match &mut input {
-            Input::Images(images) => {
-                images.iter_mut().for_each(|image| image.field.clone_from(&name))
-            }
-            Input::Texts(texts) => texts.iter_mut().for_each(|text| text.field.clone_from(&name)),
-            Input::Features(features) => features.field = name,
+        let fields: Vec<&mut String> = match &mut input {
+            Input::Images(images) => images.iter_mut().map(|image| &mut image.field).collect(),
+            Input::Texts(texts) => texts.iter_mut().map(|text| &mut text.field).collect(),
+            Input::Features(features) => vec![&mut features.field],
+        };
+        for field in fields {
+            field.clone_from(&name);
         }
         input
     }

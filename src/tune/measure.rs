@@ -198,13 +198,13 @@ impl Machine for LocalMachine {
             tasks.spawn_on(asked, self.tokio.handle());
             sent += 1;
         }
-        let end = Instant::now();
+        // Whoever sends late has a backlog as well.
+        let end = began + load.length;
         let patience = goal.limit().map_or(PATIENCE, |limit| limit.min(PATIENCE));
         let (mut latencies, mut last) = (Vec::with_capacity(sent), end);
         self.tokio.block_on(async {
-            while let Ok(Some(answer)) =
-                timeout_at((end + patience).into(), tasks.join_next()).await
-            {
+            let until = Instant::now() + patience;
+            while let Ok(Some(answer)) = timeout_at(until.into(), tasks.join_next()).await {
                 if let Ok(Some((at, latency))) = answer {
                     last = last.max(at);
                     latencies.push(latency);

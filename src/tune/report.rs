@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::candidates::Setting;
 use super::entrant::Entrant;
 use super::search::{FEWEST, Outcome, Plan, Verdict};
-use super::trial::Goal;
+use super::trial::{Goal, Trial};
 use crate::load::objective::Objective;
 use crate::load::summary::milliseconds;
 
@@ -244,9 +244,16 @@ impl Row {
     }
 }
 
+/// At each rate the median of its trials, in rising order; what was not answered cannot be drawn.
 fn curve(entrant: &Entrant) -> Vec<(f64, f64)> {
-    let point = |trial: &super::trial::Trial| Some((trial.load.rate, milliseconds(trial.tail?)));
-    entrant.curve.iter().filter_map(point).collect()
+    let mut trials: Vec<&Trial> = entrant.curve.iter().collect();
+    trials.sort_by(|a, b| {
+        let tail = |trial: &Trial| trial.tail.unwrap_or(Duration::MAX);
+        a.load.rate.total_cmp(&b.load.rate).then(tail(a).cmp(&tail(b)))
+    });
+    let of_rate = trials.chunk_by(|a, b| a.load.rate == b.load.rate);
+    let medians = of_rate.map(|trials| trials[trials.len() / 2]);
+    medians.filter_map(|trial| Some((trial.load.rate, milliseconds(trial.tail?)))).collect()
 }
 
 #[cfg(test)]

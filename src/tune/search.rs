@@ -86,6 +86,8 @@ const LOADING: u32 = 3;
 /// The part of the budget that the drawn curves take, and their rates over the one that is carried.
 const CURVES: f64 = 0.15;
 const CURVE: [f64; 7] = [0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1];
+/// Turns at each of these rates, the median of which is drawn.
+const CURVE_TURNS: usize = 3;
 
 struct Search<'a> {
     machine: &'a mut dyn Machine,
@@ -313,24 +315,27 @@ impl Search<'_> {
         (as_good.min_by_key(keys).unwrap_or_default(), Verdict::Better)
     }
 
-    /// The best setting of each layout, at rates from low to too high.
+    /// The best setting of each layout and the present one, at rates from low to too high.
     fn curves(&mut self) -> Result<(), String> {
         let mut drawn: Vec<usize> = Vec::new();
         for index in 0..self.entrants.len() {
             let layout = |index: usize| self.entrants[index].loaded.layout;
-            let carries = self.entrants[index].told_rate() > 0.0;
-            if carries && drawn.iter().all(|other| layout(*other) != layout(index)) {
+            let Entrant { setting, .. } = self.entrants[index];
+            let first = drawn.iter().all(|other| layout(*other) != layout(index));
+            if self.entrants[index].told_rate() > 0.0 && (first || setting == self.plan.present) {
                 drawn.push(index);
             }
         }
         let time = self.plan.budget.saturating_sub(self.machine.spent());
-        let length = time / (drawn.len().max(1) * CURVE.len()) as u32;
-        for part in CURVE {
-            self.seed += 1;
-            for index in drawn.iter().copied() {
-                let rate = self.entrants[index].told_rate() * part;
-                let trial = self.trial(index, rate, length)?;
-                self.entrants[index].curve.push(trial);
+        let length = time / (drawn.len().max(1) * CURVE.len() * CURVE_TURNS) as u32;
+        for _ in 0..CURVE_TURNS {
+            for part in CURVE {
+                self.seed += 1;
+                for index in drawn.iter().copied() {
+                    let rate = self.entrants[index].told_rate() * part;
+                    let trial = self.trial(index, rate, length)?;
+                    self.entrants[index].curve.push(trial);
+                }
             }
         }
         Ok(())

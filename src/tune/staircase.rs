@@ -9,7 +9,7 @@ const FINEST: f64 = 1.04;
 /// First step of a search that begins anywhere.
 const COARSE: f64 = 1.6;
 /// First step of one that goes on from where another has ended.
-const FINE: f64 = 1.12;
+const FINE: f64 = 1.25;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Staircase {

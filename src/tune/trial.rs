@@ -71,7 +71,7 @@ impl Trial {
 
     #[must_use]
     pub fn meets(&self, objective: Objective) -> bool {
-        self.steady && self.tail.is_some_and(|tail| tail < objective.limit)
+        self.steady && self.tail.is_some_and(|tail| tail < objective.bound)
     }
 }
 
@@ -80,7 +80,7 @@ impl Goal {
     #[must_use]
     pub fn limit(self) -> Option<Duration> {
         match self {
-            Self::Rate(objective) => Some(objective.limit),
+            Self::Rate(objective) => Some(objective.bound),
             Self::Latency { .. } => None,
         }
     }

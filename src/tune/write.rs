@@ -41,7 +41,8 @@ impl Edit {
         let new = edit(&text, setting).map_err(|error| format!("{}: {error}", path.display()))?;
         // Of a file that was written by hand only the lines with these keys differ.
         let only_in = |text: &str, other: &str| {
-            let lines = text.lines().filter(|line| !other.lines().any(|o| o == *line));
+            let differs = |line: &&str| !line.is_empty() && !other.lines().any(|o| o == *line);
+            let lines = text.lines().filter(differs);
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         let (removed, added) = (only_in(&text, &new), only_in(&new, &text));
