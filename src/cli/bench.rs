@@ -260,7 +260,7 @@ fn plot(report: &Report, measured: &Measured, path: &Path) -> anyhow::Result<()>
         line("p90", |latency| latency.p90);
         line("p99", |latency| latency.p99);
     }
-    let bound = measured.objective.limit.as_secs_f64() * 1e3;
+    let bound = measured.objective.bound.as_secs_f64() * 1e3;
     let mut marks = vec![Mark { at: At::Y(bound), label: report.objective.clone() }];
     if let Some(knee) = report.knee {
         marks.push(Mark { at: At::X(knee), label: format!("knee: {knee:.0}/s") });

@@ -15,7 +15,7 @@ use super::target::Target;
 use super::turn::Turn;
 
 /// For the first answer of all clients.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Before a client whose connection broke connects again.
 const PAUSE: Duration = Duration::from_millis(10);
 

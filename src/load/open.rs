@@ -154,7 +154,9 @@ mod tests {
         assert!((mean - 100.0).abs() < 2.0, "{mean}");
         // Of counts a second, the variance is the mean.
         let mut counts = vec![0.0_f64; 1000];
-        moments.iter().for_each(|moment| counts[moment.as_secs() as usize] += 1.0);
+        for moment in &moments {
+            counts[moment.as_secs() as usize] += 1.0;
+        }
         let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 1000.0;
         assert!((variance / mean - 1.0).abs() < 0.2, "{variance}");
         assert!(moments.is_sorted());

@@ -49,7 +49,7 @@ impl Turn {
 pub fn meet<'a>(turns: impl IntoIterator<Item = &'a Turn>, objective: &Objective) -> bool {
     let (mut within, mut asked) = (0, 0);
     for turn in turns {
-        within += turn.within(objective.limit);
+        within += turn.within(objective.bound);
         asked += turn.asked();
     }
     asked > 0 && within as f64 * 100.0 >= asked as f64 * objective.percentile
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_failed_or_was_given_up_took_too_long() {
-        let objective = Objective { percentile: 90.0, limit: Duration::from_millis(10) };
+        let objective = Objective { percentile: 90.0, bound: Duration::from_millis(10) };
         let mut turn = Turn { answered: vec![Duration::from_millis(1); 9], ..Turn::default() };
         assert!(meet([&turn], &objective));
         turn.failed = 1;

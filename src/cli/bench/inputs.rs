@@ -157,7 +157,7 @@ fn cells(cells: &Cells, rows: &Rows) -> anyhow::Result<(String, Mark, String)> {
         Cells::Rows { values, .. } => {
             let first = *values.first().context("a row without numbers")?;
             let rest: Vec<String> = values[1..].iter().copied().map(number).collect();
-            let rest = rest.iter().map(|number| format!(",{number}")).collect::<String>();
+            let rest = rest.iter().fold(String::new(), |text, number| text + "," + number);
             Ok(match marked {
                 true => ("{\"features\":[[".to_owned(), Mark::Number(first), format!("{rest}]]}}")),
                 false => {

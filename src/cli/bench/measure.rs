@@ -114,7 +114,7 @@ impl Bench {
         }
         let lone = closed::turn(&self.served.target, 1, turn).await?;
         let objective = self.plan.objective.unwrap_or_else(|| default_objective(&lone));
-        let patience = objective.limit.max(PATIENCE);
+        let patience = objective.bound.max(PATIENCE);
         let rates = match self.plan.rates.as_slice() {
             [] => PARTS.map(|part| round(capacity * part)).to_vec(),
             rates => rates.to_vec(),
@@ -232,7 +232,7 @@ fn default_objective(lone: &Turn) -> Objective {
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     let bound = steps.into_iter().find(|step| *step >= wanted).unwrap_or(wanted);
     let bound = Duration::from_secs_f64(bound / 1e3);
-    Objective { percentile: 99.0, limit: bound }
+    Objective { percentile: 99.0, bound }
 }
 
 /// To three digits, as rates are told.

@@ -18,7 +18,7 @@ pub struct Report {
     /// One item after the other, with a session like the server's; medians.
     pub one_item_ms: OneItem,
     /// A path that does nothing.
-    pub noop: Vec<Clients>,
+    pub noop: Vec<ClosedLoop>,
     pub served: Server,
     pub others: Vec<Server>,
     /// At the most clients.
@@ -27,7 +27,7 @@ pub struct Report {
     pub added_p50_ms: f64,
     /// The highest rate that meets the objective.
     pub knee: Option<f64>,
-    pub goodput: Vec<Goodput>,
+    pub goodput: Vec<PastKnee>,
 }
 
 /// What was measured, and how.
@@ -80,13 +80,13 @@ pub struct OneItem {
 #[derive(Serialize)]
 pub struct Server {
     pub name: String,
-    pub closed: Vec<Clients>,
-    pub open: Vec<Rate>,
+    pub closed: Vec<ClosedLoop>,
+    pub open: Vec<OpenLoop>,
 }
 
 /// A closed loop.
 #[derive(Serialize)]
-pub struct Clients {
+pub struct ClosedLoop {
     pub clients: usize,
     #[serde(flatten)]
     pub part: Part,
@@ -100,7 +100,7 @@ pub struct Clients {
 
 /// An open loop.
 #[derive(Serialize)]
-pub struct Rate {
+pub struct OpenLoop {
     pub rate: f64,
     pub asked: usize,
     pub answered: usize,
@@ -130,18 +130,18 @@ pub struct Ratio {
 
 /// Past the knee.
 #[derive(Serialize)]
-pub struct Goodput {
+pub struct PastKnee {
     pub times_knee: f64,
     /// Answers within the objective's time, a second.
     pub goodput: f64,
     #[serde(flatten)]
-    pub load: Rate,
+    pub load: OpenLoop,
 }
 
 impl Report {
     pub fn new(what: What, measured: &Measured) -> Self {
         let Measured { objective, by_hand, alone, served, .. } = measured;
-        let rate = |rate: f64, turns: &[Turn]| Rate::of(rate, turns, meet(turns, objective));
+        let rate = |rate: f64, turns: &[Turn]| OpenLoop::of(rate, turns, meet(turns, objective));
         let server = |curve: &Curve| Server {
             name: curve.name.clone(),
             closed: closed(&curve.closed),
@@ -155,9 +155,9 @@ impl Report {
         };
         let lone = served.closed.iter().min_by_key(|(clients, _)| *clients);
         let by_hand_p50 = one_item_ms.decode + one_item_ms.preprocess + one_item_ms.session;
-        let goodput = measured.past.iter().map(|(times, turn)| Goodput {
+        let goodput = measured.past.iter().map(|(times, turn)| PastKnee {
             times_knee: *times,
-            goodput: turn.within(objective.limit) as f64 / turn.time.as_secs_f64(),
+            goodput: turn.within(objective.bound) as f64 / turn.time.as_secs_f64(),
             load: rate(measured.knee.unwrap_or(0.0) * times, std::slice::from_ref(turn)),
         });
         Self {
@@ -176,7 +176,7 @@ impl Report {
     }
 
     /// The closed loop with the most clients.
-    pub fn crowd(&self) -> Option<&Clients> {
+    pub fn crowd(&self) -> Option<&ClosedLoop> {
         self.served.closed.iter().max_by_key(|loops| loops.clients)
     }
 }
@@ -186,8 +186,8 @@ fn latency(turns: &[Turn]) -> Summary {
     Summary::of(turns.iter().flat_map(|turn| &turn.answered).chain(given_up).copied())
 }
 
-fn closed(loops: &Closed) -> Vec<Clients> {
-    loops.iter().map(|(clients, turns)| Clients::of(*clients, turns)).collect()
+fn closed(loops: &Closed) -> Vec<ClosedLoop> {
+    loops.iter().map(|(clients, turns)| ClosedLoop::of(*clients, turns)).collect()
 }
 
 fn failure(turns: &[Turn]) -> Option<String> {
@@ -223,7 +223,7 @@ impl ByHand {
     }
 }
 
-impl Clients {
+impl ClosedLoop {
     fn of(clients: usize, turns: &[Turn]) -> Self {
         let server: Option<Duration> = turns.iter().map(|turn| turn.server_cpu).sum();
         let own: Duration = turns.iter().map(|turn| turn.own_cpu).sum();
@@ -243,7 +243,7 @@ impl Clients {
     }
 }
 
-impl Rate {
+impl OpenLoop {
     fn of(rate: f64, turns: &[Turn], meets_objective: bool) -> Self {
         let sum = |count: fn(&Turn) -> usize| turns.iter().map(count).sum();
         Self {

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
-use super::report::{Clients, Part, Ratio, Report};
+use super::report::{ClosedLoop, Part, Ratio, Report};
 use crate::load::summary::Summary;
 
 /// Everything that is told, a line break at its end.
@@ -56,7 +56,7 @@ fn parts(report: &Report) -> Table {
         }
     }
     row("in-process loop", threads(), &by_hand.all, Some(by_hand.cpu_ms_an_item));
-    let closed = |of: &Clients| count(of.clients, "client");
+    let closed = |of: &ClosedLoop| count(of.clients, "client");
     for of in &report.noop {
         row("no-op over HTTP", closed(of), &of.part, of.cpu_ms_an_item);
     }
