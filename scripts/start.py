@@ -1,6 +1,7 @@
 """Measures a start: milliseconds from exec to the first answer, and resident memory after it.
 
-Usage: scripts/start.py [RUNS] -- COMMAND [ARG ...], a server on 127.0.0.1:8080.
+Usage: scripts/start.py [RUNS [IMAGE]] -- COMMAND [ARG ...], a server on 127.0.0.1:8080. It is asked about
+a text, or about the file IMAGE, a JPEG.
 Prints the median, the fastest and the slowest run.
 """
 
@@ -10,15 +11,17 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-BODY = json.dumps({"text": "The battery lasts for days."})
+TEXT = json.dumps({"text": "The battery lasts for days."})
 
 
-def first_answer(start: float) -> float:
+def first_answer(start: float, body: str | bytes) -> float:
+    content_type = "application/json" if isinstance(body, str) else "image/jpeg"
     while time.monotonic() - start < 60:
         connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=30)
         try:
-            connection.request("POST", "/predict", BODY, {"content-type": "application/json"})
+            connection.request("POST", "/predict", body, {"content-type": content_type})
             if connection.getresponse().status == 200:
                 return (time.monotonic() - start) * 1e3
         except OSError:
@@ -35,11 +38,12 @@ def resident_mb(pid: int) -> float:
 def main() -> None:
     split = sys.argv.index("--")
     runs = int(sys.argv[1]) if split > 1 else 11
+    body = Path(sys.argv[2]).read_bytes() if split > 2 else TEXT
     times, memory = [], []
     for _ in range(runs):
         start = time.monotonic()
         process = subprocess.Popen(sys.argv[split + 1 :], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        times.append(first_answer(start))
+        times.append(first_answer(start, body))
         memory.append(resident_mb(process.pid))
         process.terminate()
         process.wait()

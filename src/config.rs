@@ -61,8 +61,12 @@ pub struct RuntimeConfig {
     pub device: Device,
     gpu_memory_limit: usize,
     tensorrt_cache: PathBuf,
-    instances: usize,
-    intra_op_threads: usize,
+    /// Sessions of each model; 0: by the cores.
+    pub instances: usize,
+    /// 0: the sessions share the cores.
+    pub intra_op_threads: usize,
+    pub elastic: bool,
+    graph_cache: PathBuf,
     compute_threads: usize,
     pub max_batch_size: BatchSize,
     /// Tokens, padding included.
@@ -157,8 +161,25 @@ impl RuntimeConfig {
     pub fn layout_of(&self, model: &ModelConfig, on_cpu: bool) -> Layout {
         let instances = model.instances.map_or(self.instances, NonZeroUsize::get);
         let threads = model.intra_op_threads.map_or(self.intra_op_threads, NonZeroUsize::get);
+        let elastic = self.elastic && on_cpu;
         let instances = if on_cpu || instances > 0 { instances } else { 1 };
-        Layout::choose(instances, threads, or_cores(0))
+        Layout::choose(instances, threads, or_cores(0), elastic)
+    }
+
+    /// The folder of optimised graphs; `None` if there is to be none, or no place for it is known.
+    #[must_use]
+    pub fn graph_cache(&self) -> Option<PathBuf> {
+        match self.graph_cache.as_os_str() {
+            path if path.is_empty() => None,
+            path if path == "auto" => {
+                let absolute = |variable| {
+                    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+                };
+                let home = || absolute("HOME").map(|home| home.join(".cache"));
+                absolute("XDG_CACHE_HOME").or_else(home).map(|cache| cache.join("onnxd"))
+            }
+            path => Some(path.into()),
+        }
     }
 
     /// Cores that this process may use.
@@ -180,19 +201,24 @@ pub struct Layout {
     pub instances: usize,
     /// Threads inside a run of a session.
     pub intra_op_threads: usize,
+    /// Threads inside a run of the further session, for a request that is alone; `None` if there is no
+    /// such session.
+    pub wide: Option<usize>,
 }
 
 impl Layout {
-    /// 0 stands for what is not configured.
-    fn choose(instances: usize, threads: usize, cores: usize) -> Self {
+    /// 0 stands for what is not configured. What is configured is meant as it stands, so that only a
+    /// layout of our own is `elastic`.
+    fn choose(instances: usize, threads: usize, cores: usize, elastic: bool) -> Self {
         const MOST_INSTANCES: usize = 4;
+        let wide = Some(cores).filter(|_| elastic && (instances, threads) == (0, 0) && cores > 1);
         let instances = match (instances, threads) {
             (0, 0) => cores.min(MOST_INSTANCES),
             (0, threads) => (cores / threads).clamp(1, MOST_INSTANCES),
             (some, _) => some,
         };
         let intra_op_threads = if threads == 0 { (cores / instances).max(1) } else { threads };
-        Self { instances, intra_op_threads }
+        Self { instances, intra_op_threads, wide }
     }
 }
 
@@ -346,16 +372,17 @@ mod tests {
     #[test]
     fn sessions_share_the_cores() {
         let layout = |instances, threads, cores| {
-            let layout = Layout::choose(instances, threads, cores);
-            (layout.instances, layout.intra_op_threads)
+            let layout = Layout::choose(instances, threads, cores, true);
+            (layout.instances, layout.intra_op_threads, layout.wide)
         };
-        assert_eq!(layout(0, 0, 1), (1, 1));
-        assert_eq!(layout(0, 0, 2), (2, 1));
-        assert_eq!(layout(0, 0, 16), (4, 4));
-        assert_eq!(layout(1, 0, 16), (1, 16));
-        assert_eq!(layout(0, 8, 16), (2, 8));
-        assert_eq!(layout(0, 32, 16), (1, 32));
-        assert_eq!(layout(3, 2, 1), (3, 2));
+        assert_eq!(layout(0, 0, 1), (1, 1, None));
+        assert_eq!(layout(0, 0, 2), (2, 1, Some(2)));
+        assert_eq!(layout(0, 0, 16), (4, 4, Some(16)));
+        assert_eq!(layout(1, 0, 16), (1, 16, None));
+        assert_eq!(layout(0, 8, 16), (2, 8, None));
+        assert_eq!(layout(0, 32, 16), (1, 32, None));
+        assert_eq!(layout(3, 2, 1), (3, 2, None));
+        assert_eq!(Layout::choose(0, 0, 2, false).wide, None);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub struct Bench {
     pub runtime: Runtime,
     pub config: ServerConfig,
     pub app: App,
+    pub repository: Arc<ModelRepository>,
     /// The file that the CPU serves.
     pub network: PathBuf,
     pub folder: PathBuf,
@@ -49,6 +50,16 @@ pub struct Bench {
 
 impl Bench {
     pub fn load(runtime: &Runtime, model: &str, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::load_from(runtime, &root().join("models"), model, change)
+    }
+
+    /// The same from another folder of models.
+    pub fn load_from(
+        runtime: &Runtime,
+        models: &Path,
+        model: &str,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
         let mut config = ServerConfig::load(None, &Flags::default()).unwrap();
         change(&mut config);
         let loader = Loader {
@@ -59,14 +70,13 @@ impl Bench {
             limits: config.limits,
             metrics: Arc::default(),
         };
-        let models = root().join("models");
-        let repository = ModelRepository::load(&models, Some(model), &loader).unwrap();
+        let repository = Arc::new(ModelRepository::load(models, Some(model), &loader).unwrap());
         let folder = models.join(model);
         let served = repository.find(model, None).unwrap();
         let (network, bounds) = (folder.join(&served.file), served.bounds());
         let app = App::new(&config, loader.compute, loader.metrics, Handle::default());
-        app.set_repository(Arc::new(repository));
-        Self { runtime: runtime.clone(), config, app, network, folder, bounds }
+        app.set_repository(repository.clone());
+        Self { runtime: runtime.clone(), config, app, repository, network, folder, bounds }
     }
 
     /// A session of the served file, with this many threads.

@@ -1,20 +1,21 @@
 //! From a folder on disk to a [`Model`] that answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
 use super::{Model, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::error::Error;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ModelMetrics};
 use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
 use crate::runtime::cost::{self, Cost, Sample};
 use crate::runtime::library::Runtime;
 use crate::runtime::memory;
-use crate::runtime::pool::{SessionPool, Setup};
+use crate::runtime::pool::{Open, SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
@@ -100,7 +101,6 @@ impl Loader {
         if of_version && config.versions != Versions::default() {
             return Err("model.toml: [versions] belongs into the model's folder".to_owned());
         }
-        let gpu = self.config.gpu();
         let provider = match config.device {
             None => self.provider,
             Some(device) => self.provider_for(device, &location.name)?,
@@ -112,15 +112,15 @@ impl Loader {
         let file = file.to_string_lossy().into_owned();
 
         let layout = self.config.layout_of(&config, provider == ExecutionProvider::Cpu);
+        let kept = (provider == ExecutionProvider::Cpu && data.is_empty())
+            .then(|| self.optimised(&path))
+            .flatten();
         let open = {
-            let (runtime, path, file) = (self.runtime.clone(), path.clone(), file.clone());
-            let threads = layout.intra_op_threads;
-            move || {
-                OnnxSession::load(&runtime, &path, provider, threads, &gpu)
-                    .map_err(|error| format!("{file}: {error}"))
-            }
+            let open = self.opener(path.clone(), kept, provider);
+            let file = file.clone();
+            move |threads| open(threads).map_err(|error| format!("{file}: {error}"))
         };
-        let first = open()?;
+        let first = open(layout.intra_op_threads)?;
         let signature = first.signature().clone();
         let mut task = tasks::build(Material {
             network: &path,
@@ -149,22 +149,21 @@ impl Loader {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
 
-        let reopen =
-            move || open().map(|session| reduced::reduced(Box::new(session), reduction.clone()));
-        let version = location.version.to_string();
-        let metrics = Arc::new(self.metrics.model(&location.name, &version, task.labels()));
+        let reopen = Arc::new(move |threads| {
+            open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
+        });
+        let with = |threads| {
+            let reopen = reopen.clone();
+            move || reopen(threads)
+        };
+        let device =
+            [config.device.unwrap_or(self.config.device).to_string(), provider.to_string()];
+        let metrics = self.metrics_of(location, task.as_ref(), &file, &device);
         metrics.sessions.set(layout.instances as i64);
         metrics.intra_op_threads.set(layout.intra_op_threads as i64);
-        let asked = config.device.unwrap_or(self.config.device).to_string();
-        self.metrics.describe(
-            [&location.name, &version],
-            task.name(),
-            &file,
-            [&asked, &provider.to_string()],
-        );
         let setup = Setup {
             name: location.name.clone(),
-            open: Box::new(reopen),
+            open: Box::new(with(layout.intra_op_threads)),
             axis,
             bounds: self.bounds(&config, run::max_batch_size(axis, rows), tokens),
             cost: Cost::fit(&samples),
@@ -186,7 +185,60 @@ impl Loader {
             limits: self.limits,
             metrics,
             layout,
+            crowd: self.runtime.crowd.clone(),
+            wide: layout.wide.map(|threads| Arc::new(with(threads)) as Arc<Open>),
         }))
+    }
+
+    /// The metrics of a version, which tell what it is and on which device it was asked for and runs.
+    fn metrics_of(
+        &self,
+        location: &Location,
+        task: &dyn Task,
+        file: &str,
+        [asked, runs]: &[String; 2],
+    ) -> Arc<ModelMetrics> {
+        let version = location.version.to_string();
+        let metrics = self.metrics.model(&location.name, &version, task.labels());
+        let labels = [location.name.as_str(), &version];
+        self.metrics.describe(labels, task.name(), file, [asked, runs]);
+        Arc::new(metrics)
+    }
+
+    /// Opens sessions of a network with so many threads: of its optimised graph, if one is `kept` and
+    /// can still be had.
+    fn opener(
+        &self,
+        network: PathBuf,
+        kept: Option<PathBuf>,
+        provider: ExecutionProvider,
+    ) -> impl Fn(usize) -> Result<OnnxSession, String> + Send + Sync + 'static {
+        let (runtime, gpu) = (self.runtime.clone(), self.config.gpu());
+        move |threads| {
+            let load = |graph| OnnxSession::load_optimised(&runtime, graph, threads);
+            match kept.as_deref().map(load) {
+                Some(Ok(session)) => Ok(session),
+                kept => {
+                    if let Some(Err(error)) = kept {
+                        tracing::warn!("the network is optimised again: {error}");
+                    }
+                    OnnxSession::load(&runtime, &network, provider, threads, &gpu)
+                }
+            }
+        }
+    }
+
+    /// The network as it is optimised for this machine, kept from an earlier load if it was.
+    fn optimised(&self, network: &Path) -> Option<PathBuf> {
+        let is_large = network.metadata().is_ok_and(|file| file.len() >= WORTH_KEEPING);
+        if !is_large || formats::is_ort(network) {
+            return None;
+        }
+        let cache = GraphCache::open(self.config.graph_cache()?, self.runtime.build());
+        let optimise = |to: &Path| OnnxSession::optimise(&self.runtime, network, to);
+        let graph = cache.and_then(|cache| cache.graph(network, optimise));
+        // A folder that is read-only is no trouble, and a bad network is told when it is loaded.
+        graph.inspect_err(|reason| tracing::debug!("no optimised graph is kept: {reason}")).ok()
     }
 
     fn bounds(&self, model: &ModelConfig, max_batch_size: usize, tokens: usize) -> Bounds {
@@ -211,13 +263,21 @@ impl Loader {
         for _ in 0..further {
             model.add_session()?;
         }
-        if let (Some(before), Some(after), 1..) = (before, memory::resident(), further) {
+        let narrow = memory::resident();
+        model.add_wide_session()?;
+        if let (Some(before), Some(after), 1..) = (before, narrow, further) {
             tracing::info!(
                 model = model.name,
                 sessions = model.layout.instances,
                 mib_each = (after.saturating_sub(before) / further) >> 20,
                 "memory of each further session"
             );
+        }
+        if let (Some(narrow), Some(after), Some(_)) =
+            (narrow, memory::resident(), model.layout.wide)
+        {
+            let mib = after.saturating_sub(narrow) >> 20;
+            tracing::debug!(model = model.name, mib, "memory of the session over all cores");
         }
         Ok(())
     }
@@ -233,6 +293,8 @@ impl Loader {
     }
 }
 
+/// Bytes of a network from which on its optimised graph is kept.
+const WORTH_KEEPING: u64 = 1 << 20;
 /// Time that measuring the cost curve may take, a model.
 const MEASURING: Duration = Duration::from_millis(60);
 /// Largest batch that is measured.

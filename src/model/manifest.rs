@@ -109,7 +109,7 @@ fn of_another_version(name: &str, path: &Path, version_folder: &Path, model_fold
 }
 
 /// SHA-256 of a file in hexadecimal digits.
-fn hash_file(path: &Path) -> std::io::Result<String> {
+pub fn hash_file(path: &Path) -> std::io::Result<String> {
     // Opening anything else, such as a pipe, may wait for ever.
     if !path.metadata()?.is_file() {
         return Err(std::io::Error::other("not a file"));
@@ -123,6 +123,11 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    let digits = hasher.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect())
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// Two digits a byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }

@@ -6,6 +6,7 @@ mod external_data;
 mod flights;
 mod formats;
 pub mod golden;
+mod graph_cache;
 pub mod load;
 pub mod manifest;
 mod reduced;
@@ -20,11 +21,13 @@ use crate::error::Error;
 use crate::metrics::ModelMetrics;
 use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::{self, Compute};
+use crate::runtime::crowd::{Crowd, Member};
 use crate::runtime::job::{Outputs, Priority};
-use crate::runtime::pool::SessionPool;
+use crate::runtime::pool::{Open, SessionPool};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
+use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Signature};
 use crate::statistics::Answered as Counted;
 use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
@@ -33,6 +36,9 @@ use flights::Flights;
 
 pub use by_hand::{ByHand, Encoded};
 pub use tensors::Inferred;
+
+/// A shorter run gains nothing from more threads.
+const WORTH_SHARING: Duration = Duration::from_micros(200);
 
 /// One version of a model, loaded and warmed up.
 pub struct Model {
@@ -49,6 +55,8 @@ pub struct Model {
     engine: Arc<Engine>,
     flights: Flights<Asked, Result<Arc<Ran>, Error>>,
     limits: Limits,
+    crowd: Arc<Crowd>,
+    wide: Option<Arc<Open>>,
 }
 
 /// What a model is made of.
@@ -67,6 +75,10 @@ pub struct Parts {
     pub limits: Limits,
     pub metrics: Arc<ModelMetrics>,
     pub layout: Layout,
+    /// The requests in work in the process.
+    pub crowd: Arc<Crowd>,
+    /// Opens the session over all cores, if there is to be one.
+    pub wide: Option<Arc<Open>>,
 }
 
 /// What turns an input into outputs, shared by the requests in flight.
@@ -187,6 +199,8 @@ impl Model {
             signature,
             metrics: parts.metrics,
             layout: parts.layout,
+            crowd: parts.crowd,
+            wide: parts.wide,
             default,
             engine: Arc::new(engine),
             flights: Flights::default(),
@@ -245,14 +259,33 @@ impl Model {
     /// # Errors
     /// The model's file or a thread cannot be had.
     pub fn add_session(&self) -> Result<(), String> {
-        let Engine { task, pool, outputs, .. } = &*self.engine;
+        let pool = &self.engine.pool;
         let mut session = pool.open()?;
-        let rows = task.warm_up(1).map_err(|error| error.to_string())?;
-        let axis = task.batch_axis();
-        // Only for the memory and the code that the first run needs; a sample made up for a model
-        // that takes categories may fail.
-        let _ = run::rows(session.as_mut(), &rows, outputs, axis, &Cancel::new(1));
+        self.engine.warm_up(session.as_mut())?;
         pool.add(session).map_err(|error| format!("cannot start a session thread: {error}"))
+    }
+
+    /// Loads the session over all cores, if there is to be one and a lone row gains from it.
+    ///
+    /// # Errors
+    /// The model's file cannot be had.
+    pub fn add_wide_session(&self) -> Result<(), String> {
+        let pool = &self.engine.pool;
+        let narrow = pool.ahead(Priority::Interactive, 0).run;
+        let Some(open) = self.wide.clone().filter(|_| narrow >= WORTH_SHARING) else {
+            return Ok(());
+        };
+        let mut session = open()?;
+        self.engine.warm_up(session.as_mut())?;
+        let mut wide = Duration::MAX;
+        for _ in 0..3 {
+            wide = wide.min(self.engine.warm_up(session.as_mut())?);
+        }
+        tracing::debug!(model = self.name, ?narrow, ?wide, "a run of one row");
+        if wide < narrow {
+            pool.widen(session, open, self.crowd.clone());
+        }
+        Ok(())
     }
 
     /// Whether a request would be taken on now; to be asked before its body is read.
@@ -288,7 +321,7 @@ impl Model {
         terms: Terms,
     ) -> Result<Answered, Error> {
         self.check(&input)?;
-        let _in_flight = InFlight::new(&self.metrics);
+        let _in_flight = self.in_flight();
         if let Some(deadline) = terms.deadline {
             // For this caller alone, since those who share its run may have more time.
             let Engine { pool, admission, .. } = &*self.engine;
@@ -377,6 +410,16 @@ impl Model {
 }
 
 impl Engine {
+    /// Runs one row of the task's own, and tells how long it took.
+    fn warm_up(&self, session: &mut dyn Session) -> Result<Duration, String> {
+        let rows = self.task.warm_up(1).map_err(|error| error.to_string())?;
+        let (axis, start) = (self.task.batch_axis(), Instant::now());
+        // Only for the memory and the code that the first run needs; a sample made up for a model
+        // that takes categories may fail.
+        let _ = run::rows(session, &rows, &self.outputs, axis, &Cancel::new(1));
+        Ok(start.elapsed())
+    }
+
     async fn run(
         self: Arc<Self>,
         asked: Arc<Asked>,
@@ -423,17 +466,20 @@ impl Engine {
 }
 
 /// Counts a request as in flight as long as it lives.
-struct InFlight<'a>(&'a ModelMetrics);
+struct InFlight<'a> {
+    metrics: &'a ModelMetrics,
+    _member: Member,
+}
 
-impl<'a> InFlight<'a> {
-    fn new(metrics: &'a ModelMetrics) -> Self {
-        metrics.in_flight.inc();
-        Self(metrics)
+impl Model {
+    fn in_flight(&self) -> InFlight<'_> {
+        self.metrics.in_flight.inc();
+        InFlight { metrics: &self.metrics, _member: self.crowd.enter() }
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.dec();
+        self.metrics.in_flight.dec();
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{InFlight, Model, Terms, Timings};
+use super::{Model, Terms, Timings};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
 use crate::runtime::session::INVALID_ARGUMENT;
@@ -38,7 +38,7 @@ impl Model {
             let expected = format!("at most {} rows in one request", self.limits.max_rows);
             return Err(Error::too_large("inputs", expected, count.to_string()));
         }
-        let _in_flight = InFlight::new(&self.metrics);
+        let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
         if let Some(deadline) = terms.deadline {

@@ -1,10 +1,12 @@
 //! Finds and loads the ONNX Runtime shared library, once a process.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use ort::environment::Environment;
 
+use super::crowd::Crowd;
 use super::device;
 use crate::config::Device;
 
@@ -34,6 +36,8 @@ pub struct Runtime {
     pub(super) library: PathBuf,
     /// Of ONNX Runtime, for example 1.31.
     pub version: String,
+    /// The requests in work, whatever model they are for.
+    pub crowd: Arc<Crowd>,
 }
 
 /// Switches ONNX Runtime's own telemetry off. Call it first thing in `main`.
@@ -78,7 +82,19 @@ impl Runtime {
         tracing::debug!(library = %library.display(), build = ort::info(), "loaded ONNX Runtime");
         let minor = ort::util::probe(&library);
         let version = minor.map_or("unknown".to_owned(), |minor| format!("1.{minor}"));
-        Ok(Self { environment, library, version })
+        Ok(Self { environment, library, version, crowd: Arc::default() })
+    }
+
+    /// Of ONNX Runtime's source and compiler.
+    #[must_use]
+    pub fn build(&self) -> &'static str {
+        ort::info()
+    }
+
+    /// Whether ONNX Runtime can be told how long idle threads spin, which it can from 1.26 on.
+    pub(super) fn bounds_spinning(&self) -> bool {
+        let minor = self.version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        minor.is_some_and(|minor| minor >= 26)
     }
 
     /// Loads what the CUDA provider needs from beside ONNX Runtime's library, as far as it lies there.

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod compute;
 pub mod cost;
+pub mod crowd;
 pub mod device;
 pub mod job;
 pub mod library;

@@ -1,10 +1,12 @@
 //! The sessions of one model behind its queue. A thread owns each session and takes a batch when it
 //! is idle.
 
+mod wide;
+
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::cancel::Cancel;
 use super::cost::Cost;
+use super::crowd::Crowd;
 use super::job::{Job, Outputs, Priority};
 use super::memory;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
@@ -21,6 +24,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::ModelMetrics;
 use crate::rows::{Part, Rows, stack};
 use crate::signature::BatchAxis;
+use wide::{Wide, Width};
 
 /// Makes a session, at the start and to replace one that panicked.
 pub type Open = dyn Fn() -> Result<Box<dyn Session>, String> + Send + Sync;
@@ -49,6 +53,7 @@ struct Engine {
     live: AtomicUsize,
     /// Of each session's thread, when its run began.
     runs: Mutex<Vec<Arc<Mutex<Option<Instant>>>>>,
+    wide: OnceLock<Wide>,
 }
 
 /// What is before a request that comes now.
@@ -68,8 +73,8 @@ impl SessionPool {
     /// The operating system gives no thread.
     pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
         let queue = Queue::new(setup.bounds);
-        let engine =
-            Arc::new(Engine { setup, queue, live: AtomicUsize::new(0), runs: Mutex::default() });
+        let (live, runs, wide) = (AtomicUsize::new(0), Mutex::default(), OnceLock::new());
+        let engine = Arc::new(Engine { setup, queue, live, runs, wide });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
         for session in sessions {
@@ -107,6 +112,12 @@ impl SessionPool {
             memory::give_back();
         };
         thread::Builder::new().name(name).spawn(serve).map(|_| ())
+    }
+
+    /// Adds a session over all cores, which runs a row in the place of a thread's own session when that
+    /// row is all that `crowd` has in work. `open` replaces it after a panic. A second one is dropped.
+    pub fn widen(&self, session: Box<dyn Session>, open: Arc<Open>, crowd: Arc<Crowd>) {
+        self.engine.wide.get_or_init(|| Wide::new(session, open, crowd));
     }
 
     /// How long the run has gone on that has gone on longest; `None` if no session is in a run.
@@ -269,7 +280,13 @@ impl Engine {
             }
             // The session's own panics are caught closer to it; this is for a defect of ours, which
             // must cost its batch and not the thread.
-            let run = || self.run(&mut session, &batch);
+            let run = || {
+                let wide = self.wide.get();
+                match wide.and_then(|wide| wide.take(&batch, &self.setup.metrics)) {
+                    Some(mut wide) => self.run(&mut wide, &batch, Width::Wide),
+                    None => self.run(&mut session, &batch, Width::Narrow),
+                }
+            };
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 for share in &batch {
                     share
@@ -283,7 +300,7 @@ impl Engine {
 
     /// Runs a batch. One that fails is halved until the rows that fail stand alone: the others get
     /// the answers that they would have had without them.
-    fn run(&self, session: &mut Option<Box<dyn Session>>, batch: &[Share]) {
+    fn run(&self, session: &mut Option<Box<dyn Session>>, batch: &[Share], width: Width) {
         let metrics = &self.setup.metrics;
         // A caller may have left since.
         let parts: Vec<&Share> = batch.iter().filter(|share| !share.job.is_closed()).collect();
@@ -307,7 +324,11 @@ impl Engine {
             };
             let rows = parts.iter().map(|(_, range)| range.len()).sum();
             let (longest, took) = (longest(&parts), start.elapsed());
-            cost.observe(rows, rows * longest, took);
+            match width {
+                Width::Narrow => cost.observe(rows, rows * longest, took),
+                // What waits is priced by what a crowd's runs take.
+                Width::Wide => metrics.wide_runs.inc(),
+            }
             metrics.ran(rows, took);
             if first.job.rows.lengths.is_some() {
                 let tokens = tokens(&parts) as f64;
@@ -322,7 +343,9 @@ impl Engine {
         {
             // What a panic leaves behind is not to be trusted.
             *session = None;
-            self.live.fetch_sub(1, Ordering::Relaxed);
+            if width == Width::Narrow {
+                self.live.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         if cancel.is_cancelled() {
             metrics.cancelled_in_run.inc_by(parts.len() as u64);
@@ -345,7 +368,7 @@ impl Engine {
                     Some(halves) if error.kind == ErrorKind::Internal => {
                         metrics.batch_splits.inc();
                         for half in &halves {
-                            self.run(session, half);
+                            self.run(session, half, width);
                         }
                     }
                     // One row's own failure, or no session for any of them.

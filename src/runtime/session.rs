@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
 use ort::ErrorCode;
+use ort::logging::LogLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
 
@@ -18,6 +20,14 @@ use crate::tensor::{DataType, Tensor, Tensors};
 
 /// The reason of a failed run for which the backend blames the inputs.
 pub const INVALID_ARGUMENT: &str = "invalid_argument";
+
+/// Microseconds for which a thread inside a run looks out for its part of the next operator before it
+/// sleeps: the operators of one run follow each other sooner, two runs do not.
+const SPIN: &str = "50";
+/// The file beside an optimised graph that holds its weights, which sessions map into memory.
+const WEIGHTS: &str = "weights.bin";
+/// Bytes from which on a tensor is kept in [`WEIGHTS`].
+const SMALLEST_WEIGHT: &str = "1024";
 
 /// Tensors in, tensors out. Implemented by [`OnnxSession`] and by the doubles in tests.
 pub trait Session: Send {
@@ -54,13 +64,49 @@ impl OnnxSession {
         threads: usize,
         gpu: &GpuOptions,
     ) -> Result<Self, String> {
-        let builder = OrtSession::builder(&runtime.environment)
-            .and_then(|builder| Ok(builder.with_intra_threads(threads)?))
-            // Idle threads that spin take the processor from the other sessions.
-            .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
-            .map_err(|error| error.to_string())?;
-        let mut builder = provider.register(builder, runtime, gpu)?;
-        let session = builder.commit_from_file(file).map_err(|error| error.to_string())?;
+        let builder = builder(runtime, threads).map_err(|error| error.to_string())?;
+        let builder = provider.register(builder, runtime, gpu)?;
+        Self::commit(runtime, builder, file).map_err(|error| error.to_string())
+    }
+
+    /// Loads a graph that [`Self::optimise`] wrote, for the CPU. Weights that ONNX Runtime does not lay
+    /// out anew are pages of the file, which all sessions share.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_optimised(runtime: &Runtime, file: &Path, threads: usize) -> Result<Self, String> {
+        let load = || {
+            let builder = builder(runtime, threads)?;
+            let level = GraphOptimizationLevel::Disable;
+            Self::commit(runtime, builder.with_optimization_level(level)?, file)
+        };
+        load().map_err(|error: ort::Error| error.to_string())
+    }
+
+    /// Writes the network as it is optimised for this machine's CPU to `to`, and its weights beside it.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; or the files cannot be written.
+    pub fn optimise(runtime: &Runtime, file: &Path, to: &Path) -> Result<(), String> {
+        let write = || {
+            let key = |key: &str| format!("session.optimized_model_external_initializers_{key}");
+            let builder = builder(runtime, 1)?
+                .with_optimized_model_path(to)?
+                .with_config_entry(key("file_name"), WEIGHTS)?
+                .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?
+                // It warns that the graph is for this machine only.
+                .with_log_level(LogLevel::Error)?;
+            Self::commit(runtime, builder, file).map(|_| ())
+        };
+        write().map_err(|error: ort::Error| error.to_string())
+    }
+
+    fn commit(
+        runtime: &Runtime,
+        mut builder: SessionBuilder,
+        file: &Path,
+    ) -> Result<Self, ort::Error> {
+        let session = builder.commit_from_file(file)?;
         let specs = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| spec(outlet.name(), outlet.dtype())).collect()
         };
@@ -73,6 +119,18 @@ impl OnnxSession {
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
+}
+
+/// A session to be, with `threads` threads inside an operator.
+fn builder(runtime: &Runtime, threads: usize) -> Result<SessionBuilder, ort::Error> {
+    let builder = OrtSession::builder(&runtime.environment)?.with_intra_threads(threads)?;
+    if threads == 1 {
+        return Ok(builder);
+    }
+    // By default they spin for so long that they take the processor from other sessions.
+    Ok(builder
+        .with_intra_op_spinning(runtime.bounds_spinning())?
+        .with_config_entry("session.intra_op.spin_duration_us", SPIN)?)
 }
 
 impl Session for OnnxSession {

@@ -10,6 +10,7 @@ mod edge;
 mod errors;
 mod formats;
 mod gpu;
+mod graph_cache;
 mod grpc;
 mod grpc_streams;
 mod logs;

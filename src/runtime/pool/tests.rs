@@ -329,3 +329,89 @@ async fn a_run_that_nobody_waits_for_is_stopped() {
     }
     assert_eq!(pool.live(), 1);
 }
+
+/// A pool of this many sessions with a wide one beside them, and the requests in its process.
+fn widened(narrow: &Doubler, sessions: usize, wide: &Doubler) -> (SessionPool, Arc<Crowd>) {
+    let pool = narrow.start(sessions, BatchAxis::Dynamic, 100);
+    let (new, crowd) = (wide.clone(), Arc::new(Crowd::default()));
+    let open = Arc::new(move || Ok(Box::new(new.clone()) as Box<dyn Session>));
+    pool.widen(Box::new(wide.clone()), open, crowd.clone());
+    (pool, crowd)
+}
+
+#[tokio::test]
+async fn a_lone_row_runs_wide_and_a_list_in_the_sessions_side_by_side() {
+    let (narrow, wide) = (Doubler::default(), Doubler::default());
+    let (pool, crowd) = widened(&narrow, 2, &wide);
+    let alone = crowd.enter();
+    assert_eq!(ask(&pool, &[1.0]).await.unwrap(), [2.0]);
+    assert_eq!((wide.sizes(), narrow.sizes()), (vec![1], vec![]));
+    assert_eq!(pool.engine.setup.metrics.wide_runs.get(), 1);
+    assert_eq!(ask(&pool, &[1.0, 2.0, 3.0]).await.unwrap(), [2.0, 4.0, 6.0]);
+    assert_eq!(wide.sizes(), [1]);
+    drop(alone);
+}
+
+#[tokio::test]
+async fn with_another_request_anywhere_nothing_runs_wide() {
+    let (narrow, wide) = (Doubler::default(), Doubler::default());
+    let (pool, crowd) = widened(&narrow, 2, &wide);
+    let _of_this_model = crowd.enter();
+    let of_another_model = crowd.enter();
+    assert_eq!(ask(&pool, &[1.0]).await.unwrap(), [2.0]);
+    drop(of_another_model);
+    assert_eq!(ask(&pool, &[2.0]).await.unwrap(), [4.0], "it has just left");
+    assert_eq!((wide.sizes(), narrow.sizes()), (vec![], vec![1, 1]));
+}
+
+#[tokio::test]
+async fn whoever_comes_during_a_wide_run_is_served_beside_it() {
+    let (wide, gate) = Doubler::gated();
+    let (pool, crowd) = widened(&Doubler::default(), 2, &wide);
+    let _first = crowd.enter();
+    let running = start(&pool, &[1.0]);
+    gate.starts.recv().unwrap();
+    let _second = crowd.enter();
+    assert_eq!(ask(&pool, &[2.0]).await.unwrap(), [4.0]);
+    gate.permits.send(()).unwrap();
+    assert_eq!(running.await.unwrap(), [2.0]);
+}
+
+#[tokio::test]
+async fn a_wide_session_that_fails_or_panics_costs_its_row_and_is_replaced() {
+    let (narrow, wide) = (Doubler::default(), Doubler::default());
+    let (pool, crowd) = widened(&narrow, 2, &wide);
+    let _alone = crowd.enter();
+    for bad in [FAILS, PANICS] {
+        assert_eq!(ask(&pool, &[bad]).await.unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(ask(&pool, &[21.0]).await.unwrap(), [42.0]);
+    }
+    assert_eq!((wide.sizes(), narrow.sizes()), (vec![1; 4], vec![]));
+    assert_eq!((pool.live(), pool.engine.setup.metrics.session_restarts.get()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_wide_session_that_cannot_be_replaced_leaves_the_others_to_serve() {
+    let pool = Doubler::default().start(2, BatchAxis::Dynamic, 100);
+    let crowd = Arc::new(Crowd::default());
+    let open = Arc::new(|| Err("the file is gone".to_owned()));
+    pool.widen(Box::new(Doubler::default()), open, crowd.clone());
+    let _alone = crowd.enter();
+    assert!(ask(&pool, &[PANICS]).await.is_err());
+    assert_eq!(ask(&pool, &[1.0]).await.unwrap(), [2.0]);
+}
+
+#[tokio::test]
+async fn a_wide_run_that_nobody_waits_for_is_stopped() {
+    let (started, starts) = mpsc::channel();
+    let pool = Doubler::default().start(1, BatchAxis::Dynamic, 10);
+    let crowd = Arc::new(Crowd::default());
+    let open = Arc::new(|| Err("not needed".to_owned()));
+    pool.widen(Box::new(Endless(started)), open, crowd.clone());
+    let _alone = crowd.enter();
+    for _ in 0..3 {
+        let caller = start(&pool, &[1.0]);
+        starts.recv().unwrap();
+        drop(caller);
+    }
+}

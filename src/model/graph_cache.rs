@@ -1,0 +1,253 @@
+//! Networks as ONNX Runtime's optimiser leaves them, kept on disk by their content.
+//!
+//! An entry is a folder with the graph, its weights, and the hashes of both. It is made aside and
+//! renamed when it is complete, and its hashes are checked before each use. What does not match is
+//! thrown away, and the network is optimised anew.
+
+use std::fs::{DirBuilder, File};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use super::manifest::{self, Manifest, hash_file, hexadecimal};
+
+/// Of the way in which entries are made: another number leaves all entries aside that were made before.
+const FORMAT: &str = "1";
+/// The optimised graph within an entry.
+const GRAPH: &str = "model.onnx";
+/// Bytes of all entries together; above that, those go that were not used for the longest time.
+const MAX_BYTES: u64 = 2 << 30;
+
+/// A folder of optimised networks, which belongs to this user alone.
+#[derive(Debug)]
+pub struct GraphCache {
+    folder: PathBuf,
+    /// What else an optimised graph depends on, beside the network.
+    machine: String,
+    max_bytes: u64,
+}
+
+impl GraphCache {
+    /// The cache in `folder`, which is made if it does not exist. `build` is ONNX Runtime's.
+    ///
+    /// # Errors
+    /// The folder cannot be had, or others may write into it.
+    pub fn open(folder: PathBuf, build: &str) -> Result<Self, String> {
+        let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(told)?;
+        let metadata = folder.metadata().map_err(told)?;
+        let own = Path::new("/proc/self").metadata().map_err(told)?.uid();
+        if metadata.uid() != own || metadata.mode() & 0o022 != 0 {
+            return Err(format!("{} can be written by others", folder.display()));
+        }
+        let machine = format!("{FORMAT}\n{build}\n{}\n", processor());
+        Ok(Self { folder, machine, max_bytes: MAX_BYTES })
+    }
+
+    /// The optimised graph of a network. `optimise` writes it, with its weights beside it, where no
+    /// sound one is kept.
+    ///
+    /// # Errors
+    /// Those of `optimise`, and of the disk.
+    pub fn graph(
+        &self,
+        network: &Path,
+        optimise: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<PathBuf, String> {
+        let told = |error: std::io::Error| format!("{}: {error}", self.folder.display());
+        let hash = hash_file(network).map_err(told)?;
+        let key = hexadecimal(&Sha256::digest(format!("{}{hash}", self.machine)));
+        let entry = self.folder.join(key);
+        if let Err(reason) = check(&entry) {
+            if entry.exists() {
+                tracing::warn!("a kept graph is made anew: {reason}");
+                std::fs::remove_dir_all(&entry).map_err(told)?;
+            }
+            let made = tempfile::Builder::new().prefix(".").tempdir_in(&self.folder);
+            let made = made.map_err(told)?;
+            optimise(&made.path().join(GRAPH))?;
+            write_hashes(made.path()).map_err(told)?;
+            let moved = std::fs::rename(made.path(), &entry);
+            // Another process may have been as quick.
+            check(&entry).map_err(|reason| moved.map_err(told).err().unwrap_or(reason))?;
+            self.evict(&entry);
+        }
+        // So that it counts as used; if it does not, it goes sooner.
+        let _ = File::open(entry.join(manifest::NAME))
+            .and_then(|hashes| hashes.set_modified(SystemTime::now()));
+        Ok(entry.join(GRAPH))
+    }
+
+    /// Removes entries that were not used for the longest time, as long as all together are too large.
+    fn evict(&self, newest: &Path) {
+        let Ok(folder) = self.folder.read_dir() else { return };
+        let others = folder.filter_map(|entry| Some(entry.ok()?.path())).filter(|e| e != newest);
+        let mut others: Vec<(SystemTime, u64, PathBuf)> = others
+            .map(|entry| {
+                let used = entry.join(manifest::NAME).metadata().and_then(|file| file.modified());
+                // Without hashes it is what a process that was killed left behind, or another's work.
+                (used.unwrap_or(SystemTime::now()), size(&entry), entry)
+            })
+            .collect();
+        others.sort();
+        let mut bytes = size(newest) + others.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
+        for (_, size, entry) in others {
+            if bytes <= self.max_bytes {
+                break;
+            }
+            bytes -= size;
+            // Who has it mapped keeps it.
+            let _ = std::fs::remove_dir_all(entry);
+        }
+    }
+}
+
+/// Whether an entry is complete and as it was written.
+fn check(entry: &Path) -> Result<(), String> {
+    if !entry.join(manifest::NAME).is_file() {
+        return Err(format!("{} is not complete", entry.display()));
+    }
+    let manifest = Manifest::verify(entry, entry)?;
+    let files = files(entry).map_err(|error| error.to_string())?;
+    manifest.require([entry.join(GRAPH)].iter().chain(&files).map(PathBuf::as_path))
+}
+
+/// What an entry holds beside its hashes.
+fn files(entry: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let paths = entry.read_dir()?.map(|file| Ok(file?.path()));
+    let paths: Vec<PathBuf> = paths.collect::<std::io::Result<_>>()?;
+    Ok(paths.into_iter().filter(|path| !path.ends_with(manifest::NAME)).collect())
+}
+
+fn write_hashes(entry: &Path) -> std::io::Result<()> {
+    let mut lines = String::new();
+    for path in files(entry)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        lines.push_str(&format!("{}  {name}\n", hash_file(&path)?));
+    }
+    File::create_new(entry.join(manifest::NAME))?.write_all(lines.as_bytes())
+}
+
+/// Bytes of an entry's files.
+fn size(entry: &Path) -> u64 {
+    let files = files(entry).unwrap_or_default();
+    files.iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// What the processor can do, by which the optimiser lays out weights.
+fn processor() -> String {
+    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // x86-64 and aarch64 call it differently; all cores are alike in it.
+    let features = told.lines().find(|l| l.starts_with("flags") || l.starts_with("Features"));
+    format!("{} {}", std::env::consts::ARCH, features.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        cache: GraphCache,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = GraphCache::open(folder.path().join("cache"), "1.0").unwrap();
+            Self { folder, cache }
+        }
+
+        fn network(&self, content: &str) -> PathBuf {
+            let path = self.folder.path().join("network.onnx");
+            std::fs::write(&path, content).unwrap();
+            path
+        }
+
+        /// The graph kept for a network of this content, and whether it was made now.
+        fn graph(&self, content: &str) -> (PathBuf, bool) {
+            let mut made = false;
+            let optimise = |to: &Path| {
+                made = true;
+                std::fs::write(to, format!("optimised {content}")).unwrap();
+                std::fs::write(to.with_file_name("weights.bin"), "0123").unwrap();
+                Ok(())
+            };
+            let graph = self.cache.graph(&self.network(content), optimise).unwrap();
+            assert_eq!(std::fs::read_to_string(&graph).unwrap(), format!("optimised {content}"));
+            (graph, made)
+        }
+    }
+
+    #[test]
+    fn a_graph_is_made_once_for_a_content_and_a_build() {
+        let mut bench = Bench::new();
+        assert!(bench.graph("a").1);
+        assert!(!bench.graph("a").1);
+        assert!(bench.graph("b").1);
+        bench.cache.machine.push_str("another build");
+        assert!(bench.graph("a").1);
+    }
+
+    #[test]
+    fn what_was_damaged_or_added_is_made_anew() {
+        let bench = Bench::new();
+        let (graph, _) = bench.graph("a");
+        for (file, content) in [
+            (GRAPH, Some("foreign")),
+            ("weights.bin", Some("4567")),
+            ("weights.bin", None),
+            ("more.bin", Some("")),
+            (manifest::NAME, Some("")),
+            (manifest::NAME, Some("not hashes")),
+            (manifest::NAME, None),
+        ] {
+            let file = graph.with_file_name(file);
+            match content {
+                Some(content) => std::fs::write(&file, content).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            assert!(bench.graph("a").1, "{} {content:?}", file.display());
+            assert!(!bench.graph("a").1);
+        }
+    }
+
+    #[test]
+    fn a_network_that_cannot_be_optimised_leaves_nothing() {
+        let bench = Bench::new();
+        let failed = bench.cache.graph(&bench.network("a"), |_| Err("no network".to_owned()));
+        assert_eq!(failed, Err("no network".to_owned()));
+        assert_eq!(bench.cache.folder.read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_least_used_go_when_all_are_too_large() {
+        let mut bench = Bench::new();
+        for (days, content) in [(1, "a"), (3, "b"), (2, "c")] {
+            let (graph, _) = bench.graph(content);
+            let hashes = File::open(graph.with_file_name(manifest::NAME)).unwrap();
+            let used = SystemTime::now() - std::time::Duration::from_secs(days * 86400);
+            hashes.set_modified(used).unwrap();
+        }
+        bench.cache.max_bytes = 3 * 15;
+        assert!(bench.graph("d").1);
+        let kept = ["a", "b", "c", "d"].map(|content| !bench.graph(content).1);
+        assert_eq!(kept[..2], [true, false], "only the least used was removed");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_into_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let refused = GraphCache::open(folder.path().to_owned(), "1.0").unwrap_err();
+        assert!(refused.contains("can be written by others"), "{refused}");
+        let new = folder.path().join("new");
+        GraphCache::open(new.clone(), "1.0").unwrap();
+        assert_eq!(new.metadata().unwrap().mode() & 0o777, 0o700);
+    }
+}
