@@ -18,7 +18,7 @@ use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
 use crate::runtime::cancel::Cancel;
-use crate::runtime::compute::Compute;
+use crate::runtime::compute::{self, Compute};
 use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
@@ -93,6 +93,9 @@ struct Ran {
     queue_began: Instant,
 }
 
+/// Most bytes of outputs that are made into predictions on the async thread.
+const FEW: usize = 4096;
+
 /// Predictions, one for each input in order, and where their time went.
 pub struct Answered {
     pub predictions: Vec<Prediction>,
@@ -124,7 +127,7 @@ pub struct Stage {
 
 impl Timings {
     /// Of a request that is a run and nothing else, which came at `began`.
-    fn of_run(began: Instant, ran: &Outputs) -> Self {
+    pub(crate) fn of_run(began: Instant, ran: &Outputs) -> Self {
         Self {
             decode: Duration::ZERO,
             preprocess: Duration::ZERO,
@@ -264,7 +267,37 @@ impl Model {
             let Engine { pool, admission, .. } = &*self.engine;
             admission.can_meet(pool, input.len(), terms.priority, deadline)?;
         }
+        let small = self.engine.task.is_small(&input);
         let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
+        let ran = self.run(asked, parameters).await?;
+        let engine = self.engine.clone();
+        let here = small && ran.outputs.tensors.bytes() <= FEW;
+        let decode = move || {
+            let postprocess_began = Instant::now();
+            let predictions = engine.task.decode(&ran.outputs.tensors, &parameters)?;
+            let timings = Timings {
+                decode: ran.decode.min(ran.encode),
+                preprocess: ran.encode.saturating_sub(ran.decode),
+                queue: ran.outputs.queued,
+                infer: ran.outputs.inferred,
+                postprocess: postprocess_began.elapsed(),
+                encode_began: ran.encode_began,
+                queue_began: ran.queue_began,
+                postprocess_began,
+            };
+            engine.count(&predictions, &timings);
+            Ok(Answered { predictions, timings })
+        };
+        let answered = match here {
+            true => compute::here(decode)?,
+            false => self.engine.compute.run(decode).await?,
+        };
+        self.count(answered.predictions.len(), &answered.timings);
+        Ok(answered)
+    }
+
+    /// Through the queue, or with an identical request that is in work already.
+    async fn run(&self, asked: Asked, parameters: Parameters) -> Result<Arc<Ran>, Error> {
         let engine = self.engine.clone();
         let mut shared = true;
         let ran = self.flights.join(asked, |asked| {
@@ -275,30 +308,7 @@ impl Model {
         if shared {
             self.metrics.coalesced.inc();
         }
-        let ran = ran?;
-        let engine = self.engine.clone();
-        let answered = self
-            .engine
-            .compute
-            .run(move || {
-                let postprocess_began = Instant::now();
-                let predictions = engine.task.decode(&ran.outputs.tensors, &parameters)?;
-                let timings = Timings {
-                    decode: ran.decode.min(ran.encode),
-                    preprocess: ran.encode.saturating_sub(ran.decode),
-                    queue: ran.outputs.queued,
-                    infer: ran.outputs.inferred,
-                    postprocess: postprocess_began.elapsed(),
-                    encode_began: ran.encode_began,
-                    queue_began: ran.queue_began,
-                    postprocess_began,
-                };
-                engine.count(&predictions, &timings);
-                Ok(Answered { predictions, timings })
-            })
-            .await?;
-        self.count(answered.predictions.len(), &answered.timings);
-        Ok(answered)
+        ran
     }
 
     /// Counts a request that was answered, for the statistics.
@@ -352,7 +362,7 @@ impl Engine {
     ) -> Result<Arc<Ran>, Error> {
         let (count, priority) = (asked.input.len(), asked.priority);
         let admitted = self.admission.admit(&self.pool, count, priority)?;
-        let engine = self.clone();
+        let (engine, small) = (self.clone(), self.task.is_small(&asked.input));
         let encode = move || {
             let (start, stages) = (Instant::now(), Stages::default());
             let rows = engine.task.encode(&asked.input, &parameters, &stages)?;
@@ -361,7 +371,11 @@ impl Engine {
             engine.admission.encoded(count, whole.max(decode));
             Ok((rows, start, decode, whole))
         };
-        let (mut rows, encode_began, decode, encode) = self.compute.run(encode).await?;
+        let encoded = match small {
+            true => compute::here(encode)?,
+            false => self.compute.run(encode).await?,
+        };
+        let (mut rows, encode_began, decode, encode) = encoded;
         let aside = std::mem::take(&mut rows.aside);
         let queue_began = Instant::now();
         let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;

@@ -42,9 +42,8 @@ impl Compute {
         let (reply, answer) = oneshot::channel();
         self.pool.spawn(move || {
             if !reply.is_closed() {
-                let result = catch_unwind(AssertUnwindSafe(work));
                 // The caller may have left meanwhile; then the answer is for nobody.
-                let _ = reply.send(result.unwrap_or_else(|_| Err(Error::internal("panicked"))));
+                let _ = reply.send(here(work));
             }
         });
         answer.await.unwrap_or_else(|_| Err(Error::internal("the compute threads are gone")))
@@ -58,4 +57,12 @@ impl Compute {
     ) -> Vec<R> {
         self.pool.install(|| items.par_iter().map(work).collect())
     }
+}
+
+/// Runs `work` on the caller's thread: for what takes less than the way to another and back.
+///
+/// # Errors
+/// As [`Compute::run`].
+pub fn here<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("panicked")))
 }

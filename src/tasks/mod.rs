@@ -94,6 +94,12 @@ pub trait Task: Send + Sync {
         &[]
     }
 
+    /// Whether [`Self::encode`] of this input takes less than the way to another thread and back,
+    /// which is some ten microseconds.
+    fn is_small(&self, _: &Input) -> bool {
+        false
+    }
+
     /// Pre-processing: one row for each input, in order.
     ///
     /// # Errors

@@ -4,9 +4,10 @@
 //! The server is the real binary as a process of its own, pinned to core 0; the clients are on core 1.
 //! Everything takes turns in one run. `cargo bench --bench features`
 
+#[path = "features/clients.rs"]
 mod clients;
+#[path = "features/process.rs"]
 mod process;
-#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -21,8 +22,8 @@ use process::{Process, pin};
 use support::{Bench, Client, quartiles, row};
 
 /// Turns of each load.
-const TURNS: usize = 7;
-const TURN: Duration = Duration::from_millis(1000);
+const TURNS: usize = 5;
+const TURN: Duration = Duration::from_millis(800);
 /// Rounds of one client, and requests in each.
 const ROUNDS: usize = 20;
 const REQUESTS: usize = 200;
@@ -74,28 +75,33 @@ fn microseconds(start: Instant) -> f64 {
 }
 
 /// One client: raw session, the server on one core, and the server on all.
-fn latency(pinned: &Process, free: &Process, requests: &[Vec<u8>]) {
+fn latency(pinned: &Process, free: &Process, requests: &[Vec<u8>], live: &[Vec<u8>]) {
     let bench = Bench::load(&support::runtime(), "iris", |_| {});
     let (mut session, rows) = (bench.session(1), rows());
     let mut clients = [pinned, free].map(|server| Client::connect(server.address));
-    let [mut by_hand, mut on_one, mut on_all] = [const { Vec::new() }; 3];
+    let [mut by_hand, mut nothing, mut on_one, mut on_all] = [const { Vec::new() }; 4];
+    let live = vec![live[0].clone(); REQUESTS];
     for round in 0..=ROUNDS {
         let turn = round * REQUESTS % (ROWS - REQUESTS)..;
         let (rows, requests) = (&rows[turn.clone()][..REQUESTS], &requests[turn][..REQUESTS]);
+        let [one, all] = &mut clients;
         let times = (
             raw(&mut session, rows),
-            served(&mut clients[0], requests),
-            served(&mut clients[1], requests),
+            served(one, &live),
+            served(one, requests),
+            served(all, requests),
         );
         // The first round warms up.
         if round > 0 {
             by_hand.extend(times.0);
-            on_one.extend(times.1);
-            on_all.extend(times.2);
+            nothing.extend(times.1);
+            on_one.extend(times.2);
+            on_all.extend(times.3);
         }
     }
     println!("\n| one client, µs | median | quartiles |\n|---|---|---|");
     row("session run", &by_hand, 1);
+    row("`GET /v2/health/live` on one core", &nothing, 1);
     row("served by one core", &on_one, 1);
     row("served by all cores", &on_all, 1);
     let median = |times: &[f64]| quartiles(times)[1];
@@ -147,7 +153,11 @@ fn main() {
     let requests: Vec<Vec<u8>> = rows().iter().map(post).collect();
     let live = vec![b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()];
     let (pinned, free) = (Process::start(Some(0)), Process::start(None));
-    latency(&pinned, &free, &requests);
+    // `-- NAME` runs one load alone, for a profiler.
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if only.is_none() {
+        latency(&pinned, &free, &requests, &live);
+    }
 
     let address = pinned.address;
     let mut loads = [
@@ -155,9 +165,13 @@ fn main() {
         ("16 clients", Clients::connect(address, 16, &requests)),
         ("64 clients", Clients::connect(address, 64, &requests)),
         ("64 clients, all the same row", Clients::connect(address, 64, &requests[..1])),
+        ("1 client, `GET /v2/health/live`", Clients::connect(address, 1, &live)),
         ("64 clients, `GET /v2/health/live`", Clients::connect(address, 64, &live)),
     ]
-    .map(|(name, clients)| (name, clients, Load::default()));
+    .into_iter()
+    .map(|(name, clients)| (name, clients, Load::default()))
+    .collect::<Vec<_>>();
+    loads.retain(|(name, ..)| only.as_ref().is_none_or(|only| only == name));
     for _ in 0..TURNS {
         for (_, clients, load) in &mut loads {
             load.turn(&pinned, clients);
