@@ -1,10 +1,11 @@
-//! The sessions of one model behind its queue. A thread owns each session and takes a batch when it
-//! is idle.
+//! The sessions of one model behind its queue. Each has a thread, which takes a batch when it is idle.
+
+mod here;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,15 @@ struct Engine {
     queue: Queue,
     /// Sessions that can take work.
     live: AtomicUsize,
-    /// Of each session's thread, when its run began.
-    runs: Mutex<Vec<Arc<Mutex<Option<Instant>>>>>,
+    seats: RwLock<Vec<Arc<Seat>>>,
+}
+
+/// A session and what it is doing.
+struct Seat {
+    /// Held during a run; `None` after a panic.
+    session: Mutex<Option<Box<dyn Session>>>,
+    /// When its run began.
+    began: Mutex<Option<Instant>>,
 }
 
 /// What is before a request that comes now.
@@ -69,7 +77,7 @@ impl SessionPool {
     pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
         let queue = Queue::new(setup.bounds);
         let engine =
-            Arc::new(Engine { setup, queue, live: AtomicUsize::new(0), runs: Mutex::default() });
+            Arc::new(Engine { setup, queue, live: AtomicUsize::new(0), seats: RwLock::default() });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
         for session in sessions {
@@ -92,16 +100,17 @@ impl SessionPool {
     /// The operating system gives no thread.
     pub fn add(&self, session: Box<dyn Session>) -> std::io::Result<()> {
         let engine = self.engine.clone();
-        let run = Arc::new(Mutex::new(None));
+        let seat = Arc::new(Seat { session: Mutex::new(Some(session)), began: Mutex::default() });
         let number = {
-            let mut runs = lock(&engine.runs);
-            runs.push(run.clone());
-            runs.len() - 1
+            let mut seats = engine.seats.write().unwrap_or_else(PoisonError::into_inner);
+            seats.push(seat.clone());
+            seats.len() - 1
         };
         engine.live.fetch_add(1, Ordering::Relaxed);
         let name = format!("session-{}-{number}", engine.setup.name);
         let serve = move || {
-            engine.serve(session, &run);
+            engine.serve(&seat);
+            drop(seat);
             // The last user of the model may be this one.
             drop(engine);
             memory::give_back();
@@ -112,8 +121,8 @@ impl SessionPool {
     /// How long the run has gone on that has gone on longest; `None` if no session is in a run.
     #[must_use]
     pub fn longest_run(&self) -> Option<Duration> {
-        let runs = lock(&self.engine.runs);
-        let began = runs.iter().filter_map(|run| *lock(run)).min()?;
+        let seats = self.engine.seats.read().unwrap_or_else(PoisonError::into_inner);
+        let began = seats.iter().filter_map(|seat| *lock(&seat.began)).min()?;
         Some(began.elapsed())
     }
 
@@ -254,10 +263,10 @@ impl Engine {
     }
 
     /// A session thread, from the first batch to the last.
-    fn serve(&self, session: Box<dyn Session>, running: &Mutex<Option<Instant>>) {
-        let mut session = Some(session);
+    fn serve(&self, seat: &Seat) {
         while let Some(batch) = self.queue.take() {
-            *lock(running) = Some(Instant::now());
+            let mut session = lock(&seat.session);
+            *lock(&seat.began) = Some(Instant::now());
             for share in &batch {
                 share.job.start();
             }
@@ -271,8 +280,9 @@ impl Engine {
                         .finish(share.rows.clone(), Err(Error::internal("the engine panicked")));
                 }
             }
-            *lock(running) = None;
+            *lock(&seat.began) = None;
         }
+        *lock(&seat.session) = None;
     }
 
     /// Runs a batch. One that fails is halved until the rows that fail stand alone: the others get
@@ -314,9 +324,7 @@ impl Engine {
         if let Err(error) = &result
             && error.cause.as_deref() == Some(PANICKED)
         {
-            // What a panic leaves behind is not to be trusted.
-            *session = None;
-            self.live.fetch_sub(1, Ordering::Relaxed);
+            self.lose(session);
         }
         if cancel.is_cancelled() {
             metrics.cancelled_in_run.inc_by(parts.len() as u64);
@@ -351,6 +359,12 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// What a panic leaves behind is not to be trusted.
+    fn lose(&self, session: &mut Option<Box<dyn Session>>) {
+        *session = None;
+        self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The thread's session, made anew if the last one panicked.

@@ -370,7 +370,8 @@ impl Queue {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing waits in a queue that is open.
+    pub fn is_empty(&self) -> bool {
         let waiting = self.waiting();
         waiting.work.rows == 0 && !waiting.closed
     }
