@@ -9,7 +9,8 @@
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
 //!    finds the [`model::Model`].
 //! 2. The model takes it on or refuses it, by the wait that is predicted.
-//! 3. A compute thread decodes, resizes or tokenises: [`tasks::Task::encode`].
+//! 3. A compute thread decodes, resizes or tokenises: [`tasks::Task::encode`]. What is smaller than
+//!    the way to another thread is done where it is: [`tasks::Task::is_small`].
 //! 4. The rows wait in the model's bounded queue: [`runtime::queue`].
 //! 5. An idle session's own thread takes a batch and runs the network: [`runtime::pool`].
 //! 6. A compute thread reads the scores: [`tasks::Task::decode`]; `api` answers.
@@ -19,7 +20,7 @@
 //! 2. Only `api`, and the `server` that holds it, name axum, hyper, tonic or a status
 //!    code; `telemetry::otlp` and `load` are clients.
 //! 3. `tasks` is synchronous, and pure once loaded.
-//! 4. Async threads never touch pixels, tokens or tensor elements.
+//! 4. Async threads never touch pixels or tokens, and tensor elements only where there are a few.
 //! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that
 //!    waits has a bound too: connections, bodies, log lines, spans.
 //! 6. One request cannot make another fail or change its answer.
@@ -43,6 +44,7 @@ pub mod reload;
 pub mod rows;
 pub mod runtime;
 pub mod server;
+pub mod shared;
 pub mod signature;
 pub mod statistics;
 pub mod tasks;

@@ -111,14 +111,9 @@ pub fn stack<'a>(parts: &[Part<'a>]) -> Option<Cow<'a, Tensors>> {
     }
     let (first, _) = parts.first()?;
     if first.lengths.is_none() {
-        let slices: Vec<Tensors> = parts
-            .iter()
-            .map(|(rows, range)| rows.tensors.slice_rows(range.start, range.end))
-            .collect();
-        return match slices.as_slice() {
-            [_] => slices.into_iter().next().map(Cow::Owned),
-            _ => Tensors::concatenate(&slices).map(Cow::Owned),
-        };
+        let parts: Vec<_> =
+            parts.iter().map(|(rows, range)| (&rows.tensors, range.clone())).collect();
+        return Tensors::stack(&parts).map(Cow::Owned);
     }
     let tensors = first.tensors.0.iter().enumerate().map(|(index, (name, tensor))| {
         let stacked = match tensor {

@@ -1,5 +1,7 @@
 //! Named arrays, the one currency between tasks and sessions.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 use ndarray::{ArrayD, Axis, CowArray, IxDyn, Slice};
 
@@ -112,14 +114,16 @@ macro_rules! tensor_types {
                 }
             }
 
-            /// One tensor from several of one type, along axis 0. `None` if the shapes do not fit.
-            fn concatenate(parts: &[&Tensor]) -> Option<Self> {
-                match parts.first()? {
+            /// One tensor from some rows of several of one type. `None` if the shapes do not fit.
+            fn stack(parts: &[(&Tensor, Range<usize>)]) -> Option<Self> {
+                match parts.first()?.0 {
                     $(Self::$variant(_) => {
                         let views: Option<Vec<_>> = parts
                             .iter()
-                            .map(|part| match part {
-                                Self::$variant(array) => Some(array.view()),
+                            .map(|(part, rows)| match part {
+                                Self::$variant(array) if rows.end <= *array.shape().first()? => {
+                                    Some(array.slice_axis(Axis(0), Slice::from(rows.clone())))
+                                }
                                 _ => None,
                             })
                             .collect();
@@ -219,10 +223,18 @@ impl Tensors {
     /// `None` if names, types or shapes do not fit.
     #[must_use]
     pub fn concatenate(parts: &[Self]) -> Option<Self> {
-        let first = parts.first()?;
+        let whole: Vec<_> = parts.iter().map(|part| (part, 0..part.rows())).collect();
+        Self::stack(&whole)
+    }
+
+    /// The same of some rows of each.
+    #[must_use]
+    pub fn stack(parts: &[(&Self, Range<usize>)]) -> Option<Self> {
+        let (first, _) = parts.first()?;
         let stack = |name: &String| {
-            let column: Option<Vec<&Tensor>> = parts.iter().map(|part| part.get(name)).collect();
-            Some((name.clone(), Tensor::concatenate(&column?)?))
+            let column: Option<Vec<_>> =
+                parts.iter().map(|(part, rows)| Some((part.get(name)?, rows.clone()))).collect();
+            Some((name.clone(), Tensor::stack(&column?)?))
         };
         first.0.iter().map(|(name, _)| stack(name)).collect::<Option<_>>().map(Self)
     }

@@ -42,12 +42,12 @@ async fn predict(
     Extension(account): Extension<Account>,
     path: RawPathParams,
     finish: Finish,
-    headers: HeaderMap,
-    body: Body,
+    request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
-    let deadline = finish::deadline(&headers, &app)?;
+    let (head, body) = request.into_parts();
+    let deadline = finish::deadline(&head.headers, &app)?;
     let model = path.iter().next().map(|(_, name)| name.to_owned());
-    let work = answer(&app, &account, model, &headers, body, deadline.at);
+    let work = answer(&app, &account, model, &head.headers, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -70,8 +70,8 @@ async fn answer(
     // Held as long as the request is in work.
     let (bytes, _room) = body::read(headers, body, app).await?;
     let asked = {
-        let model = model.clone();
-        app.compute.run(move || parse(form, bytes, &model)).await?
+        let (length, model) = (bytes.len(), model.clone());
+        app.convert(length, move || parse(form, bytes, &model)).await?
     };
     let terms = Terms { priority, deadline: Some(deadline) };
     let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;

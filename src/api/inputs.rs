@@ -23,6 +23,10 @@ pub fn read<'a, T: Deserialize<'a>>(field: &str, raw: &'a RawValue) -> Result<T,
 /// # Errors
 /// Another kind of value than `T` is.
 pub fn from_json<'a, T: Deserialize<'a>>(field: &str, json: &'a str) -> Result<T, Error> {
+    if let Ok(read) = serde_json::from_str(json) {
+        return Ok(read);
+    }
+    // Once more for the place of the error, since keeping track of it takes time.
     let mut deserializer = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

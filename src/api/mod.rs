@@ -23,6 +23,7 @@ mod request_id;
 pub mod stats;
 mod v1;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -41,7 +42,8 @@ use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
-use crate::runtime::compute::Compute;
+use crate::runtime::compute::{self, Compute};
+use crate::shared::Shared;
 use crate::tasks::{Input, Parameters};
 use crate::telemetry;
 use error::ApiError;
@@ -50,9 +52,13 @@ use health::Health;
 /// JSON and tensors that are larger are read and written on a compute thread; in bytes.
 const PARSE_INLINE: usize = 16 * 1024;
 
-/// What every handler shares.
+/// What every handler shares. Cloned for each request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Shared<AppState>);
+
+/// What an [`App`] holds.
+#[derive(Clone)]
+pub struct AppState {
     repository: Arc<OnceLock<Arc<ModelRepository>>>,
     pub compute: Arc<Compute>,
     pub server: Server,
@@ -72,7 +78,7 @@ impl App {
         metrics: Arc<Metrics>,
         telemetry: telemetry::Handle,
     ) -> Self {
-        Self {
+        let state = AppState {
             repository: Arc::default(),
             compute,
             server: config.server.clone(),
@@ -81,7 +87,8 @@ impl App {
             bodies: Arc::new(Semaphore::new(body::kib(config.server.max_bodies_size))),
             metrics,
             telemetry,
-        }
+        };
+        Self(state.into())
     }
 
     /// The models are loaded. Only the first call counts.
@@ -97,6 +104,18 @@ impl App {
                 .because("loading")
         };
         self.repository.get().ok_or_else(loading)
+    }
+
+    /// Reads or writes `bytes` bytes: here if they are few, else on a compute thread.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ErrorKind::Internal`] if it panics.
+    async fn convert<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if bytes <= PARSE_INLINE { compute::here(work) } else { self.compute.run(work).await }
     }
 
     /// [`Model::predict`]; where the client names no version (`pinned`), a shadow of the model is asked
@@ -118,6 +137,20 @@ impl App {
             mirrored.compare(answered.predictions.clone());
         }
         Ok(answered)
+    }
+}
+
+impl Deref for App {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.0
+    }
+}
+
+impl DerefMut for App {
+    fn deref_mut(&mut self) -> &mut AppState {
+        &mut self.0
     }
 }
 

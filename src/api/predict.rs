@@ -6,18 +6,18 @@ use std::time::Instant;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{Extension, RawPathParams, RawQuery, State};
+use axum::extract::{Extension, RawPathParams, RawQuery, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::account::Account;
 use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::{App, PARSE_INLINE, multipart};
+use super::{App, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
@@ -28,10 +28,16 @@ const PROTOCOL: &str = "predict";
 
 /// The body of a 200: one entry in `result` for each input, in order.
 #[derive(Serialize)]
-pub struct Answer {
-    model: String,
-    version: String,
-    result: Vec<Prediction>,
+pub struct Answer<'a> {
+    model: &'a str,
+    #[serde(serialize_with = "as_text")]
+    version: u64,
+    result: &'a [Prediction],
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
 }
 
 /// Which model a request names: in its path, its query or its body.
@@ -56,14 +62,14 @@ pub async fn predict(
     path: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
     finish: Finish,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let path = path.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
-    let deadline = finish::deadline(&headers, &app)?;
-    let work = answer(&app, &account, &path, query.as_deref(), &headers, body, deadline.at);
+    let (head, body) = request.into_parts();
+    let deadline = finish::deadline(&head.headers, &app)?;
+    let work = answer(&app, &account, &path, query.as_deref(), &head.headers, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -109,11 +115,8 @@ async fn answer(
     account.note(&model, PROTOCOL);
     let terms = Terms { priority, deadline: Some(deadline) };
     let answered = app.predict(&model, input, parameters, terms, names_version).await?;
-    let answer = Answer {
-        model: model.name.clone(),
-        version: model.version.to_string(),
-        result: answered.predictions,
-    };
+    let answer =
+        Answer { model: &model.name, version: model.version, result: &answered.predictions };
     let response = Json(answer).into_response();
     Ok(Answered { response, timings: answered.timings, provider: model.provider })
 }
@@ -128,16 +131,13 @@ async fn prepare(
 ) -> Result<Prepared, Error> {
     let repository = app.repository()?;
     match form {
-        Form::Json if bytes.len() <= PARSE_INLINE => {
-            envelope::parse(&bytes, target, parameters, repository)
-        }
         Form::Json => {
-            let repository = repository.clone();
+            let (length, repository) = (bytes.len(), repository.clone());
             let parse = move || envelope::parse(&bytes, target, parameters, &repository);
-            app.compute.run(parse).await
+            app.convert(length, parse).await
         }
         Form::Multipart(boundary) => {
-            multipart::parse(bytes, &boundary, target, parameters, app).await
+            Box::pin(multipart::parse(bytes, &boundary, target, parameters, app)).await
         }
         Form::Image(media_type) => {
             let source = ImageSource::File(bytes, media_type);

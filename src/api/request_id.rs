@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, TraceId};
+use uuid::Uuid;
 
 use super::error::render;
 use super::grpc;
@@ -25,13 +26,12 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// answer a request in parts find it among the request's extensions.
 #[derive(Clone)]
 pub struct Asked {
-    id: String,
+    id: Arc<str>,
     trace_id: Option<TraceId>,
     method: Method,
     /// The pattern that matched.
     route: Option<MatchedPath>,
-    /// At most 60 characters.
-    path: String,
+    uri: Uri,
     began: Instant,
 }
 
@@ -39,8 +39,8 @@ pub struct Asked {
 pub async fn assign(State(telemetry): State<Handle>, mut request: Request, next: Next) -> Response {
     let given = request.headers().get(&X_REQUEST_ID).and_then(|id| id.to_str().ok());
     let id = match given {
-        Some(id) if is_valid(id) => id.to_owned(),
-        _ => uuid::Uuid::new_v4().simple().to_string(),
+        Some(id) if is_valid(id) => id.into(),
+        _ => new_id(),
     };
     let is_grpc = grpc::is_grpc(request.headers());
     let mut asked = Asked {
@@ -48,7 +48,7 @@ pub async fn assign(State(telemetry): State<Handle>, mut request: Request, next:
         trace_id: None,
         method: request.method().clone(),
         route: request.extensions().get().cloned(),
-        path: excerpt(request.uri().path()),
+        uri: request.uri().clone(),
         began: Instant::now(),
     };
     let caller = caller(request.headers());
@@ -67,7 +67,7 @@ pub async fn assign(State(telemetry): State<Handle>, mut request: Request, next:
     let status = response.status();
     match &error {
         Some(error) if is_grpc => grpc::status::render(&mut response, error),
-        Some(error) => render(&mut response, error, &asked.id, &asked.path),
+        Some(error) => render(&mut response, error, &asked.id, asked.uri.path()),
         None => {}
     }
     if let Some(span) = unanswered.0.take() {
@@ -96,6 +96,12 @@ impl Drop for Unanswered {
     }
 }
 
+/// A random UUID, without the dashes.
+fn new_id() -> Arc<str> {
+    let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    (&*id.simple().encode_lower(&mut Uuid::encode_buffer())).into()
+}
+
 /// Ids go into logs and headers, so only harmless ones are taken over.
 fn is_valid(id: &str) -> bool {
     (1..=64).contains(&id.len())
@@ -122,8 +128,8 @@ fn begin(tracer: &Tracer, asked: &Asked, caller: Option<SpanContext>) -> Request
     let mut attributes = vec![
         KeyValue::new("http.request.method", method.unwrap_or("_OTHER")),
         KeyValue::new("url.scheme", "http"),
-        KeyValue::new("url.path", asked.path.clone()),
-        KeyValue::new("onnxd.request_id", asked.id.clone()),
+        KeyValue::new("url.path", asked.path()),
+        KeyValue::new("onnxd.request_id", asked.id.to_string()),
     ];
     if let Some(route) = asked.route() {
         attributes.push(KeyValue::new("http.route", route.to_owned()));
@@ -159,11 +165,11 @@ impl Asked {
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 tracing::$level!(
-                    request_id = self.id,
+                    request_id = &*self.id,
                     trace_id = self.trace_id.map(tracing::field::display),
                     method = excerpt(self.method.as_str()),
                     route = self.route(),
-                    path = self.path,
+                    path = self.path(),
                     status = status.as_u16(),
                     ms = self.ms(),
                     kind,
@@ -180,7 +186,7 @@ impl Asked {
 
     fn log_answered(&self, status: StatusCode) {
         tracing::info!(
-            request_id = self.id,
+            request_id = &*self.id,
             trace_id = self.trace_id.map(tracing::field::display),
             method = excerpt(self.method.as_str()),
             route = self.route(),
@@ -188,6 +194,11 @@ impl Asked {
             ms = self.ms(),
             "answered"
         );
+    }
+
+    /// At most 60 characters.
+    fn path(&self) -> String {
+        excerpt(self.uri.path())
     }
 
     fn route(&self) -> Option<&str> {

@@ -86,11 +86,11 @@ async fn predict(
     Extension(account): Extension<Account>,
     path: RawPathParams,
     finish: Finish,
-    headers: HeaderMap,
-    body: Body,
+    request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
-    let deadline = finish::deadline(&headers, &app)?;
-    let work = answer(&app, &account, &path, &headers, body, deadline.at);
+    let (head, body) = request.into_parts();
+    let deadline = finish::deadline(&head.headers, &app)?;
+    let work = answer(&app, &account, &path, &head.headers, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -109,12 +109,13 @@ async fn answer(
     model.check_load(priority)?;
     // Held as long as the request is in work.
     let (bytes, _room) = body::read(headers, body, app).await?;
+    let length = bytes.len();
     let parse = {
         let model = model.clone();
         move || parse(&bytes, &model)
     };
     let provider = model.provider;
-    let (asked, by_row) = app.compute.run(parse).await?;
+    let (asked, by_row) = app.convert(length, parse).await?;
     let (body, timings) = match asked {
         Asked::Task(input) => {
             let terms = Terms { priority, deadline: Some(deadline) };
@@ -125,8 +126,9 @@ async fn answer(
         Asked::Tensors(inputs) => {
             let request = InferRequest { pinned, priority, inputs, ..InferRequest::default() };
             let answer = infer::infer(app, &model, request, deadline).await?;
+            let length = answer.outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
             let write = move || write_tensors(&answer.outputs, by_row);
-            (app.compute.run(write).await?, answer.timings)
+            (app.convert(length, write).await?, answer.timings)
         }
     };
     Ok(Answered { response: body, timings, provider })

@@ -100,8 +100,9 @@ struct Waiting {
     bulk_work: Work,
     /// Rows whose caller left before they were taken, since this was last read.
     forgotten: u64,
-    /// Sessions that wait for work.
+    /// Sessions that wait for work, and those of them that have been woken for it.
     idle: usize,
+    woken: usize,
     interactive_in_a_row: u32,
     closed: bool,
 }
@@ -112,6 +113,8 @@ pub struct Queue {
     changed: Condvar,
     /// Grows with each push, so that a session can see one without the lock.
     pushes: AtomicUsize,
+    /// There is but one core for all threads.
+    shares_core: bool,
     bounds: Bounds,
 }
 
@@ -216,7 +219,8 @@ impl Queue {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         let pushes = AtomicUsize::new(0);
-        Self { waiting: Mutex::default(), changed: Condvar::new(), pushes, bounds }
+        let shares_core = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
+        Self { waiting: Mutex::default(), changed: Condvar::new(), pushes, shares_core, bounds }
     }
 
     /// Admits a job with all its rows, or refuses it at once.
@@ -224,9 +228,10 @@ impl Queue {
     /// # Errors
     /// The queue is full, or closed.
     pub fn push(&self, job: &Arc<Job>) -> Result<(), Refused> {
-        self.waiting().push(job, &self.bounds)?;
+        let mut waiting = self.waiting();
+        waiting.push(job, &self.bounds)?;
         self.pushes.fetch_add(1, Ordering::Release);
-        self.changed.notify_one();
+        self.wake_one(waiting);
         Ok(())
     }
 
@@ -241,6 +246,7 @@ impl Queue {
                     Some(rest) => {
                         let woken = self.changed.wait_timeout(waiting, rest);
                         waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+                        waiting.woken = waiting.woken.saturating_sub(1);
                         continue;
                     }
                     None => {
@@ -255,20 +261,30 @@ impl Queue {
             }
             if waiting.work.rows == 0 && !waiting.closed {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                waiting.woken = waiting.woken.saturating_sub(1);
             }
         };
         waiting.idle -= 1;
-        let more = waiting.work.rows > 0 && waiting.idle > 0;
-        drop(waiting);
-        if more {
+        if waiting.work.rows > 0 {
             // What is left is for the next idle session.
-            self.changed.notify_one();
+            self.wake_one(waiting);
         }
         batch
     }
 
+    /// Wakes a session that sleeps, if there is one that nobody has woken yet: a wake-up is a call of
+    /// the system, whether anybody sleeps or not.
+    fn wake_one(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        if waiting.idle > waiting.woken {
+            waiting.woken += 1;
+            drop(waiting);
+            self.changed.notify_one();
+        }
+    }
+
     /// Looks out for work a moment before the thread sleeps, since waking up costs more: a lone caller
-    /// that asks again at once is served sooner.
+    /// that asks again at once is served sooner. On a single core it lets the others run meanwhile,
+    /// which are those who bring work.
     fn linger(&self) {
         let seen = self.pushes.load(Ordering::Acquire);
         if cfg!(feature = "model-check") || !self.is_empty() {
@@ -276,11 +292,12 @@ impl Queue {
         }
         let start = Instant::now();
         while self.pushes.load(Ordering::Acquire) == seen && start.elapsed() < LINGER {
-            std::hint::spin_loop();
+            if self.shares_core { std::thread::yield_now() } else { std::hint::spin_loop() }
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing waits in a queue that is open.
+    pub fn is_empty(&self) -> bool {
         let waiting = self.waiting();
         waiting.work.rows == 0 && !waiting.closed
     }

@@ -32,7 +32,10 @@ pub fn answer(
     } else {
         request.map(Body::new)
     };
-    request.extensions_mut().insert(Stopping(port.drain.stopping.clone()));
+    if !http1 {
+        // For streams, which HTTP/1 has not.
+        request.extensions_mut().insert(Stopping(port.drain.stopping.clone()));
+    }
     async move {
         let mut response = port.router.clone().oneshot(request).await?;
         // HTTP/2 says it with a frame instead.

@@ -29,6 +29,9 @@ const NUMBERS: [DataType; 12] = [
     DataType::Bool,
 ];
 
+/// Numbers that are converted in a few microseconds.
+const FEW_CELLS: usize = 256;
+
 struct Tabular {
     layout: Layout,
     head: Head,
@@ -332,6 +335,15 @@ impl Task for Tabular {
 
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
+    }
+
+    fn is_small(&self, input: &Input) -> bool {
+        let Input::Features(Features { cells, .. }) = input else { return false };
+        let cells = match cells {
+            Cells::Rows { values, .. } => values.len(),
+            Cells::Columns { columns, rows } => columns.len().saturating_mul(*rows),
+        };
+        cells <= FEW_CELLS
     }
 
     fn encode(&self, input: &Input, _: &Parameters, _: &Stages) -> Result<Rows, Error> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Extension, FromRequestParts, Path, State};
+use axum::extract::{Extension, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +21,7 @@ use crate::api::account::Account;
 use crate::api::error::ApiError;
 use crate::api::finish::{self, Answered, Finish};
 use crate::api::health::Health;
-use crate::api::{App, PARSE_INLINE, body};
+use crate::api::{App, body};
 use crate::error::{Error, ErrorKind};
 use crate::model::Model;
 
@@ -132,11 +132,11 @@ async fn infer(
     Extension(account): Extension<Account>,
     named: Named,
     finish: Finish,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let deadline = finish::deadline(&headers, &app)?;
-    let work = answer(&app, &account, &named, &headers, body, deadline.at);
+    let (head, body) = request.into_parts();
+    let deadline = finish::deadline(&head.headers, &app)?;
+    let work = answer(&app, &account, &named, &head.headers, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -155,7 +155,7 @@ async fn answer(
     let json = header_length(headers)?;
     // Held as long as the request is in work.
     let (bytes, _room) = body::read(headers, body, app).await?;
-    let large = bytes.len() > PARSE_INLINE;
+    let length = bytes.len();
     let parse = {
         let model = model.clone();
         move || match json {
@@ -163,19 +163,19 @@ async fn answer(
             json => request::parse(&bytes, json.unwrap_or(bytes.len())),
         }
     };
-    let parsed = if large { app.compute.run(parse).await? } else { parse()? };
+    let parsed = app.convert(length, parse).await?;
     let request::Parsed { mut request, binary } = parsed;
     request.priority = request.priority.max(priority);
     request.pinned = named.version.is_some();
     let id = request.id.take();
     let InferAnswer { outputs, timings } = infer::infer(app, &model, request, deadline).await?;
-    let large = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum::<usize>() > PARSE_INLINE;
+    let length = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
     let provider = model.provider;
     let write = move || {
         let head = Head { model: &model.name, version: model.version.to_string(), id };
         answer::write(&head, &outputs, &binary)
     };
-    let response = if large { app.compute.run(write).await? } else { write()? };
+    let response = app.convert(length, write).await?;
     Ok(Answered { response, timings, provider })
 }
 
