@@ -123,7 +123,9 @@ fn app() -> App {
         queue_objective: OBJECTIVE,
         limits: config.limits,
         metrics: model_metrics,
-        layout: Layout { instances: 1, intra_op_threads: 1 },
+        layout: Layout { instances: 1, intra_op_threads: 1, wide: None },
+        crowd: Arc::default(),
+        wide: None,
     });
     let app = App::new(&config, compute, metrics, Handle::default());
     app.set_repository(Arc::new(ModelRepository::of([model])));

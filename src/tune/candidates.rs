@@ -307,7 +307,9 @@ mod tests {
     #[test]
     fn a_wait_is_tried_where_the_limit_has_room_for_it() {
         let setting = Setting { max_queue_delay: Some(Duration::ZERO), ..Setting::default() };
-        let delays = |limit| setting.delayed(limit).iter().filter_map(|s| s.max_queue_delay).sum();
+        let delays = |limit| -> Duration {
+            setting.delayed(limit).iter().filter_map(|s| s.max_queue_delay).sum()
+        };
         assert_eq!(8 * MS, delays(None));
         assert_eq!(3 * MS, delays(Some(10 * MS)));
         assert_eq!(Duration::ZERO, delays(Some(4 * MS)));

@@ -53,7 +53,7 @@ impl MadeUp {
         let number = |key: Option<NonZeroUsize>, or| key.map_or(or, NonZeroUsize::get);
         let instances = number(setting.layout.instances, instances);
         let intra_op_threads = number(setting.layout.intra_op_threads, threads);
-        Layout { instances, intra_op_threads }
+        Layout { instances, intra_op_threads, wide: None }
     }
 
     fn batch(setting: &Setting) -> usize {
@@ -82,7 +82,7 @@ impl Machine for MadeUp {
         self.turns += 1;
         self.spent += load.length;
         self.tried.push((*setting, load.length));
-        let Layout { instances, intra_op_threads } = self.layout(setting);
+        let Layout { instances, intra_op_threads, .. } = self.layout(setting);
         let rows = Self::batch(setting);
         let run = self.run(rows, intra_op_threads);
         let mut capacity = (instances * rows) as f64 / run * 1e3;
@@ -136,7 +136,10 @@ fn explicit(instances: usize, threads: usize) -> Setting {
 fn a_strict_objective_takes_the_wide_session_and_a_generous_one_the_narrow_ones() {
     let strict = search(&mut MadeUp::default(), &plan("p99<9ms"));
     assert_eq!(strict.verdict, Verdict::Better);
-    assert_eq!(chosen(&strict).loaded.layout, Layout { instances: 1, intra_op_threads: 2 });
+    assert_eq!(
+        chosen(&strict).loaded.layout,
+        Layout { instances: 1, intra_op_threads: 2, wide: None }
+    );
     let generous = search(&mut MadeUp::default(), &plan("p99<500ms"));
     assert_eq!((generous.verdict, generous.chosen), (Verdict::Best, 0));
     // The rate that the made-up machine can carry, 200 a second.
