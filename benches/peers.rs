@@ -1,7 +1,8 @@
 //! onnxd against services written by hand, as processes of their own: 32 closed-loop clients that ask
 //! each of them by turns. `make peers` makes the Python that they run in, and runs this.
 //!
-//! `cargo bench --bench peers -- text` asks with texts in the place of a photo.
+//! `-- text` asks with texts in the place of a photo, `-- mosec` compares with `mosec_app.py` in the
+//! place of `fastapi_app.py`.
 
 mod support;
 
@@ -18,6 +19,7 @@ use support::crowd::Crowd;
 use support::process::{Server, own_cpu_seconds};
 use support::texts::Texts;
 use support::{Client, photo, quartiles, request, root, row};
+use tempfile::TempDir;
 
 const CLIENTS: usize = 32;
 const ROUNDS: usize = 9;
@@ -62,7 +64,7 @@ impl Load {
 }
 
 /// A folder of models with this one alone, which the CPU serves from `file`.
-fn models(model: &str, file: &str) -> tempfile::TempDir {
+fn models(model: &str, file: &str) -> TempDir {
     let models = tempfile::tempdir().unwrap();
     let folder = models.path().join(model);
     std::fs::create_dir(&folder).unwrap();
@@ -77,13 +79,15 @@ fn models(model: &str, file: &str) -> tempfile::TempDir {
     models
 }
 
-fn onnxd(models: &Path) -> Server {
-    Server::start(|address| {
+fn onnxd(models: TempDir) -> Server {
+    let server = Server::start(|address| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onnxd"));
         command.args(["serve", "--device", "cpu", "--listen", &address.to_string(), "--models"]);
-        command.arg(models).env("ONNXD_ADMIN__LISTEN", "").current_dir(root());
+        command.arg(models.path()).env("ONNXD_ADMIN__LISTEN", "").current_dir(root());
+        command.env("ONNXD_LOG__FILTER", "warn");
         command
-    })
+    });
+    server.keeping(models)
 }
 
 /// A Python service out of `benches/peers`.
@@ -122,7 +126,7 @@ const MOSEC: [&str; 3] = ["mosec_app.py", "--log-level", "error"];
 
 /// A server with its clients, and what was measured of it.
 struct Served {
-    name: &'static str,
+    name: String,
     /// Its answer for one and the same input.
     label: String,
     server: Server,
@@ -137,7 +141,7 @@ struct Served {
 
 impl Served {
     /// Warmed up.
-    fn new(name: &'static str, server: Server, load: Load) -> Self {
+    fn new(name: String, server: Server, load: Load) -> Self {
         let address = server.address;
         let (label, score) = first_answer(address, load);
         println!("{name}: {label} {score:.4}");
@@ -185,20 +189,17 @@ fn main() {
         println!("peers: not measured; `make peers` does it");
         return;
     };
-    let load =
-        if std::env::args().any(|argument| argument == "text") { Load::Text } else { Load::Image };
+    let asked = |word: &str| std::env::args().any(|argument| argument == word);
+    let load = if asked("text") { Load::Text } else { Load::Image };
+    let (peer_name, arguments) =
+        if asked("mosec") { ("mosec", &MOSEC[..]) } else { ("FastAPI", &FASTAPI[..]) };
     let model = load.model();
-    let float32 = models(model, "model.onnx");
-    let bundled = models(model, "model.int8.onnx");
-    let fastapi = |file| peer(&python, &FASTAPI, model, file);
-    let mosec = |file| peer(&python, &MOSEC, model, file);
-    let mut all = [
-        Served::new("FastAPI, float32", fastapi("model.onnx"), load),
-        Served::new("onnxd, float32", onnxd(float32.path()), load),
-        Served::new("mosec, float32", mosec("model.onnx"), load),
-        Served::new("FastAPI, int8", fastapi("model.int8.onnx"), load),
-        Served::new("onnxd, int8 (default)", onnxd(bundled.path()), load),
-    ];
+    let mut all = Vec::new();
+    for (name, file) in [("float32", "model.onnx"), ("int8", "model.int8.onnx")] {
+        let peer = peer(&python, arguments, model, file);
+        all.push(Served::new(format!("{peer_name}, {name}"), peer, load));
+        all.push(Served::new(format!("onnxd, {name}"), onnxd(models(model, file)), load));
+    }
     assert!(all.iter().all(|served| served.label == all[0].label), "the answers differ");
     for _ in 0..ROUNDS {
         for served in &mut all {
@@ -224,7 +225,7 @@ fn main() {
         );
     }
     println!("\n| ratios of the pairs | median | quartiles |\n|---|---|---|");
-    for (ours, peer) in [(1, 0), (4, 0), (4, 3), (1, 2), (4, 2)] {
+    for (ours, peer) in [(1, 0), (3, 0), (3, 2)] {
         let name = format!("{} / {}", all[ours].name, all[peer].name);
         row(
             &format!("{name}: throughput"),

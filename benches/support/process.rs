@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 /// `_SC_CLK_TCK` of every Linux that there is.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -14,6 +16,8 @@ const TICKS_A_SECOND: f64 = 100.0;
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    /// Removed after it has ended.
+    folder: Option<TempDir>,
 }
 
 impl Server {
@@ -25,7 +29,13 @@ impl Server {
             assert!(child.try_wait().unwrap().is_none(), "{address}: the server has ended");
             thread::sleep(Duration::from_millis(20));
         }
-        Self { child, address }
+        Self { child, address, folder: None }
+    }
+
+    /// Keeps a folder as long as the server runs.
+    pub fn keeping(mut self, folder: TempDir) -> Self {
+        self.folder = Some(folder);
+        self
     }
 
     /// Of the process and those that it has started.

@@ -130,13 +130,13 @@ fn a_row_waits_for_no_more_batches_than_there_were_rows_before_it() {
     callers.push(&mut waiting, &[3]);
     waiting.idle = 1;
     for _ in 0..3 {
-        // Newcomers that fit with what waits before the row of 3 tokens, which fits with none.
+        // Newcomers that fit with what waits before the row of 3 tokens.
         for length in [10, 20, 40] {
             callers.push(&mut waiting, &[length; 8]);
         }
         assert!(!lengths(&waiting.take(&BOUNDS)).contains(&3));
     }
-    assert_eq!(lengths(&waiting.take(&BOUNDS)), [3]);
+    assert_eq!(lengths(&waiting.take(&BOUNDS)).first(), Some(&3));
 }
 
 #[test]
