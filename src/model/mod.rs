@@ -328,22 +328,8 @@ impl Model {
             admission.can_meet(pool, input.len(), terms.priority, deadline)?;
         }
         let small = self.engine.task.is_small(&input);
-        let here =
-            if small { self.engine.run_here(&input, parameters, terms.priority)? } else { None };
-        let ran = match here {
-            Some(ran) => {
-                // Whoever is ready as well comes first, and then all are answered in a row: a client
-                // that is woken for each answer costs more than the run.
-                tokio::task::yield_now().await;
-                Arc::new(ran)
-            }
-            None => {
-                let asked =
-                    Asked { input, truncate: parameters.truncate, priority: terms.priority };
-                // Apart, since the future of a small input is to be small.
-                Box::pin(self.run(asked, parameters)).await?
-            }
-        };
+        let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
+        let ran = self.run(asked, parameters).await?;
         let engine = self.engine.clone();
         let here = small && ran.outputs.tensors.bytes() <= FEW;
         let decode = move || {
@@ -437,26 +423,6 @@ impl Engine {
         // that takes categories may fail.
         let _ = run::rows(session, &rows, &self.outputs, axis, &Cancel::new(1));
         Ok(start.elapsed())
-    }
-
-    /// Runs a small input on this thread; `None` if it is for the queue all the same.
-    fn run_here(
-        &self,
-        input: &Input,
-        parameters: Parameters,
-        priority: Priority,
-    ) -> Result<Option<Ran>, Error> {
-        self.admission.check(&self.pool, input.len(), priority)?;
-        let encode_began = Instant::now();
-        let stages = Stages::default();
-        let mut rows = compute::here(|| self.task.encode(input, &parameters, &stages))?;
-        let encode = encode_began.elapsed();
-        let aside = std::mem::take(&mut rows.aside);
-        let queue_began = Instant::now();
-        let Some(outputs) = self.pool.infer_here(&rows, &self.outputs) else { return Ok(None) };
-        let mut outputs = outputs?;
-        outputs.tensors.0.extend(aside.0);
-        Ok(Some(Ran { outputs, encode_began, decode: stages.decode(), encode, queue_began }))
     }
 
     async fn run(

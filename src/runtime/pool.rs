@@ -1,12 +1,12 @@
-//! The sessions of one model behind its queue. Each has a thread, which takes a batch when it is idle.
+//! The sessions of one model behind its queue. A thread owns each session and takes a batch when it
+//! is idle.
 
-mod here;
 mod wide;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,16 +51,9 @@ struct Engine {
     queue: Queue,
     /// Sessions that can take work.
     live: AtomicUsize,
-    seats: RwLock<Vec<Arc<Seat>>>,
+    /// Of each session's thread, when its run began.
+    runs: Mutex<Vec<Arc<Mutex<Option<Instant>>>>>,
     wide: OnceLock<Wide>,
-}
-
-/// A session and what it is doing.
-struct Seat {
-    /// Held during a run; `None` after a panic.
-    session: Mutex<Option<Box<dyn Session>>>,
-    /// When its run began.
-    began: Mutex<Option<Instant>>,
 }
 
 /// What is before a request that comes now.
@@ -80,8 +73,8 @@ impl SessionPool {
     /// The operating system gives no thread.
     pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
         let queue = Queue::new(setup.bounds);
-        let (live, seats, wide) = (AtomicUsize::new(0), RwLock::default(), OnceLock::new());
-        let engine = Arc::new(Engine { setup, queue, live, seats, wide });
+        let (live, runs, wide) = (AtomicUsize::new(0), Mutex::default(), OnceLock::new());
+        let engine = Arc::new(Engine { setup, queue, live, runs, wide });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
         for session in sessions {
@@ -104,17 +97,16 @@ impl SessionPool {
     /// The operating system gives no thread.
     pub fn add(&self, session: Box<dyn Session>) -> std::io::Result<()> {
         let engine = self.engine.clone();
-        let seat = Arc::new(Seat { session: Mutex::new(Some(session)), began: Mutex::default() });
+        let run = Arc::new(Mutex::new(None));
         let number = {
-            let mut seats = engine.seats.write().unwrap_or_else(PoisonError::into_inner);
-            seats.push(seat.clone());
-            seats.len() - 1
+            let mut runs = lock(&engine.runs);
+            runs.push(run.clone());
+            runs.len() - 1
         };
         engine.live.fetch_add(1, Ordering::Relaxed);
         let name = format!("session-{}-{number}", engine.setup.name);
         let serve = move || {
-            engine.serve(&seat);
-            drop(seat);
+            engine.serve(session, &run);
             // The last user of the model may be this one.
             drop(engine);
             memory::give_back();
@@ -131,8 +123,8 @@ impl SessionPool {
     /// How long the run has gone on that has gone on longest; `None` if no session is in a run.
     #[must_use]
     pub fn longest_run(&self) -> Option<Duration> {
-        let seats = self.engine.seats.read().unwrap_or_else(PoisonError::into_inner);
-        let began = seats.iter().filter_map(|seat| *lock(&seat.began)).min()?;
+        let runs = lock(&self.engine.runs);
+        let began = runs.iter().filter_map(|run| *lock(run)).min()?;
         Some(began.elapsed())
     }
 
@@ -279,10 +271,10 @@ impl Engine {
     }
 
     /// A session thread, from the first batch to the last.
-    fn serve(&self, seat: &Seat) {
+    fn serve(&self, session: Box<dyn Session>, running: &Mutex<Option<Instant>>) {
+        let mut session = Some(session);
         while let Some(batch) = self.queue.take() {
-            let mut session = lock(&seat.session);
-            *lock(&seat.began) = Some(Instant::now());
+            *lock(running) = Some(Instant::now());
             for share in &batch {
                 share.job.start();
             }
@@ -302,9 +294,8 @@ impl Engine {
                         .finish(share.rows.clone(), Err(Error::internal("the engine panicked")));
                 }
             }
-            *lock(&seat.began) = None;
+            *lock(running) = None;
         }
-        *lock(&seat.session) = None;
     }
 
     /// Runs a batch. One that fails is halved until the rows that fail stand alone: the others get
@@ -350,9 +341,10 @@ impl Engine {
         if let Err(error) = &result
             && error.cause.as_deref() == Some(PANICKED)
         {
-            match width {
-                Width::Narrow => self.lose(session),
-                Width::Wide => *session = None,
+            // What a panic leaves behind is not to be trusted.
+            *session = None;
+            if width == Width::Narrow {
+                self.live.fetch_sub(1, Ordering::Relaxed);
             }
         }
         if cancel.is_cancelled() {
@@ -388,12 +380,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// What a panic leaves behind is not to be trusted.
-    fn lose(&self, session: &mut Option<Box<dyn Session>>) {
-        *session = None;
-        self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The thread's session, made anew if the last one panicked.

@@ -296,8 +296,7 @@ impl Queue {
         }
     }
 
-    /// Whether nothing waits in a queue that is open.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         let waiting = self.waiting();
         waiting.work.rows == 0 && !waiting.closed
     }
