@@ -128,8 +128,8 @@ impl Load {
         let mut latencies = clients.ask_for(TURN);
         let (elapsed, answered) = (start.elapsed().as_secs_f64(), latencies.len() as f64);
         self.per_second.push(answered / elapsed);
-        self.server.push((server.cpu() - before).as_secs_f64() * 1e6 / answered);
-        self.clients.push((process::own_cpu() - own).as_secs_f64() * 1e6 / answered);
+        self.server.push(server.cpu().saturating_sub(before).as_secs_f64() * 1e6 / answered);
+        self.clients.push(process::own_cpu().saturating_sub(own).as_secs_f64() * 1e6 / answered);
         let half = latencies.len() / 2;
         let (_, p50, _) = latencies.select_nth_unstable(half);
         self.p50.push(p50.as_secs_f64() * 1e3);

@@ -161,10 +161,16 @@ fn a_client_that_leaves_gives_its_place_back() {
         body.len()
     );
     runtime.block_on(async {
-        let mut stream = TcpStream::connect(&process.data).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        while !is_taken().await {}
-        drop(stream);
+        loop {
+            let mut stream = TcpStream::connect(&process.data).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let taken = async { while !is_taken().await {} };
+            tokio::select! {
+                () = taken => break,
+                // It met one of the questions, which had the place, and was refused: once more.
+                _ = stream.read_u8() => {}
+            }
+        }
         while is_taken().await {}
     });
 }

@@ -20,6 +20,10 @@ const MAX_MEMORY: u64 = 384 << 20;
 /// `docs/performance.md` for what nearer ones cost.
 const MARGIN: f64 = 4.0;
 
+/// Pixels from which on fewer are decoded. What is smaller costs little, and is taken as it is: every value
+/// of it then equals Pillow's.
+const LARGE: u64 = 4_000_000;
+
 /// The eighths of a side that are worth while: 5 to 7 take longer than all 8, and 2 as long as 3.
 const SCALES: [u32; 3] = [1, 3, 4];
 
@@ -41,7 +45,9 @@ pub(super) fn decode(
         return Err(unsupported());
     }
     let cmyk = header.components.len() == 4;
-    let eighths = MARGIN * 8.0 / reduction(size.0, size.1);
+    let is_large = u64::from(size.0) * u64::from(size.1) >= LARGE;
+    let reduction = if is_large { reduction(size.0, size.1) } else { 1.0 };
+    let eighths = MARGIN * 8.0 / reduction;
     let eighths = SCALES.into_iter().find(|&scale| f64::from(scale) >= eighths).unwrap_or(8);
     let common = 1 << eighths.trailing_zeros();
     decoder.set_scale(ScalingFactor::try_new(eighths / common, 8 / common).map_err(error)?);

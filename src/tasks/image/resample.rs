@@ -15,7 +15,7 @@ use super::{
 pub(super) struct Scratch {
     /// What the first pass makes.
     between: Vec<u8>,
-    /// Planar rows, see [`Planes`].
+    /// Planar rows.
     planes: Vec<u8>,
     /// 16 source rows, turned; see [`along_rows`].
     pairs: Vec<[Lanes; 2]>,
