@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Server, image, send};
+use crate::support::{Server, image, rounded, send};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 
@@ -20,13 +20,14 @@ async fn v1_instances_are_the_networks_inputs_row_by_row() {
     assert_eq!(predictions[0]["probabilities"].as_array().unwrap().len(), 3);
 
     let named = json!({"instances": [{"features": rows[0]}, {"features": rows[1]}]});
-    assert_eq!(server.json("/v1/models/iris:predict", named).await.body, answer.body);
+    let named = server.json("/v1/models/iris:predict", named).await.body;
+    assert_eq!(rounded(&named), rounded(&answer.body));
 
     let columns = json!({"signature_name": "serving_default", "inputs": {"features": rows}});
     let columns = server.json("/v1/models/iris/versions/1:predict", columns).await;
     assert_eq!(columns.body["outputs"]["label"], json!([0, 2]));
     let bare = server.json("/v1/models/iris:predict", json!({"inputs": rows})).await;
-    assert_eq!(bare.body, columns.body);
+    assert_eq!(rounded(&bare.body), rounded(&columns.body));
 }
 
 #[tokio::test(flavor = "multi_thread")]

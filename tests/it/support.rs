@@ -262,3 +262,19 @@ impl Edge {
         }
     }
 }
+
+/// The same with numbers to five digits: how many rows share a run changes the last ones.
+pub fn rounded(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or_default();
+            Value::from(format!("{number:.5}"))
+        }
+        Value::Array(items) => items.iter().map(rounded).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), rounded(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
