@@ -42,7 +42,8 @@ impl<Q: Message + 'static, A: Message + Default + 'static> Stream<Q, A> {
     }
 
     fn ask(&self, question: Q) {
-        self.questions.send(question).unwrap();
+        // One that has ended takes no more; its answers say why.
+        let _ = self.questions.send(question);
     }
 
     async fn answer(&mut self) -> Result<Option<A>, Status> {
