@@ -125,7 +125,7 @@ fn app() -> App {
         metrics: model_metrics,
         layout: Layout { instances: 1, intra_op_threads: 1, wide: None },
         crowd: Arc::default(),
-        wide: None,
+        open: Arc::new(|_| Err("one session is enough".to_owned())),
     });
     let app = App::new(&config, compute, metrics, Handle::default());
     app.set_repository(Arc::new(ModelRepository::of([model])));

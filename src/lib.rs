@@ -32,6 +32,10 @@
 //!     its body.
 //! 11. Load alone never makes the process not live, nor keeps the admin port from answering.
 
+/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod api;
 pub mod cli;
 pub mod config;

@@ -23,7 +23,7 @@ use crate::load::closed;
 use crate::load::objective::Objective;
 use crate::load::target::{Server, Target};
 use crate::model::Model;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{ModelRepository, locate};
 use crate::plot::{At, Axis, Chart, Line, Mark};
 use crate::telemetry::Telemetry;
 use child::Served;
@@ -110,10 +110,11 @@ pub fn run(command: Bench) -> anyhow::Result<ExitCode> {
     let repository = ModelRepository::load(&models, Some(name), &loader)?;
     let model = repository.find(name, None)?;
     let cores = config.runtime.cores();
-    let hands = |workers, threads| Hands::new(&model, &loader, &models, workers, threads);
-    let (crowd, alone) = (hands(cores, 1)?, hands(1, model.layout.intra_op_threads)?);
+    let crowd = Hands::new(&model, cores, 1)?;
+    let alone = Hands::new(&model, 1, model.layout.intra_op_threads)?;
     let by_hand = alone.first().context("no thread")?;
-    let items = inputs::read(&model, by_hand, &command.inputs, &models)?;
+    let location = locate(&models, name)?;
+    let items = inputs::read(&model, by_hand, &command.inputs, &location)?;
     let what = What {
         model: model.name.clone(),
         task: model.task(),

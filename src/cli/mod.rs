@@ -154,8 +154,11 @@ fn loader(
     Ok(loader)
 }
 
-fn async_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+/// With a thread for every two cores: they only carry bytes, and the rest of the cores is for pixels,
+/// tokens and networks. Further ones wake each other up for every request of a lone client.
+fn async_runtime(cores: usize) -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
         .enable_all()
         .build()
         .context("cannot start the async threads")

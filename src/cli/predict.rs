@@ -79,7 +79,7 @@ pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     };
     let progress = progress(inputs.count);
     let mut output = Output::new(command.format);
-    let failed = async_runtime()?.block_on(async {
+    let failed = async_runtime(config.runtime.cores())?.block_on(async {
         let mut failed = 0_usize;
         let mut answers = futures_util::stream::iter(inputs.items)
             .map(|item| predict(&model, item, parameters))

@@ -43,7 +43,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
-    async_runtime()?.block_on(async {
+    async_runtime(config.runtime.cores())?.block_on(async {
         // First the ports, so that one in use is told before the models are loaded, and so that
         // probes and early requests are answered meanwhile.
         let listeners = Listeners::bind(&config).await?;

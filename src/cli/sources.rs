@@ -3,11 +3,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, Error, anyhow, ensure};
 use bytes::Bytes;
 use walkdir::WalkDir;
 
 use crate::api::cells::features;
+use crate::model::load::Location;
+use crate::model::{Model, golden};
 use crate::tasks::image::Format;
 use crate::tasks::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Text};
 
@@ -54,6 +56,30 @@ pub fn open(kind: InputKind, paths: &[PathBuf]) -> anyhow::Result<Items> {
             anyhow::bail!("the model has no task: it is served through /v2 alone")
         }
     }
+}
+
+/// Most inputs that [`questions`] takes: they lie in memory, and each is asked once before the rest.
+const MOST: usize = 512;
+
+/// What to ask a model that is measured: the inputs of these paths; without one those of the
+/// `golden.json` of `model`, which lies at `location`, else one made up.
+///
+/// # Errors
+/// A path that is not there, an input that cannot be read, none at all.
+pub fn questions(
+    model: &Model,
+    location: &Location,
+    paths: &[PathBuf],
+) -> anyhow::Result<Vec<Input>> {
+    if paths.is_empty() && model.input_kind() != InputKind::Tensors {
+        let golden = golden::inputs(&location.files()).map_err(Error::msg)?;
+        return Ok(if golden.is_empty() { vec![model.sample()] } else { golden });
+    }
+    let items = open(model.input_kind(), paths)?.items.take(MOST);
+    let read = |(name, input): Item| input.context(name);
+    let inputs = items.map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    ensure!(!inputs.is_empty(), "there is no input in these files");
+    Ok(inputs)
 }
 
 /// The path itself, or the fitting files below it in order of their names.

@@ -6,18 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, anyhow, bail};
+use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Common, async_runtime, compute, loader, sources};
 use crate::config::{ModelConfig, RuntimeConfig};
 use crate::load::objective::Objective;
-use crate::model::load::Location;
 use crate::model::repository::locate;
-use crate::model::{Model, golden};
 use crate::runtime::provider::ExecutionProvider;
-use crate::tasks::{Input, InputKind};
 use crate::telemetry::Telemetry;
 use crate::tune::candidates::{Setting, Shape, layouts};
 use crate::tune::chart::chart;
@@ -67,8 +64,6 @@ enum Form {
     Json,
 }
 
-/// Inputs that are read at most: each is asked once before the search.
-const INPUTS: usize = 128;
 /// The objective, if there is none: so many lone requests' time, and the least.
 const LONE_REQUESTS: u32 = 10;
 const LEAST: Duration = Duration::from_millis(5);
@@ -91,8 +86,10 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
     let model = loader.load(&location).map_err(|reason| {
         anyhow!("{} ({}): {reason}", location.name, location.version_folder.display())
     })?;
-    let inputs = inputs(&command.inputs, &model, &location)?;
-    let mut machine = LocalMachine::new(loader, location.clone(), inputs, async_runtime()?);
+    let inputs = sources::questions(&model, &location, &command.inputs)?;
+    let inputs = Inputs::new(inputs).context("there is no input")?;
+    let mut machine =
+        LocalMachine::new(loader, location.clone(), inputs, async_runtime(config.runtime.cores())?);
     let began = Instant::now();
     let progress = Progress::new(command.budget);
     progress.note("asking every input once");
@@ -213,29 +210,6 @@ fn default(runtime: &RuntimeConfig, layouts: &[Shape], on_cpu: bool) -> Option<S
     };
     let default = comes_to(Shape::default());
     layouts.iter().copied().find(|layout| comes_to(*layout) == default)
-}
-
-fn inputs(paths: &[PathBuf], model: &Model, location: &Location) -> anyhow::Result<Inputs> {
-    if model.input_kind() == InputKind::Tensors {
-        bail!(
-            "the model has no task, so there is nothing to ask it: it is served through /v2 alone"
-        );
-    }
-    let mut inputs: Vec<Input> = Vec::new();
-    if paths.is_empty() {
-        inputs = golden::inputs(&location.files()).map_err(Error::msg)?;
-        if inputs.is_empty() {
-            inputs.push(model.sample());
-        }
-    } else {
-        for (name, input) in sources::open(model.input_kind(), paths)?.items.take(INPUTS) {
-            inputs.push(input.context(name)?);
-        }
-    }
-    match Inputs::new(inputs) {
-        Some(inputs) => Ok(inputs),
-        None => bail!("there is no input"),
-    }
 }
 
 /// On standard error, and only on a terminal.

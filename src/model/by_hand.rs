@@ -1,19 +1,17 @@
 //! The steps of a request by themselves, in the caller's thread: what a benchmark compares a server
 //! with.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::load::Loader;
-use super::{Model, golden, reduced};
+use super::Model;
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::runtime::cancel::Cancel;
 use crate::runtime::run;
-use crate::runtime::session::{OnnxSession, Session};
+use crate::runtime::session::Session;
 use crate::signature::BatchAxis;
-use crate::tasks::{Input, InputKind, ModelFiles, Parameters, Stages};
+use crate::tasks::{Input, Parameters, Stages};
 use crate::tensor::Tensors;
 
 /// A model's task, and a session that nobody else uses.
@@ -31,23 +29,12 @@ pub struct Encoded {
 }
 
 impl ByHand {
-    /// A session of the file that `model` serves from a folder in `models`, with `threads` threads in a
-    /// run.
+    /// With a further session of what `model` runs, with `threads` threads in a run.
     ///
     /// # Errors
     /// The file cannot be loaded again.
-    pub fn open(
-        model: &Arc<Model>,
-        loader: &Loader,
-        models: &Path,
-        threads: usize,
-    ) -> Result<Self, String> {
-        let network = models.join(&model.name).join(&model.file);
-        let (runtime, gpu) = (&loader.runtime, loader.config.gpu());
-        let session = OnnxSession::load(runtime, &network, model.provider, threads, &gpu)
-            .map_err(|error| format!("{}: {error}", model.file))?;
-        let session = reduced::reduced(Box::new(session), model.engine.task.reduction());
-        Ok(Self { model: model.clone(), session })
+    pub fn open(model: &Arc<Model>, threads: usize) -> Result<Self, String> {
+        Ok(Self { model: model.clone(), session: (model.open)(threads)? })
     }
 
     /// # Errors
@@ -70,23 +57,6 @@ impl ByHand {
 }
 
 impl Model {
-    /// Inputs to try the model with: those of `golden.json` in its folder, which lies in `models`,
-    /// else one of the task's own. None for a model of tensors.
-    ///
-    /// # Errors
-    /// A `golden.json` that cannot be read.
-    pub fn sample_inputs(&self, models: &Path) -> Result<Vec<Input>, String> {
-        let folder = models.join(&self.name);
-        let version = Some(folder.join(self.version.to_string())).filter(|folder| folder.is_dir());
-        let files = ModelFiles::new(version.as_ref().unwrap_or(&folder), &folder);
-        let golden = golden::inputs(&files)?;
-        Ok(match self.input_kind() {
-            InputKind::Tensors => Vec::new(),
-            _ if golden.is_empty() => vec![self.engine.task.sample(1)],
-            _ => golden,
-        })
-    }
-
     /// Rows of one item to try the model with.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
-use super::{Model, Parts, external_data, formats, golden, reduced};
+use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::error::Error;
 use crate::metrics::{Metrics, ModelMetrics};
@@ -15,7 +15,7 @@ use crate::runtime::compute::Compute;
 use crate::runtime::cost::{self, Cost, Sample};
 use crate::runtime::library::Runtime;
 use crate::runtime::memory;
-use crate::runtime::pool::{Open, SessionPool, Setup};
+use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
@@ -149,13 +149,9 @@ impl Loader {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
 
-        let reopen = Arc::new(move |threads| {
+        let open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
-        let with = |threads| {
-            let reopen = reopen.clone();
-            move || reopen(threads)
-        };
         let device =
             [config.device.unwrap_or(self.config.device).to_string(), provider.to_string()];
         let metrics = self.metrics_of(location, task.as_ref(), &file, &device);
@@ -163,7 +159,10 @@ impl Loader {
         metrics.intra_op_threads.set(layout.intra_op_threads as i64);
         let setup = Setup {
             name: location.name.clone(),
-            open: Box::new(with(layout.intra_op_threads)),
+            open: {
+                let open = open.clone();
+                Box::new(move || open(layout.intra_op_threads))
+            },
             axis,
             bounds: self.bounds(&config, run::max_batch_size(axis, rows), tokens),
             cost: Cost::fit(&samples),
@@ -186,7 +185,7 @@ impl Loader {
             metrics,
             layout,
             crowd: self.runtime.crowd.clone(),
-            wide: layout.wide.map(|threads| Arc::new(with(threads)) as Arc<Open>),
+            open,
         }))
     }
 

@@ -23,7 +23,7 @@ use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::{self, Compute};
 use crate::runtime::crowd::{Crowd, Member};
 use crate::runtime::job::{Outputs, Priority};
-use crate::runtime::pool::{Open, SessionPool};
+use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
@@ -56,8 +56,11 @@ pub struct Model {
     flights: Flights<Asked, Result<Arc<Ran>, Error>>,
     limits: Limits,
     crowd: Arc<Crowd>,
-    wide: Option<Arc<Open>>,
+    open: Arc<OpenWith>,
 }
+
+/// Makes a further session, with so many threads in a run.
+pub type OpenWith = dyn Fn(usize) -> Result<Box<dyn Session>, String> + Send + Sync;
 
 /// What a model is made of.
 pub struct Parts {
@@ -77,8 +80,7 @@ pub struct Parts {
     pub layout: Layout,
     /// The requests in work in the process.
     pub crowd: Arc<Crowd>,
-    /// Opens the session over all cores, if there is to be one.
-    pub wide: Option<Arc<Open>>,
+    pub open: Arc<OpenWith>,
 }
 
 /// What turns an input into outputs, shared by the requests in flight.
@@ -200,7 +202,7 @@ impl Model {
             metrics: parts.metrics,
             layout: parts.layout,
             crowd: parts.crowd,
-            wide: parts.wide,
+            open: parts.open,
             default,
             engine: Arc::new(engine),
             flights: Flights::default(),
@@ -272,10 +274,10 @@ impl Model {
     pub fn add_wide_session(&self) -> Result<(), String> {
         let pool = &self.engine.pool;
         let narrow = pool.ahead(Priority::Interactive, 0).run;
-        let Some(open) = self.wide.clone().filter(|_| narrow >= WORTH_SHARING) else {
+        let Some(threads) = self.layout.wide.filter(|_| narrow >= WORTH_SHARING) else {
             return Ok(());
         };
-        let mut session = open()?;
+        let mut session = (self.open)(threads)?;
         self.engine.warm_up(session.as_mut())?;
         let mut wide = Duration::MAX;
         for _ in 0..3 {
@@ -283,7 +285,8 @@ impl Model {
         }
         tracing::debug!(model = self.name, ?narrow, ?wide, "a run of one row");
         if wide < narrow {
-            pool.widen(session, open, self.crowd.clone());
+            let open = self.open.clone();
+            pool.widen(session, Box::new(move || open(threads)), self.crowd.clone());
         }
         Ok(())
     }

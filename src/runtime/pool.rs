@@ -116,7 +116,7 @@ impl SessionPool {
 
     /// Adds a session over all cores, which runs a row in the place of a thread's own session when that
     /// row is all that `crowd` has in work. `open` replaces it after a panic. A second one is dropped.
-    pub fn widen(&self, session: Box<dyn Session>, open: Arc<Open>, crowd: Arc<Crowd>) {
+    pub fn widen(&self, session: Box<dyn Session>, open: Box<Open>, crowd: Arc<Crowd>) {
         self.engine.wide.get_or_init(|| Wide::new(session, open, crowd));
     }
 

@@ -113,8 +113,6 @@ pub struct Queue {
     changed: Condvar,
     /// Grows with each push, so that a session can see one without the lock.
     pushes: AtomicUsize,
-    /// There is but one core for all threads.
-    shares_core: bool,
     bounds: Bounds,
 }
 
@@ -219,8 +217,7 @@ impl Queue {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         let pushes = AtomicUsize::new(0);
-        let shares_core = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
-        Self { waiting: Mutex::default(), changed: Condvar::new(), pushes, shares_core, bounds }
+        Self { waiting: Mutex::default(), changed: Condvar::new(), pushes, bounds }
     }
 
     /// Admits a job with all its rows, or refuses it at once.
@@ -283,8 +280,8 @@ impl Queue {
     }
 
     /// Looks out for work a moment before the thread sleeps, since waking up costs more: a lone caller
-    /// that asks again at once is served sooner. On a single core it lets the others run meanwhile,
-    /// which are those who bring work.
+    /// that asks again at once is served sooner. It lets the others run meanwhile, which are those who
+    /// bring work.
     fn linger(&self) {
         let seen = self.pushes.load(Ordering::Acquire);
         if cfg!(feature = "model-check") || !self.is_empty() {
@@ -292,7 +289,7 @@ impl Queue {
         }
         let start = Instant::now();
         while self.pushes.load(Ordering::Acquire) == seen && start.elapsed() < LINGER {
-            if self.shares_core { std::thread::yield_now() } else { std::hint::spin_loop() }
+            std::thread::yield_now();
         }
     }
 

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::activity::Timeouts;
 use super::connection;
 use super::drain::Drain;
+use super::lookout::Lookout;
 use super::tls::Certificate;
 use crate::api::stats::{Closed, EdgeStats};
 use crate::config::Server;
@@ -34,6 +35,7 @@ pub struct Port {
     pub http2: http2::Builder<TokioExecutor>,
     pub certificate: Option<Arc<Certificate>>,
     pub drain: Drain,
+    pub lookout: Arc<Lookout>,
     pub stats: EdgeStats,
     pub connections: TaskTracker,
 }
@@ -63,6 +65,7 @@ impl Port {
             http2,
             certificate: None,
             drain: Drain::default(),
+            lookout: Arc::default(),
             stats,
             connections: TaskTracker::new(),
         }

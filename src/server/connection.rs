@@ -49,7 +49,9 @@ pub async fn serve(stream: TcpStream, port: Arc<Port>) -> Closed {
     if is_http2 {
         activity.is_http2();
     }
-    let socket = TokioIo::new(Socket::new(stream, first, activity.clone(), !is_http2));
+    let watch = port.lookout.watch();
+    let socket = Socket::new(stream, first, activity.clone(), watch, !is_http2);
+    let socket = TokioIo::new(socket);
     let service = {
         let (port, activity) = (port.clone(), activity.clone());
         service_fn(move |request| answer(port.clone(), activity.clone(), request))

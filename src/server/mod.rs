@@ -8,6 +8,7 @@ mod accept;
 mod activity;
 mod connection;
 mod drain;
+mod lookout;
 mod service;
 mod socket;
 mod tls;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::lookout::Watch;
 
 /// The transport.
 pub enum Stream {
@@ -25,6 +26,7 @@ pub struct Socket {
     /// Read already, to tell the protocol.
     first: Bytes,
     activity: Activity,
+    watch: Watch,
     http1: bool,
     half_closed: Option<HalfClosed>,
     /// Not all of an answer could be written yet.
@@ -33,8 +35,15 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub fn new(stream: Stream, first: Bytes, activity: Activity, http1: bool) -> Self {
-        Self { stream, first, activity, http1, half_closed: None, mid_answer: false, shut: false }
+    pub fn new(
+        stream: Stream,
+        first: Bytes,
+        activity: Activity,
+        watch: Watch,
+        http1: bool,
+    ) -> Self {
+        let (half_closed, mid_answer, shut) = (None, false, false);
+        Self { stream, first, activity, watch, http1, half_closed, mid_answer, shut }
     }
 
     /// Asks what the end of the client's bytes means, on plain HTTP/1.
@@ -110,8 +119,13 @@ impl AsyncRead for Socket {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) else {
+            this.watch.looks_out(cx);
+            return Poll::Pending;
+        };
+        read?;
         if buffer.filled().len() > before {
+            this.watch.moves();
             if this.http1 {
                 this.activity.receives();
             }
@@ -128,6 +142,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.watch.moves();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.mid_answer = !matches!(written, Poll::Ready(Ok(length)) if length == bytes.len());
         written
@@ -139,6 +154,7 @@ impl AsyncWrite for Socket {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.watch.moves();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
         let whole: usize = parts.iter().map(|part| part.len()).sum();
         this.mid_answer = !matches!(written, Poll::Ready(Ok(length)) if length == whole);

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
@@ -17,6 +15,7 @@ use super::inputs::{Inputs, repeated};
 use super::search::Machine;
 use super::trial::{Goal, Load, Trial};
 use crate::config::BatchSize;
+use crate::load::open::poisson;
 use crate::model::load::{Loader, Location};
 use crate::model::{Answered, Model, Terms};
 use crate::runtime::memory;
@@ -174,18 +173,12 @@ impl Machine for LocalMachine {
         // Behind whatever the trial before has left, and so that a failing model is told.
         let input = self.inputs.next_request();
         self.ask(&model, input)?;
-        let mut random = SmallRng::seed_from_u64(load.seed);
+        let mut random = fastrand::Rng::with_seed(load.seed);
+        let moments = poisson(load.rate, load.length, &mut random);
+        let sent = moments.len();
         let mut tasks = JoinSet::new();
         let began = Instant::now();
-        let mut due = Duration::ZERO;
-        let mut sent = 0;
-        loop {
-            // Poisson arrivals: exponential gaps. The logarithm is of a number over 0.
-            let gap = -(1.0 - random.random::<f64>()).ln() / load.rate;
-            due = due.saturating_add(Duration::try_from_secs_f64(gap).unwrap_or(Duration::MAX));
-            if due > load.length {
-                break;
-            }
+        for due in moments {
             if let Some(wait) = due.checked_sub(began.elapsed()) {
                 thread::sleep(wait);
             }
@@ -196,7 +189,6 @@ impl Machine for LocalMachine {
                 Some((now, now.duration_since(due)))
             };
             tasks.spawn_on(asked, self.tokio.handle());
-            sent += 1;
         }
         // Whoever sends late has a backlog as well.
         let end = began + load.length;

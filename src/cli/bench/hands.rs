@@ -1,6 +1,5 @@
 //! The same work by hand: in loops on all cores, and one item after the other on one.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,6 @@ use anyhow::{Context, Error, anyhow};
 use super::inputs::Item;
 use crate::load::cpu::Meter;
 use crate::load::turn::Turn;
-use crate::model::load::Loader;
 use crate::model::{ByHand, Model};
 
 /// Threads with a session each.
@@ -47,18 +45,12 @@ pub struct Steps {
 impl Hands {
     /// # Errors
     /// The model's file or a thread cannot be had.
-    pub fn new(
-        model: &Arc<Model>,
-        loader: &Loader,
-        models: &Path,
-        workers: usize,
-        threads: usize,
-    ) -> anyhow::Result<Self> {
+    pub fn new(model: &Arc<Model>, workers: usize, threads: usize) -> anyhow::Result<Self> {
         let worker = || {
             let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
             Ok(Worker {
                 thread: thread.context("cannot start a thread")?,
-                hands: ByHand::open(model, loader, models, threads).map_err(Error::msg)?,
+                hands: ByHand::open(model, threads).map_err(Error::msg)?,
                 next: 0,
             })
         };

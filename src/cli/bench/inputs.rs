@@ -1,9 +1,8 @@
 //! What is asked: inputs from files, and the requests that carry them.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Context, Error, bail, ensure};
+use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -14,14 +13,12 @@ use serde_json::json;
 use crate::api::oip::binary;
 use crate::cli::sources;
 use crate::load::payload::{Mark, Payload};
+use crate::model::load::Location;
 use crate::model::{ByHand, Model};
 use crate::rows::Rows;
 use crate::tasks::image::Format;
 use crate::tasks::{Cells, Column, Image, ImageSource, Input, InputKind};
 use crate::tensor::{DataType, Tensors};
-
-/// Most inputs that are taken; they and their tensors lie in memory.
-const MOST: usize = 512;
 
 /// One input, and what the network takes for it.
 pub struct Item {
@@ -52,34 +49,25 @@ impl Body {
     }
 }
 
-/// Reads the inputs, or takes the model's own where no path is given.
+/// The inputs that `model`, which lies there, is asked, and what its network takes for each.
 ///
 /// # Errors
 /// No such file, or an input that the model does not take.
 pub fn read(
-    model: &Arc<Model>,
+    model: &Model,
     hands: &ByHand,
     paths: &[PathBuf],
-    models: &Path,
+    location: &Location,
 ) -> anyhow::Result<Vec<Item>> {
-    let inputs: Vec<(String, Input)> = if paths.is_empty() {
-        let samples = model.sample_inputs(models).map_err(Error::msg)?;
-        samples.into_iter().map(|input| ("the model's sample".to_owned(), input)).collect()
-    } else {
-        let items = sources::open(model.input_kind(), paths)?.items.take(MOST);
-        let read = |(name, input): sources::Item| Ok((name.clone(), input.context(name)?));
-        items.map(read).collect::<anyhow::Result<_>>()?
-    };
     if model.input_kind() == InputKind::Tensors {
         return Ok(vec![Item { input: None, rows: model.sample_rows()? }]);
     }
-    ensure!(!inputs.is_empty(), "there is no input in these files");
     // A refusal names its input by itself.
-    let item = |(_, input)| {
+    let item = |input| {
         let rows = hands.encode(&input)?.rows;
         Ok(Item { input: Some(input), rows })
     };
-    inputs.into_iter().map(item).collect()
+    sources::questions(model, location, paths)?.into_iter().map(item).collect()
 }
 
 /// The bodies that carry these inputs in this form.

@@ -23,12 +23,12 @@ pub(super) enum Width {
 pub(super) struct Wide {
     /// `None` after a panic, until it is opened again.
     session: Mutex<Option<Box<dyn Session>>>,
-    open: Arc<Open>,
+    open: Box<Open>,
     crowd: Arc<Crowd>,
 }
 
 impl Wide {
-    pub fn new(session: Box<dyn Session>, open: Arc<Open>, crowd: Arc<Crowd>) -> Self {
+    pub fn new(session: Box<dyn Session>, open: Box<Open>, crowd: Arc<Crowd>) -> Self {
         Self { session: Mutex::new(Some(session)), open, crowd }
     }
 
