@@ -14,7 +14,7 @@ use std::time::Duration;
 use onnxd::runtime::cancel::Cancel;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::tensor::Tensors;
-use support::crowd::Crowd;
+use support::crowd::{Crowd, by_turns, ratios};
 use support::{Bench, Client, ImageSteps, photo, request, row};
 use tokenizers::Tokenizer;
 
@@ -23,21 +23,11 @@ const PAIRS: usize = 9;
 const TURN: Duration = Duration::from_secs(1);
 
 fn compare(name: &str, by_hand: &Crowd, served: &Crowd) {
-    // The first pair warms up.
-    let turn = |crowd: &Crowd| crowd.turn(TURN, || []).throughput;
-    turn(by_hand);
-    turn(served);
-    let (mut hand, mut server, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
-        let pair = (turn(by_hand), turn(served));
-        hand.push(pair.0);
-        server.push(pair.1);
-        ratios.push(pair.1 / pair.0);
-    }
+    let [hand, server] = by_turns([by_hand, served], PAIRS, TURN).map(|one| one.throughput);
     println!("\n{name}\n\n| | median a second | quartiles |\n|---|---|---|");
     row("by hand, a session a core", &hand, 1);
     row(&format!("served, {CLIENTS} clients"), &server, 1);
-    row("served / by hand", &ratios, 3);
+    row("served / by hand", &ratios(&server, &hand), 3);
 }
 
 /// A text of exactly 128 tokens, and what the network takes for it.

@@ -4,12 +4,11 @@
 //! The server is the real binary as a process of its own, pinned to core 0; the clients are on core 1.
 //! Everything takes turns in one run. `cargo bench --bench features`
 
-#[path = "features/clients.rs"]
-mod clients;
-#[path = "features/process.rs"]
-mod process;
 mod support;
 
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
@@ -17,9 +16,10 @@ use onnxd::runtime::cancel::Cancel;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::tensor::Tensors;
 
-use clients::Clients;
-use process::{Process, pin};
-use support::{Bench, Client, quartiles, row};
+use support::clients::{Clients, Requests};
+use support::crowd::Crowd;
+use support::process::{Server, own_cpu_seconds, pin};
+use support::{Bench, Client, quartiles, root, row};
 
 /// Turns of each load.
 const TURNS: usize = 5;
@@ -42,6 +42,44 @@ fn rows() -> Vec<[f32; 4]> {
 fn post(row: &[f32; 4]) -> Vec<u8> {
     let body = format!("{{\"features\":{row:?}}}");
     support::request("application/json", body.as_bytes())
+}
+
+/// The server with the model iris alone, on this core or on all.
+fn start(core: Option<usize>) -> Server {
+    let models = tempfile::tempdir().unwrap();
+    symlink(root().join("models/iris"), models.path().join("iris")).unwrap();
+    let server = Server::start(|address| {
+        // This process is on one core, which a child would inherit.
+        let cores = core.map_or("0-1023".to_owned(), |core| core.to_string());
+        let mut command = Command::new("taskset");
+        command.args(["-c", &cores, env!("CARGO_BIN_EXE_onnxd"), "serve", "--device", "cpu"]);
+        command.args(["--listen", &address.to_string(), "--models"]).arg(models.path());
+        command.env("ONNXD_ADMIN__LISTEN", "").env("ONNXD_LOG__FILTER", "warn");
+        command.current_dir(root());
+        command
+    });
+    let mut client = Client::connect(server.address);
+    while client.ask(&post(&rows()[0])) != 200 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.keeping(models)
+}
+
+/// Clients that each begin elsewhere in the list of requests and go on through it.
+fn clients(server: &Server, count: usize, requests: &Arc<Vec<Vec<u8>>>) -> Crowd {
+    let (address, requests) = (server.address, requests.clone());
+    Crowd::start(1, move || {
+        let client = |number: usize| {
+            let requests: Arc<Vec<Vec<u8>>> = requests.clone();
+            let mut next = number * requests.len() / count;
+            let request = move || {
+                next += 1;
+                requests[next % requests.len()].clone()
+            };
+            Box::new(request) as Requests
+        };
+        Clients::connect(address, (0..count).map(client).collect())
+    })
 }
 
 /// Microseconds of one row through the session in this process.
@@ -75,7 +113,7 @@ fn microseconds(start: Instant) -> f64 {
 }
 
 /// One client: raw session, the server on one core, and the server on all.
-fn latency(pinned: &Process, free: &Process, requests: &[Vec<u8>], live: &[Vec<u8>]) {
+fn latency(pinned: &Server, free: &Server, requests: &[Vec<u8>], live: &[Vec<u8>]) {
     let bench = Bench::load(&support::runtime(), "iris", |_| {});
     let (mut session, rows) = (bench.session(1), rows());
     let mut clients = [pinned, free].map(|server| Client::connect(server.address));
@@ -122,17 +160,12 @@ struct Load {
 }
 
 impl Load {
-    fn turn(&mut self, server: &Process, clients: &mut Clients) {
-        let (start, before) = (Instant::now(), server.cpu());
-        let own = process::own_cpu();
-        let mut latencies = clients.ask_for(TURN);
-        let (elapsed, answered) = (start.elapsed().as_secs_f64(), latencies.len() as f64);
-        self.per_second.push(answered / elapsed);
-        self.server.push(server.cpu().saturating_sub(before).as_secs_f64() * 1e6 / answered);
-        self.clients.push(process::own_cpu().saturating_sub(own).as_secs_f64() * 1e6 / answered);
-        let half = latencies.len() / 2;
-        let (_, p50, _) = latencies.select_nth_unstable(half);
-        self.p50.push(p50.as_secs_f64() * 1e3);
+    fn turn(&mut self, server: &Server, clients: &Crowd) {
+        let turn = clients.turn(TURN, || [server.cpu_seconds(), own_cpu_seconds()]);
+        self.per_second.push(turn.throughput);
+        self.server.push(turn.spent[0] * 1e6);
+        self.clients.push(turn.spent[1] * 1e6);
+        self.p50.push(turn.percentile(0.5));
     }
 
     fn row(&self, name: &str) {
@@ -149,29 +182,30 @@ impl Load {
 
 fn main() {
     // This process is the load generator.
-    pin(std::process::id(), 1);
+    pin(1);
     let requests: Vec<Vec<u8>> = rows().iter().map(post).collect();
     let live = vec![b"GET /v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()];
-    let (pinned, free) = (Process::start(Some(0)), Process::start(None));
+    let (pinned, free) = (start(Some(0)), start(None));
     // `-- NAME` runs one load alone, for a profiler.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     if only.is_none() {
         latency(&pinned, &free, &requests, &live);
     }
 
-    let address = pinned.address;
+    let same = Arc::new(requests[..1].to_vec());
+    let (requests, live) = (Arc::new(requests), Arc::new(live));
     let mut loads = [
-        ("1 client", Clients::connect(address, 1, &requests)),
-        ("16 clients", Clients::connect(address, 16, &requests)),
-        ("64 clients", Clients::connect(address, 64, &requests)),
-        ("64 clients, all the same row", Clients::connect(address, 64, &requests[..1])),
-        ("1 client, `GET /v2/health/live`", Clients::connect(address, 1, &live)),
-        ("64 clients, `GET /v2/health/live`", Clients::connect(address, 64, &live)),
+        ("1 client", 1, &requests),
+        ("16 clients", 16, &requests),
+        ("64 clients", 64, &requests),
+        ("64 clients, all the same row", 64, &same),
+        ("1 client, `GET /v2/health/live`", 1, &live),
+        ("64 clients, `GET /v2/health/live`", 64, &live),
     ]
     .into_iter()
-    .map(|(name, clients)| (name, clients, Load::default()))
+    .filter(|(name, ..)| only.as_ref().is_none_or(|only| only == name))
+    .map(|(name, count, requests)| (name, clients(&pinned, count, requests), Load::default()))
     .collect::<Vec<_>>();
-    loads.retain(|(name, ..)| only.as_ref().is_none_or(|only| only == name));
     for _ in 0..TURNS {
         for (_, clients, load) in &mut loads {
             load.turn(&pinned, clients);

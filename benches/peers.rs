@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::clients::{Clients, Requests};
-use support::crowd::Crowd;
+use support::crowd::{Crowd, ratios};
 use support::process::{Server, own_cpu_seconds};
 use support::texts::Texts;
 use support::{Client, photo, quartiles, request, root, row};
@@ -177,11 +177,6 @@ fn first_answer(address: SocketAddr, load: Load) -> (String, f64) {
     let answer: Value = serde_json::from_slice(&answer[body..]).unwrap();
     let best = &answer["result"][0];
     (best["label"].as_str().unwrap().to_owned(), best["score"].as_f64().unwrap())
-}
-
-/// The pairs' ratios.
-fn ratios(of: &[f64], over: &[f64]) -> Vec<f64> {
-    of.iter().zip(over).map(|(of, over)| of / over).collect()
 }
 
 fn main() {

@@ -19,8 +19,7 @@ use onnxd::runtime::queue::{Bounds, Queue};
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::tasks::{Input, Parameters, Stages, Task, Text};
 use support::clients::{Clients, Requests};
-use support::crowd::{Crowd, Work};
-use support::process::own_cpu_seconds;
+use support::crowd::{Crowd, Work, by_turns, ratios};
 use support::texts::Texts;
 use support::{Bench, row};
 use tokio::sync::oneshot;
@@ -28,7 +27,7 @@ use tokio::sync::oneshot;
 const MODEL: &str = "sentiment-minilm";
 const CLIENTS: usize = 32;
 const ROUNDS: usize = 9;
-const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(1500);
 
 /// The engine without a server: callers who ask again as soon as they are answered, and sessions that
 /// tokenise for them, take a batch out of the server's own queue, and run it.
@@ -111,36 +110,6 @@ fn served(bench: &Bench, texts: Texts) -> Crowd {
     })
 }
 
-/// Turns of one way of serving.
-#[derive(Default)]
-struct Measured {
-    throughputs: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    milliseconds: Vec<f64>,
-}
-
-impl Measured {
-    fn add(&mut self, crowd: &Crowd) -> f64 {
-        let turn = crowd.turn(TURN, || [own_cpu_seconds()]);
-        self.throughputs.push(turn.throughput);
-        self.p50.push(turn.percentile(0.5));
-        self.p99.push(turn.percentile(0.99));
-        self.milliseconds.push(turn.spent[0] * 1e3);
-        turn.throughput
-    }
-
-    fn print(&self, name: &str) {
-        row(&format!("{name}: texts a second"), &self.throughputs, 1);
-        row(&format!("{name}: CPU ms a text, all of this process"), &self.milliseconds, 2);
-    }
-
-    fn print_latencies(&self, name: &str) {
-        row(&format!("{name}: p50 ms"), &self.p50, 1);
-        row(&format!("{name}: p99 ms"), &self.p99, 1);
-    }
-}
-
 fn compare(name: &str, packed: &Arc<Bench>, texts: impl Fn() -> Texts) {
     let bounds = packed.bounds;
     let in_order = Bench::load(&packed.runtime, MODEL, |config| {
@@ -156,28 +125,22 @@ fn compare(name: &str, packed: &Arc<Bench>, texts: impl Fn() -> Texts) {
         Crowd::start(cores, move || Core { session: bench.session(1), engine: engine.clone() });
     let packed = served(packed, texts());
     let in_order = served(&in_order, texts());
-    let crowds = [&packed, &by_hand, &in_order];
-    for crowd in crowds {
-        crowd.turn(TURN, || []);
-    }
-    let mut measured: [Measured; 3] = Default::default();
-    let (mut of_raw, mut of_in_order) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let mut turn = |index: usize| measured[index].add(crowds[index]);
-        let (packed, raw, in_order) = (turn(0), turn(1), turn(2));
-        of_raw.push(packed / raw);
-        of_in_order.push(packed / in_order);
-    }
+    let measured = by_turns([&packed, &by_hand, &in_order], ROUNDS, TURN);
     let Bounds { max_batch_size, max_batch_tokens, .. } = bounds;
     println!("\n{name}; at most {max_batch_size} texts and {max_batch_tokens} tokens in a run\n");
     println!("| | median | quartiles |\n|---|---|---|");
     let names = ["served, packed", "by hand, same packing", "served, in order of arrival"];
     for (measured, name) in measured.iter().zip(names) {
-        measured.print(name);
+        row(&format!("{name}: texts a second"), &measured.throughput, 1);
+        row(&format!("{name}: CPU ms a text, all of this process"), &measured.cpu, 2);
     }
-    measured[0].print_latencies(names[0]);
-    measured[2].print_latencies(names[2]);
-    row("served / by hand", &of_raw, 3);
+    let [packed, by_hand, in_order] = &measured;
+    for (measured, name) in [(packed, names[0]), (in_order, names[2])] {
+        row(&format!("{name}: p50 ms"), &measured.p50, 1);
+        row(&format!("{name}: p99 ms"), &measured.p99, 1);
+    }
+    row("served / by hand", &ratios(&packed.throughput, &by_hand.throughput), 3);
+    let of_in_order = ratios(&packed.throughput, &in_order.throughput);
     row("packed / in order of arrival", &of_in_order, 3);
 }
 
@@ -195,20 +158,12 @@ fn tokenising(bench: &Bench) {
         })
     };
     let (alone, together) = (start(1), start(cores));
-    let (mut one, mut each, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let pair = (
-            alone.turn(TURN / 2, || []).throughput,
-            together.turn(TURN / 2, || []).throughput / cores as f64,
-        );
-        one.push(pair.0);
-        each.push(pair.1);
-        ratios.push(pair.1 / pair.0);
-    }
+    let [one, mut each] = by_turns([&alone, &together], ROUNDS, TURN / 2);
+    each.throughput.iter_mut().for_each(|all| *all /= cores as f64);
     println!("\nTokenising alone, paragraphs\n\n| | median | quartiles |\n|---|---|---|");
-    row("texts a second, one thread", &one, 0);
-    row(&format!("texts a second and thread, {cores} threads"), &each, 0);
-    row("each of them / one alone", &ratios, 3);
+    row("texts a second, one thread", &one.throughput, 0);
+    row(&format!("texts a second and thread, {cores} threads"), &each.throughput, 0);
+    row("each of them / one alone", &ratios(&each.throughput, &one.throughput), 3);
 }
 
 fn main() {

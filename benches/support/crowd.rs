@@ -5,6 +5,8 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::process::own_cpu_seconds;
+
 /// Threads that work while their turn lasts.
 pub struct Crowd(Arc<Shared>);
 
@@ -84,6 +86,45 @@ impl Crowd {
         let spent = std::array::from_fn(|meter| (after[meter] - before[meter]) / items);
         Turn { throughput: items / seconds, spent, times }
     }
+}
+
+/// What was measured of a crowd, a value a turn.
+#[derive(Default)]
+pub struct Measured {
+    /// Items a second.
+    pub throughput: Vec<f64>,
+    /// Milliseconds.
+    pub p50: Vec<f64>,
+    pub p99: Vec<f64>,
+    /// Milliseconds of all of this process's threads an item.
+    pub cpu: Vec<f64>,
+}
+
+/// Crowds that take turns, in this order. A first round warms up.
+pub fn by_turns<const CROWDS: usize>(
+    crowds: [&Crowd; CROWDS],
+    rounds: usize,
+    length: Duration,
+) -> [Measured; CROWDS] {
+    let mut all = std::array::from_fn(|_| Measured::default());
+    for crowd in crowds {
+        crowd.turn(length, || []);
+    }
+    for _ in 0..rounds {
+        for (crowd, measured) in crowds.iter().zip(&mut all) {
+            let turn = crowd.turn(length, || [own_cpu_seconds()]);
+            measured.throughput.push(turn.throughput);
+            measured.p50.push(turn.percentile(0.5));
+            measured.p99.push(turn.percentile(0.99));
+            measured.cpu.push(turn.spent[0] * 1e3);
+        }
+    }
+    all
+}
+
+/// Of each turn.
+pub fn ratios(of: &[f64], over: &[f64]) -> Vec<f64> {
+    of.iter().zip(over).map(|(of, over)| of / over).collect()
 }
 
 impl Shared {

@@ -113,7 +113,8 @@ impl Bench {
 pub fn serve(app: App) -> SocketAddr {
     let (sender, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let tokio = tokio::runtime::Runtime::new().unwrap();
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let tokio = server::threads::start(cores).unwrap();
         tokio.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             sender.send(listener.local_addr().unwrap()).unwrap();

@@ -9,9 +9,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// `_SC_CLK_TCK` of every Linux that there is.
-const TICKS_A_SECOND: f64 = 100.0;
-
 /// A server, and the processes that it has started. Ended when dropped.
 pub struct Server {
     child: Child,
@@ -38,23 +35,20 @@ impl Server {
         self
     }
 
-    /// Of the process and those that it has started.
+    /// Of the threads of the process and of those that it has started, as far as they still run.
     pub fn cpu_seconds(&self) -> f64 {
         let all = processes();
         let mut ours = HashSet::from([self.child.id()]);
         loop {
             let before = ours.len();
-            ours.extend(
-                all.iter()
-                    .filter(|one| ours.contains(&one.parent))
-                    .map(|one| one.id)
-                    .collect::<Vec<_>>(),
-            );
+            let children = all.iter().filter(|(_, parent)| ours.contains(parent));
+            let children: Vec<u32> = children.map(|(id, _)| *id).collect();
+            ours.extend(children);
             if ours.len() == before {
                 break;
             }
         }
-        all.iter().filter(|one| ours.contains(&one.id)).map(|one| one.seconds).sum()
+        ours.iter().map(|id| cpu_seconds(&id.to_string())).sum()
     }
 }
 
@@ -66,32 +60,37 @@ impl Drop for Server {
     }
 }
 
-/// Of this process.
+/// Of the threads of this process.
 pub fn own_cpu_seconds() -> f64 {
-    stat("self").map_or(0.0, |own| own.seconds)
+    cpu_seconds("self")
 }
 
-struct Stat {
-    id: u32,
-    parent: u32,
-    seconds: f64,
+/// 0 for a process that has ended.
+fn cpu_seconds(process: &str) -> f64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return 0.0 };
+    let nanoseconds = |task: std::io::Result<fs::DirEntry>| {
+        let statistics = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        statistics.split(' ').next()?.parse::<u64>().ok()
+    };
+    tasks.filter_map(nanoseconds).sum::<u64>() as f64 / 1e9
 }
 
-fn processes() -> Vec<Stat> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| stat(entry.file_name().to_str()?)).collect()
+/// Every process with its parent.
+fn processes() -> Vec<(u32, u32)> {
+    let parent = |entry: fs::DirEntry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // From the state on; the name before it may hold anything.
+        let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        Some((id, parent))
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(parent).collect()
 }
 
-/// `None` for what is no process, or is one no more.
-fn stat(id: &str) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    let (id, rest) = text.split_once(" (")?;
-    // From the state on; the name before it may hold anything.
-    let fields: Vec<&str> = rest.rsplit_once(") ")?.1.split(' ').collect();
-    let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
-    Some(Stat {
-        id: id.parse().ok()?,
-        parent: fields.get(1)?.parse().ok()?,
-        seconds: (ticks(11)? + ticks(12)?) / TICKS_A_SECOND,
-    })
+/// Puts all threads of this process on one core.
+pub fn pin(core: usize) {
+    let process = std::process::id().to_string();
+    let mut command = Command::new("taskset");
+    command.args(["-a", "-c", "-p", &core.to_string(), &process]).stdout(Stdio::null());
+    assert!(command.status().unwrap().success(), "taskset");
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Error};
+use anyhow::Error;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Device, Flags, ServerConfig};
@@ -152,14 +152,4 @@ fn loader(
     metrics.compute_threads.set(loader.compute.threads() as i64);
     metrics.built_with(&loader.runtime.version);
     Ok(loader)
-}
-
-/// With a thread for every two cores: they only carry bytes, and the rest of the cores is for pixels,
-/// tokens and networks. Further ones wake each other up for every request of a lone client.
-fn async_runtime(cores: usize) -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.div_ceil(2))
-        .enable_all()
-        .build()
-        .context("cannot start the async threads")
 }

@@ -13,9 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sources::{self, Item};
-use super::{Common, async_runtime, compute, loader};
+use super::{Common, compute, loader};
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
+use crate::server::threads;
 use crate::tasks::{Entity, Parameters, Prediction, Value};
 use crate::telemetry::Telemetry;
 
@@ -79,7 +80,7 @@ pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     };
     let progress = progress(inputs.count);
     let mut output = Output::new(command.format);
-    let failed = async_runtime(config.runtime.cores())?.block_on(async {
+    let failed = threads::start(config.runtime.cores())?.block_on(async {
         let mut failed = 0_usize;
         let mut answers = futures_util::stream::iter(inputs.items)
             .map(|item| predict(&model, item, parameters))

@@ -9,12 +9,12 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::Signal;
 
-use super::{Common, async_runtime, compute, loader, signals};
+use super::{Common, compute, loader, signals};
 use crate::api::App;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::model::repository::{ModelRepository, When};
-use crate::server::{self, Listeners, Server};
+use crate::server::{self, Listeners, Server, threads};
 use crate::telemetry::Telemetry;
 
 /// Serve the models over HTTP.
@@ -43,7 +43,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }
-    async_runtime(config.runtime.cores())?.block_on(async {
+    threads::start(config.runtime.cores())?.block_on(async {
         // First the ports, so that one in use is told before the models are loaded, and so that
         // probes and early requests are answered meanwhile.
         let listeners = Listeners::bind(&config).await?;

@@ -10,11 +10,12 @@ use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Common, async_runtime, compute, loader, sources};
+use super::{Common, compute, loader, sources};
 use crate::config::{ModelConfig, RuntimeConfig};
 use crate::load::objective::Objective;
 use crate::model::repository::locate;
 use crate::runtime::provider::ExecutionProvider;
+use crate::server::threads;
 use crate::telemetry::Telemetry;
 use crate::tune::candidates::{Setting, Shape, layouts};
 use crate::tune::chart::chart;
@@ -88,8 +89,12 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
     })?;
     let inputs = sources::questions(&model, &location, &command.inputs)?;
     let inputs = Inputs::new(inputs).context("there is no input")?;
-    let mut machine =
-        LocalMachine::new(loader, location.clone(), inputs, async_runtime(config.runtime.cores())?);
+    let mut machine = LocalMachine::new(
+        loader,
+        location.clone(),
+        inputs,
+        threads::start(config.runtime.cores())?,
+    );
     let began = Instant::now();
     let progress = Progress::new(command.budget);
     progress.note("asking every input once");

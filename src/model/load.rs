@@ -142,7 +142,12 @@ impl Loader {
         // A longer run makes its own callers wait, and those after it.
         let (rows, tokens) = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
             BatchSize::Rows(rows) => (rows.get(), usize::MAX),
-            BatchSize::Auto => (cost::best_batch_size(&samples), cost::best_batch_units(&samples)),
+            BatchSize::Auto => {
+                let units = cost::best_batch_units(&samples);
+                let on_cpu = provider == ExecutionProvider::Cpu;
+                let units = if on_cpu { units.clamp(TOKENS[0], TOKENS[1]) } else { units };
+                (cost::best_batch_size(&samples), units)
+            }
         };
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
         for assumption in task.assumptions() {
@@ -296,6 +301,9 @@ impl Loader {
 const WORTH_KEEPING: u64 = 1 << 20;
 /// Time that measuring the cost curve may take, a model.
 const MEASURING: Duration = Duration::from_millis(60);
+/// Fewest and most tokens of a run that a measurement may choose on a CPU: what a quiet machine shows,
+/// where models that load beside this one may blur it.
+const TOKENS: [usize; 2] = [256, 1024];
 /// Largest batch that is measured.
 const LARGEST: usize = 32;
 

@@ -11,6 +11,7 @@ mod drain;
 mod lookout;
 mod service;
 mod socket;
+pub mod threads;
 mod tls;
 
 use std::sync::Arc;

@@ -120,7 +120,10 @@ impl AsyncRead for Socket {
         }
         let before = buffer.filled().len();
         let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) else {
-            this.watch.looks_out(cx);
+            if this.http1 {
+                // Of HTTP/2 one connection may be many clients.
+                this.watch.looks_out(cx);
+            }
             return Poll::Pending;
         };
         read?;

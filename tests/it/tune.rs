@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::support::{Folder, onnxd};
 
-/// Iris whose sessions wait far too long for fuller batches.
+/// Iris whose sessions wait for batches that never fill, so that nobody is answered in time.
 fn slow_iris() -> Folder {
     let folder = Folder::new();
     let toml = "# Centimetres.\nfeature_names = [\"a\", \"b\", \"c\", \"d\"]\n\
-                max_batch_size = 64\nmax_queue_delay = \"60ms\" # too long\n";
+                max_batch_size = 4096\nmax_queue_delay = \"200ms\" # too long\n";
     folder
         .copy("models/iris/model.onnx", "iris/model.onnx")
         .copy("models/iris/golden.json", "iris/golden.json")
@@ -34,18 +34,14 @@ fn toml(folder: &Folder) -> String {
 fn it_writes_what_it_found_and_the_server_takes_it() {
     let folder = slow_iris();
     let plot = folder.path().join("plot.svg");
-    let output = tune(&folder, &["--objective", "p99<40ms", "--plot", plot.to_str().unwrap()]);
+    let output = tune(&folder, &["--objective", "p99<150ms", "--plot", plot.to_str().unwrap()]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    if said.contains("stays as it is") {
-        // On a busy machine the present setting may stand.
-        return;
-    }
     assert!(said.contains("Chosen: ") && said.contains("Written: "), "{said}");
-    assert!(said.contains("- max_queue_delay = \"60ms\" # too long"), "{said}");
+    assert!(said.contains("- max_queue_delay = \"200ms\" # too long"), "{said}");
     let toml = toml(&folder);
     assert!(toml.starts_with("# Centimetres.\nfeature_names = [\"a\", "), "{toml}");
-    assert!(!toml.contains("60ms"), "{toml}");
+    assert!(!toml.contains("200ms"), "{toml}");
     let svg = fs::read_to_string(plot).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("requests a second"), "{svg}");
 
@@ -58,15 +54,13 @@ fn it_writes_what_it_found_and_the_server_takes_it() {
 fn a_dry_run_tells_programs_the_figures_and_people_the_lines() {
     let folder = slow_iris();
     let before = toml(&folder);
-    let output = tune(&folder, &["--objective", "p90<40ms", "--format", "json", "--dry-run"]);
+    let output = tune(&folder, &["--objective", "p90<150ms", "--format", "json", "--dry-run"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    // On a busy machine the present setting may stand.
-    let said = ["Not written (--dry-run)", "stays as it is"];
-    assert!(said.iter().any(|words| stderr.contains(words)), "{stderr}");
+    assert!(stderr.contains("Not written (--dry-run)"), "{stderr}");
     assert_eq!(toml(&folder), before);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["model"], &report["objective"]), (&"iris".into(), &"p90<40ms".into()));
+    assert_eq!((&report["model"], &report["objective"]), (&"iris".into(), &"p90<150ms".into()));
     let settings = report["settings"].as_array().unwrap();
     let of = |mark: &str| settings.iter().filter(|row| row[mark] == true).count();
     assert_eq!((of("chosen"), of("present"), of("default")), (1, 1, 1), "{report}");

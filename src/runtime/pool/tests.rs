@@ -334,7 +334,7 @@ async fn a_run_that_nobody_waits_for_is_stopped() {
 fn widened(narrow: &Doubler, sessions: usize, wide: &Doubler) -> (SessionPool, Arc<Crowd>) {
     let pool = narrow.start(sessions, BatchAxis::Dynamic, 100);
     let (new, crowd) = (wide.clone(), Arc::new(Crowd::default()));
-    let open = Arc::new(move || Ok(Box::new(new.clone()) as Box<dyn Session>));
+    let open = Box::new(move || Ok(Box::new(new.clone()) as Box<dyn Session>));
     pool.widen(Box::new(wide.clone()), open, crowd.clone());
     (pool, crowd)
 }
@@ -395,7 +395,7 @@ async fn a_wide_session_that_fails_or_panics_costs_its_row_and_is_replaced() {
 async fn a_wide_session_that_cannot_be_replaced_leaves_the_others_to_serve() {
     let pool = Doubler::default().start(2, BatchAxis::Dynamic, 100);
     let crowd = Arc::new(Crowd::default());
-    let open = Arc::new(|| Err("the file is gone".to_owned()));
+    let open = Box::new(|| Err("the file is gone".to_owned()));
     pool.widen(Box::new(Doubler::default()), open, crowd.clone());
     let _alone = crowd.enter();
     assert!(ask(&pool, &[PANICS]).await.is_err());
@@ -407,7 +407,7 @@ async fn a_wide_run_that_nobody_waits_for_is_stopped() {
     let (started, starts) = mpsc::channel();
     let pool = Doubler::default().start(1, BatchAxis::Dynamic, 10);
     let crowd = Arc::new(Crowd::default());
-    let open = Arc::new(|| Err("not needed".to_owned()));
+    let open = Box::new(|| Err("not needed".to_owned()));
     pool.widen(Box::new(Endless(started)), open, crowd.clone());
     let _alone = crowd.enter();
     for _ in 0..3 {
