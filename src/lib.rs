@@ -24,7 +24,7 @@
 //! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that
 //!    waits has a bound too: connections, bodies, log lines, spans.
 //! 6. One request cannot make another fail or change its answer.
-//! 7. No globals but those of the process: the log and the panic hook.
+//! 7. No globals but those of the process: the log, the panic hook and the allocator.
 //! 8. Configuration never restates what the model's files say.
 //! 9. Nothing leaves the machine: no telemetry but the spans that `trace.otlp_endpoint` asks for, and
 //!    no URL of a request is ever fetched.
