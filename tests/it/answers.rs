@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Folder, Server, fixture, image, send};
+use crate::support::{Answer, Folder, Server, assert_same, fixture, image, send};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 
@@ -46,7 +46,7 @@ async fn every_form_of_one_image_has_the_same_answer() {
         send(server.request("POST", "/predict").multipart(Form::new().part("file", part()))).await,
     ];
     for answer in forms {
-        assert_eq!(answer.body, raw.body);
+        assert_same(&answer.body, &raw.body);
     }
 }
 
@@ -63,7 +63,7 @@ async fn several_images_have_one_entry_each_in_order() {
     let files = [PHOTO, "png-rgb.png", "jpeg-rocket.jpg"];
     let base64: Vec<String> = files.iter().map(|name| STANDARD.encode(image(name))).collect();
     let body = json!({"image": base64, "parameters": {"top_k": 2}});
-    assert_eq!(server.json("/predict", body).await.body, form.body);
+    assert_same(&server.json("/predict", body).await.body, &form.body);
     for (entry, name) in form.result().iter().zip(files) {
         let alone = server.post("/predict?top_k=2", "application/octet-stream", image(name)).await;
         assert_eq!(entry, &alone.result()[0], "{name}: alone and in a list");
@@ -77,10 +77,10 @@ async fn text_goes_to_the_default_text_model() {
     let text = "I absolutely love this phone, the battery lasts for days!";
     let json = server.json("/predict", json!({ "text": text })).await;
     let plain = server.post("/predict", "text/plain; charset=utf-8", format!("{text}\n")).await;
-    assert_eq!(json.body, plain.body);
+    assert_same(&json.body, &plain.body);
     let form = Form::new().text("text", text);
     let form = send(server.request("POST", "/predict").multipart(form)).await;
-    assert_eq!(json.body, form.body);
+    assert_same(&json.body, &form.body);
     assert_answer!(json);
 }
 
@@ -91,7 +91,7 @@ async fn texts_have_one_entry_each_in_order() {
     let list = server.json("/predict", json!({ "text": text })).await;
     assert_eq!(labels(&list), ["positive", "negative", "neutral"]);
     let inputs = json!({"model": "sentiment-minilm", "inputs": text});
-    assert_eq!(server.json("/predict", inputs).await.body, list.body);
+    assert_same(&server.json("/predict", inputs).await.body, &list.body);
     assert_answer!(
         server
             .json("/predict/sentiment-tfidf", json!({"text": text, "parameters": {"top_k": 1}}))
@@ -125,7 +125,7 @@ async fn features_in_rows_in_one_row_and_by_name() {
     });
     for features in [row, named, one] {
         let answer = server.json("/predict", json!({ "features": features })).await;
-        assert_eq!(answer.body, rows.body, "{features}");
+        assert_same(&answer.body, &rows.body);
     }
     let several = json!({"features": [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]});
     assert_answer!(server.json("/predict/iris", several).await);
@@ -172,7 +172,7 @@ async fn raw_scores_are_the_models_own() {
     let sum: f64 = logits.iter().map(|logit| (logit - logits[0]).exp()).sum();
     assert!((1.0 / sum - score(&probable, 0)).abs() < 1e-5);
     let by_query = server.post("/predict?raw_scores=true", "text/plain", text).await;
-    assert_eq!(by_query.body, raw.body);
+    assert_same(&by_query.body, &raw.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +250,7 @@ async fn bulk_work_has_the_same_answers() {
     let request = |priority: &'static str| {
         send(server.request("POST", "/predict").json(&body).header("x-priority", priority))
     };
-    assert_eq!(request("bulk").await.body, request("interactive").await.body);
+    assert_same(&request("bulk").await.body, &request("interactive").await.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Server, image, rounded, send};
+use crate::support::{Server, assert_same, image, send};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 
@@ -21,13 +21,13 @@ async fn v1_instances_are_the_networks_inputs_row_by_row() {
 
     let named = json!({"instances": [{"features": rows[0]}, {"features": rows[1]}]});
     let named = server.json("/v1/models/iris:predict", named).await.body;
-    assert_eq!(rounded(&named), rounded(&answer.body));
+    assert_same(&named, &answer.body);
 
     let columns = json!({"signature_name": "serving_default", "inputs": {"features": rows}});
     let columns = server.json("/v1/models/iris/versions/1:predict", columns).await;
     assert_eq!(columns.body["outputs"]["label"], json!([0, 2]));
     let bare = server.json("/v1/models/iris:predict", json!({"inputs": rows})).await;
-    assert_eq!(rounded(&bare.body), rounded(&columns.body));
+    assert_same(&bare.body, &columns.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,13 +38,13 @@ async fn v1_images_and_texts_are_answered_as_by_predict() {
     for instances in [json!([file]), json!([{"image": file}]), json!([file["b64"]])] {
         let path = "/v1/models/efficientnet-lite0:predict";
         let answer = server.json(path, json!({"instances": instances})).await;
-        assert_eq!(answer.body["predictions"], predict.body["result"], "{}", answer.body);
+        assert_same(&answer.body["predictions"], &predict.body["result"]);
     }
     let texts = json!(["A wonderful film.", "What a waste of time."]);
     let predict = server.json("/predict/sentiment-minilm", json!({"text": texts})).await;
     let answer =
         server.json("/v1/models/sentiment-minilm:predict", json!({"instances": texts})).await;
-    assert_eq!(answer.body["predictions"], predict.body["result"]);
+    assert_same(&answer.body["predictions"], &predict.body["result"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn hugging_face_clients_get_lists_of_classes() {
     let photo = server.post("/models/efficientnet-lite0", "image/jpeg", image(PHOTO)).await;
     assert_eq!(photo.body[0]["label"], "espresso");
     // The only model of its kind needs no name.
-    assert_eq!(server.post("/", "image/jpeg", image(PHOTO)).await.body, photo.body);
+    assert_same(&server.post("/", "image/jpeg", image(PHOTO)).await.body, &photo.body);
 
     let answer =
         server.json(path, json!({"inputs": "a", "parameters": {"function_to_apply": "tanh"}}));

@@ -263,18 +263,27 @@ impl Edge {
     }
 }
 
-/// The same with numbers to five digits: how many rows share a run changes the last ones.
-pub fn rounded(value: &serde_json::Value) -> serde_json::Value {
+/// Panics unless these are the same but for the last digits of fractions: they depend on how many rows
+/// share a run, and tests that run side by side share some.
+#[track_caller]
+pub fn assert_same(left: &serde_json::Value, right: &serde_json::Value) {
+    assert!(are_same(left, right), "{left}\nis not the same as\n{right}");
+}
+
+fn are_same(left: &serde_json::Value, right: &serde_json::Value) -> bool {
     use serde_json::Value;
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            let number = number.as_f64().unwrap_or_default();
-            Value::from(format!("{number:.5}"))
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) if left.is_f64() && right.is_f64() => {
+            let difference = left.as_f64().zip(right.as_f64()).map(|(left, right)| left - right);
+            difference.is_some_and(|difference| difference.abs() < 1e-5)
         }
-        Value::Array(items) => items.iter().map(rounded).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), rounded(value))).collect()
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| are_same(l, r))
         }
-        other => other.clone(),
+        (Value::Object(left), Value::Object(right)) => {
+            let same = |(name, value)| right.get(name).is_some_and(|other| are_same(value, other));
+            left.len() == right.len() && left.iter().all(same)
+        }
+        _ => left == right,
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Edge, Server, app_with, fixture, image, send};
+use crate::support::{Answer, Edge, Server, app_with, assert_same, fixture, image, send};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 const IRIS: &str = "/v2/models/iris/infer";
@@ -44,7 +44,7 @@ async fn nested_flat_and_binary_inputs_have_the_same_answer() {
     assert_eq!(*output(&nested, "label"), json!([0, 2]));
     assert_eq!(nested.body["outputs"][1]["shape"], json!([2, 3]));
     let flat = json!([5.1, 3.5, 1.4, 0.2, 6.2, 2.8, 4.8, 1.8]);
-    assert_eq!(server.json(IRIS, iris(flat, [2, 4])).await.body, nested.body);
+    assert_same(&server.json(IRIS, iris(flat, [2, 4])).await.body, &nested.body);
 
     let described = json!({"id": "seven", "inputs": [{"name": "features", "shape": [2, 4],
         "datatype": "FP32", "parameters": {"binary_data_size": 32}}],
@@ -57,7 +57,7 @@ async fn nested_flat_and_binary_inputs_have_the_same_answer() {
     let json: Value = serde_json::from_slice(&body[..length]).unwrap();
     assert_eq!(json["id"], "seven");
     assert_eq!(json["outputs"][0]["parameters"]["binary_data_size"], 16);
-    assert_eq!(json["outputs"][1]["data"], *output(&nested, "probabilities"));
+    assert_same(&json["outputs"][1]["data"], output(&nested, "probabilities"));
     let labels = [0_i64, 2].map(i64::to_le_bytes).concat();
     assert_eq!(body[length..], labels);
 }
