@@ -58,10 +58,7 @@ pub fn open(kind: InputKind, paths: &[PathBuf]) -> anyhow::Result<Items> {
     }
 }
 
-/// Most inputs that [`questions`] takes: they lie in memory, and each is asked once before the rest.
-const MOST: usize = 512;
-
-/// What to ask a model that is measured: the inputs of these paths; without one those of the
+/// What to ask a model that is measured: the inputs of these paths, `most` of them; without one those of the
 /// `golden.json` of `model`, which lies at `location`, else one made up.
 ///
 /// # Errors
@@ -70,12 +67,13 @@ pub fn questions(
     model: &Model,
     location: &Location,
     paths: &[PathBuf],
+    most: usize,
 ) -> anyhow::Result<Vec<Input>> {
     if paths.is_empty() && model.input_kind() != InputKind::Tensors {
         let golden = golden::inputs(&location.files()).map_err(Error::msg)?;
         return Ok(if golden.is_empty() { vec![model.sample()] } else { golden });
     }
-    let items = open(model.input_kind(), paths)?.items.take(MOST);
+    let items = open(model.input_kind(), paths)?.items.take(most);
     let read = |(name, input): Item| input.context(name);
     let inputs = items.map(read).collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(!inputs.is_empty(), "there is no input in these files");

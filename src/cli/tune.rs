@@ -65,6 +65,8 @@ enum Form {
     Json,
 }
 
+/// Inputs that are read at most: each is asked once before the search.
+const INPUTS: usize = 128;
 /// The objective, if there is none: so many lone requests' time, and the least.
 const LONE_REQUESTS: u32 = 10;
 const LEAST: Duration = Duration::from_millis(5);
@@ -87,7 +89,7 @@ pub fn run(command: Tune) -> anyhow::Result<ExitCode> {
     let model = loader.load(&location).map_err(|reason| {
         anyhow!("{} ({}): {reason}", location.name, location.version_folder.display())
     })?;
-    let inputs = sources::questions(&model, &location, &command.inputs)?;
+    let inputs = sources::questions(&model, &location, &command.inputs, INPUTS)?;
     let inputs = Inputs::new(inputs).context("there is no input")?;
     let mut machine = LocalMachine::new(
         loader,

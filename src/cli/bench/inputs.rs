@@ -20,6 +20,9 @@ use crate::tasks::image::Format;
 use crate::tasks::{Cells, Column, Image, ImageSource, Input, InputKind};
 use crate::tensor::{DataType, Tensors};
 
+/// Most inputs that are taken; they and their tensors lie in memory.
+const MOST: usize = 512;
+
 /// One input, and what the network takes for it.
 pub struct Item {
     /// `None` for a model of tensors.
@@ -67,7 +70,7 @@ pub fn read(
         let rows = hands.encode(&input)?.rows;
         Ok(Item { input: Some(input), rows })
     };
-    sources::questions(model, location, paths)?.into_iter().map(item).collect()
+    sources::questions(model, location, paths, MOST)?.into_iter().map(item).collect()
 }
 
 /// The bodies that carry these inputs in this form.
