@@ -48,21 +48,13 @@ fn post(row: &[f32; 4]) -> Vec<u8> {
 fn start(core: Option<usize>) -> Server {
     let models = tempfile::tempdir().unwrap();
     symlink(root().join("models/iris"), models.path().join("iris")).unwrap();
-    let server = Server::start(|address| {
-        // This process is on one core, which a child would inherit.
-        let cores = core.map_or("0-1023".to_owned(), |core| core.to_string());
-        let mut command = Command::new("taskset");
-        command.args(["-c", &cores, env!("CARGO_BIN_EXE_onnxd"), "serve", "--device", "cpu"]);
-        command.args(["--listen", &address.to_string(), "--models"]).arg(models.path());
-        command.env("ONNXD_ADMIN__LISTEN", "").env("ONNXD_LOG__FILTER", "warn");
-        command.current_dir(root());
-        command
-    });
-    let mut client = Client::connect(server.address);
-    while client.ask(&post(&rows()[0])) != 200 {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    server.keeping(models)
+    let mut program = Command::new("taskset");
+    // This process is on one core, which a child would inherit.
+    let cores = core.map_or("0-1023".to_owned(), |core| core.to_string());
+    program.args(["-c", &cores, env!("CARGO_BIN_EXE_onnxd")]);
+    let server = Server::onnxd(program, models);
+    server.answered(&post(&rows()[0]));
+    server
 }
 
 /// Clients that each begin elsewhere in the list of requests and go on through it.

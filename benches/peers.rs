@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +17,7 @@ use support::clients::{Clients, Requests};
 use support::crowd::{Crowd, ratios};
 use support::process::{Server, own_cpu_seconds};
 use support::texts::Texts;
-use support::{Client, photo, quartiles, request, root, row};
+use support::{photo, quartiles, request, root, row};
 use tempfile::TempDir;
 
 const CLIENTS: usize = 32;
@@ -79,17 +78,6 @@ fn models(model: &str, file: &str) -> TempDir {
     models
 }
 
-fn onnxd(models: TempDir) -> Server {
-    let server = Server::start(|address| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_onnxd"));
-        command.args(["serve", "--device", "cpu", "--listen", &address.to_string(), "--models"]);
-        command.arg(models.path()).env("ONNXD_ADMIN__LISTEN", "").current_dir(root());
-        command.env("ONNXD_LOG__FILTER", "warn");
-        command
-    });
-    server.keeping(models)
-}
-
 /// A Python service out of `benches/peers`.
 fn peer(python: &Path, arguments: &[&str], model: &str, file: &str) -> Server {
     Server::start(|address| {
@@ -143,7 +131,7 @@ impl Served {
     /// Warmed up.
     fn new(name: String, server: Server, load: Load) -> Self {
         let address = server.address;
-        let (label, score) = first_answer(address, load);
+        let (label, score) = first_answer(&server, load);
         println!("{name}: {label} {score:.4}");
         let crowd = Crowd::start(1, move || Clients::connect(address, load.clients()));
         crowd.turn(TURN, || []);
@@ -162,16 +150,12 @@ impl Served {
 }
 
 /// Label and score of the first answer, once there is one.
-fn first_answer(address: SocketAddr, load: Load) -> (String, f64) {
-    let mut client = Client::connect(address);
+fn first_answer(server: &Server, load: Load) -> (String, f64) {
     let request = match load {
         Load::Image => request("image/jpeg", &photo()),
         Load::Text => request("application/json", br#"{"text": "It broke after a week."}"#),
     };
-    while client.ask(&request) != 200 {
-        std::thread::sleep(Duration::from_millis(100));
-        client = Client::connect(address);
-    }
+    let client = server.answered(&request);
     let answer = client.answer();
     let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let answer: Value = serde_json::from_slice(&answer[body..]).unwrap();
@@ -193,7 +177,9 @@ fn main() {
     for (name, file) in [("float32", "model.onnx"), ("int8", "model.int8.onnx")] {
         let peer = peer(&python, arguments, model, file);
         all.push(Served::new(format!("{peer_name}, {name}"), peer, load));
-        all.push(Served::new(format!("onnxd, {name}"), onnxd(models(model, file)), load));
+        let onnxd = Command::new(env!("CARGO_BIN_EXE_onnxd"));
+        let onnxd = Server::onnxd(onnxd, models(model, file));
+        all.push(Served::new(format!("onnxd, {name}"), onnxd, load));
     }
     assert!(all.iter().all(|served| served.label == all[0].label), "the answers differ");
     for _ in 0..ROUNDS {

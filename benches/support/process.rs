@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::{Client, root};
+
 /// A server, and the processes that it has started. Ended when dropped.
 pub struct Server {
     child: Child,
@@ -29,10 +31,28 @@ impl Server {
         Self { child, address, folder: None }
     }
 
-    /// Keeps a folder as long as the server runs.
-    pub fn keeping(mut self, folder: TempDir) -> Self {
-        self.folder = Some(folder);
-        self
+    /// `onnxd serve` with these models, which are removed after it has ended. `program` ends in the
+    /// binary, such as `taskset -c 0 onnxd`.
+    pub fn onnxd(mut program: Command, models: TempDir) -> Self {
+        let mut server = Self::start(|address| {
+            let address = address.to_string();
+            program.args(["serve", "--device", "cpu", "--listen", &address, "--models"]);
+            program.arg(models.path()).current_dir(root());
+            program.env("ONNXD_ADMIN__LISTEN", "").env("ONNXD_LOG__FILTER", "warn");
+            program
+        });
+        server.folder = Some(models);
+        server
+    }
+
+    /// A client that was answered, once there is an answer.
+    pub fn answered(&self, request: &[u8]) -> Client {
+        let mut client = Client::connect(self.address);
+        while client.ask(request) != 200 {
+            thread::sleep(Duration::from_millis(100));
+            client = Client::connect(self.address);
+        }
+        client
     }
 
     /// Of the threads of the process and of those that it has started, as far as they still run.
