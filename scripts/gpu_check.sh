@@ -13,10 +13,12 @@ cargo test --release --locked --test it -- gpu:: --nocapture
 onnxd=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/release/onnxd
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+# No two inputs are the same, since identical ones share a run: a decoder ignores what follows a JPEG.
 mkdir "$folder/photos"
-for i in $(seq 1000); do cp tests/fixtures/images/jpeg-640x480.jpg "$folder/photos/$i.jpg"; done
-yes 'The battery lasts for days, and the screen is good enough for films in the evening.' |
-    head -n 5000 >"$folder/texts.txt" || true
+for i in $(seq 1000); do
+    { cat tests/fixtures/images/jpeg-640x480.jpg; echo "$i"; } >"$folder/photos/$i.jpg"
+done
+for i in $(seq 25); do sed "s/$/ $i/" tests/fixtures/sentences.txt; done | head -n 5000 >"$folder/texts.txt"
 
 # Seconds of the whole command less those of a single input, so that the start does not count.
 seconds() {

@@ -1,8 +1,6 @@
 //! Parses the command line and calls the command.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> ! {
     // Before anything else, while there is only one thread.
     onnxd::runtime::library::disable_telemetry();
     onnxd::cli::main()

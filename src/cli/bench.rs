@@ -9,7 +9,6 @@ mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use clap::{Args, ValueEnum};
 use humantime_serde::re::humantime::parse_duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Common, compute, loader, signals};
+use super::{Common, ExitCode, compute, loader, signals};
 use crate::load::closed;
 use crate::load::objective::Objective;
 use crate::load::target::{Server, Target};
@@ -88,8 +87,6 @@ enum Format {
     Json,
 }
 
-/// Exit status of a process that a signal ended.
-const INTERRUPTED: u8 = 130;
 /// Least time of a turn: under it a closed loop is all beginning and end.
 const SHORTEST: Duration = Duration::from_millis(20);
 
@@ -163,7 +160,7 @@ pub fn run(command: Bench) -> anyhow::Result<ExitCode> {
     })?;
     let Some(measured) = measured else {
         eprintln!("onnxd: stopped");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(ExitCode::INTERRUPTED);
     };
     command.tell(&Report::new(what, &measured), &measured)
 }

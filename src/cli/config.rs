@@ -1,11 +1,10 @@
 //! `onnxd config`: the configuration in effect, and where each value came from.
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Common;
+use super::{Common, ExitCode};
 use crate::config::ServerConfig;
 
 /// Print the configuration in effect, and where each value comes from.

@@ -12,7 +12,6 @@ mod tune;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Error;
@@ -25,8 +24,20 @@ use crate::runtime::compute::Compute;
 use crate::runtime::library::Runtime;
 use crate::runtime::provider::ExecutionProvider;
 
-/// `EX_CONFIG` of sysexits.h: the configuration or a model is wrong, so that trying again is no use.
-const EXIT_CONFIG: u8 = 78;
+/// What the process ends with. The standard library's own can be given to nobody but the caller of
+/// `main`.
+#[derive(Debug, Clone, Copy)]
+struct ExitCode(i32);
+
+impl ExitCode {
+    const SUCCESS: Self = Self(0);
+    const FAILURE: Self = Self(1);
+    /// `EX_CONFIG` of sysexits.h: the configuration or a model is wrong, so that trying again is no
+    /// use.
+    const CONFIG: Self = Self(78);
+    /// As a shell has it after SIGINT.
+    const INTERRUPTED: Self = Self(130);
+}
 
 /// Serves ONNX models over HTTP.
 #[derive(Parser)]
@@ -63,9 +74,10 @@ struct Common {
     device: Option<Device>,
 }
 
-/// Runs the command that the process was called with.
-#[must_use]
-pub fn main() -> ExitCode {
+/// Runs the command that the process was called with, and ends the process. By the operating system's
+/// own call: the exit handlers of ONNX Runtime and CUDA beside a session thread that still ends can
+/// crash.
+pub fn main() -> ! {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
@@ -74,10 +86,11 @@ pub fn main() -> ExitCode {
         Command::Health(command) => health::run(command),
         Command::Config(command) => config::run(command),
     };
-    result.unwrap_or_else(|error| {
+    let ExitCode(status) = result.unwrap_or_else(|error| {
         eprintln!("onnxd: {error:#}");
-        ExitCode::from(EXIT_CONFIG)
-    })
+        ExitCode::CONFIG
+    });
+    signals::exit(status)
 }
 
 impl Common {

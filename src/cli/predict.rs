@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sources::{self, Item};
-use super::{Common, compute, loader};
+use super::{Common, ExitCode, compute, loader};
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
 use crate::server::threads;

@@ -2,14 +2,13 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::Signal;
 
-use super::{Common, compute, loader, signals};
+use super::{Common, ExitCode, compute, loader, signals};
 use crate::api::App;
 use crate::metrics::Metrics;
 use crate::model::Model;

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Common, compute, loader, sources};
+use super::{Common, ExitCode, compute, loader, sources};
 use crate::config::{ModelConfig, RuntimeConfig};
 use crate::load::objective::Objective;
 use crate::model::repository::locate;

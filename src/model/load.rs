@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
+use super::warm_up::{by_size, warm_up};
 use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
-use crate::error::Error;
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
 use crate::runtime::cost::{self, Cost, Sample};
 use crate::runtime::library::Runtime;
@@ -19,9 +18,9 @@ use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
-use crate::runtime::session::{OnnxSession, Session};
-use crate::signature::BatchAxis;
-use crate::tasks::{self, Cells, Column, Features, Input, InputKind, Material, ModelFiles, Task};
+use crate::runtime::session::OnnxSession;
+use crate::tasks::graph::Operators;
+use crate::tasks::{self, Material, ModelFiles, Task};
 
 /// What every model is loaded with.
 pub struct Loader {
@@ -32,6 +31,14 @@ pub struct Loader {
     pub config: RuntimeConfig,
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
+}
+
+/// What of a model's folder runs, and where.
+struct Network {
+    provider: ExecutionProvider,
+    path: PathBuf,
+    /// On a GPU, and it may have convolutions: what a file in ORT's format has is not known.
+    convolves: bool,
 }
 
 /// One version of a model on disk.
@@ -101,11 +108,7 @@ impl Loader {
         if of_version && config.versions != Versions::default() {
             return Err("model.toml: [versions] belongs into the model's folder".to_owned());
         }
-        let provider = match config.device {
-            None => self.provider,
-            Some(device) => self.provider_for(device, &location.name)?,
-        };
-        let path = formats::network_file(&location.version_folder, &files, &config, provider)?;
+        let Network { provider, path, convolves } = self.network(location, &files, &config)?;
         let data = external_data::files(&path, &location.model_folder)?;
         manifest.require([&path].into_iter().chain(&data).map(PathBuf::as_path))?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
@@ -132,31 +135,28 @@ impl Loader {
         let axis = task.batch_axis();
         let reduction = task.reduction();
         let mut first = reduced::reduced(Box::new(first), reduction.clone());
-        let samples = warm_up(first.as_mut(), task.as_mut(), axis)?;
+        let on_gpu = provider.gpu().is_some();
+        let samples = warm_up(first.as_mut(), task.as_mut(), axis, on_gpu)?;
+        let (rows, tokens) = self.longest_run(&config, &samples, on_gpu);
+        tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
+        for assumption in task.assumptions() {
+            tracing::warn!(model = location.name, "assumed: {assumption}");
+        }
+
+        let rows = run::max_batch_size(axis, rows);
+        let open: Arc<OpenWith> = Arc::new(move |threads| {
+            open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
+        });
+        let open = if convolves { by_size(open, task.as_ref(), rows)? } else { open };
+        if convolves {
+            first = open(layout.intra_op_threads)?;
+        }
         let golden = golden::check(&files, task.as_ref(), first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
             "golden inputs are answered as they should be"
         );
-        // A longer run makes its own callers wait, and those after it.
-        let (rows, tokens) = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
-            BatchSize::Rows(rows) => (rows.get(), usize::MAX),
-            BatchSize::Auto => {
-                let units = cost::best_batch_units(&samples);
-                let on_cpu = provider == ExecutionProvider::Cpu;
-                let units = if on_cpu { units.clamp(TOKENS[0], TOKENS[1]) } else { units };
-                (cost::best_batch_size(&samples), units)
-            }
-        };
-        tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
-        for assumption in task.assumptions() {
-            tracing::warn!(model = location.name, "assumed: {assumption}");
-        }
-
-        let open: Arc<OpenWith> = Arc::new(move |threads| {
-            open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
-        });
         let device =
             [config.device.unwrap_or(self.config.device).to_string(), provider.to_string()];
         let metrics = self.metrics_of(location, task.as_ref(), &file, &device);
@@ -169,7 +169,7 @@ impl Loader {
                 Box::new(move || open(layout.intra_op_threads))
             },
             axis,
-            bounds: self.bounds(&config, run::max_batch_size(axis, rows), tokens),
+            bounds: self.bounds(&config, rows, tokens),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -245,6 +245,51 @@ impl Loader {
         graph.inspect_err(|reason| tracing::debug!("no optimised graph is kept: {reason}")).ok()
     }
 
+    /// Where the model runs, and what of it.
+    fn network(
+        &self,
+        location: &Location,
+        files: &ModelFiles,
+        config: &ModelConfig,
+    ) -> Result<Network, String> {
+        let file =
+            |provider| formats::network_file(&location.version_folder, files, config, provider);
+        let provider = match config.device {
+            None => self.provider,
+            Some(device) => self.provider_for(device, &location.name)?,
+        };
+        let path = file(provider)?;
+        if provider.gpu().is_none() {
+            return Ok(Network { provider, path, convolves: false });
+        }
+        let operators = Operators::of(&path);
+        if config.device.is_none() && operators.is_some_and(|operators| operators.classical) {
+            let reason = format!("{provider} has no operators of classical models");
+            tracing::info!(model = location.name, "runs on the CPU: {reason}");
+            let provider = ExecutionProvider::Cpu;
+            return Ok(Network { provider, path: file(provider)?, convolves: false });
+        }
+        let convolves = operators.is_none_or(|operators| operators.convolves);
+        Ok(Network { provider, path, convolves })
+    }
+
+    /// Most rows and most tokens of a run. A longer one makes its own callers wait, and those after it.
+    fn longest_run(
+        &self,
+        config: &ModelConfig,
+        samples: &[Sample],
+        on_gpu: bool,
+    ) -> (usize, usize) {
+        match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
+            BatchSize::Rows(rows) => (rows.get(), usize::MAX),
+            BatchSize::Auto => {
+                let units = cost::best_batch_units(samples);
+                let units = if on_gpu { units } else { units.clamp(TOKENS[0], TOKENS[1]) };
+                (cost::best_batch_size(samples), units)
+            }
+        }
+    }
+
     fn bounds(&self, model: &ModelConfig, max_batch_size: usize, tokens: usize) -> Bounds {
         Bounds {
             max_queue_size: self.config.max_queue_size.get(),
@@ -299,66 +344,6 @@ impl Loader {
 
 /// Bytes of a network from which on its optimised graph is kept.
 const WORTH_KEEPING: u64 = 1 << 20;
-/// Time that measuring the cost curve may take, a model.
-const MEASURING: Duration = Duration::from_millis(60);
 /// Fewest and most tokens of a run that a measurement may choose on a CPU: what a quiet machine shows,
 /// where models that load beside this one may blur it.
 const TOKENS: [usize; 2] = [256, 1024];
-/// Largest batch that is measured.
-const LARGEST: usize = 32;
-
-/// Runs the task's own sample, so that the first request is not slow and the task sees an output;
-/// then measures batches of 1, 2, 4, … rows as long as they gain something.
-fn warm_up(
-    session: &mut dyn Session,
-    task: &mut dyn Task,
-    axis: BatchAxis,
-) -> Result<Vec<Sample>, String> {
-    let names = task.outputs();
-    let mut run = |task: &dyn Task, count: usize| {
-        let rows = task.warm_up(count)?;
-        let start = Instant::now();
-        let outputs = run::rows(session, &rows, &names, axis, &Cancel::new(1))?;
-        let units = (0..count).map(|row| rows.length(row)).sum();
-        Ok::<_, Error>((outputs, Sample { rows: count, units, time: start.elapsed() }))
-    };
-    match run(task, 1) {
-        Ok((outputs, _)) => task.calibrate(&outputs)?,
-        // A category that we made up may be one that the model refuses.
-        Err(error) if has_text_columns(&task.sample(1)) => {
-            tracing::warn!(%error, "the warm-up run failed, which made-up categories may explain");
-            return Ok(Vec::new());
-        }
-        Err(error) if task.input_kind() == InputKind::Tensors => {
-            tracing::info!(%error, "the warm-up run failed, which made-up zeros may explain");
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(format!("the warm-up run failed: {error}")),
-    }
-    let start = Instant::now();
-    let mut samples: Vec<Sample> = Vec::new();
-    let mut count = 1;
-    while count <= run::max_batch_size(axis, LARGEST) && start.elapsed() < MEASURING {
-        // The faster of two, since the first of a new shape also allocates.
-        let (_, first) = run(task, count).map_err(|error| error.to_string())?;
-        let (_, second) = run(task, count).map_err(|error| error.to_string())?;
-        let sample = if second.time < first.time { second } else { first };
-        let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows as f64;
-        let gains = samples.last().is_none_or(|last| per_row(&sample) < per_row(last) * 0.97);
-        samples.push(sample);
-        if !gains {
-            break;
-        }
-        count *= 2;
-    }
-    Ok(samples)
-}
-
-fn has_text_columns(input: &Input) -> bool {
-    match input {
-        Input::Features(Features { cells: Cells::Columns { columns, .. }, .. }) => {
-            columns.iter().any(|(_, column)| matches!(column, Column::Strings(_)))
-        }
-        _ => false,
-    }
-}

@@ -12,6 +12,7 @@ pub mod manifest;
 mod reduced;
 pub mod repository;
 mod tensors;
+mod warm_up;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! Tensors in, tensors out. The only place that names `ort` and `cudarc`.
 
+pub mod by_size;
 pub mod cancel;
 pub mod compute;
 pub mod cost;

@@ -64,7 +64,11 @@ impl OnnxSession {
         threads: usize,
         gpu: &GpuOptions,
     ) -> Result<Self, String> {
-        let builder = builder(runtime, threads).map_err(|error| error.to_string())?;
+        let mut builder = builder(runtime, threads).map_err(|error| error.to_string())?;
+        if provider.gpu().is_some() {
+            // It warns of every network that some of its small operators stay on the CPU.
+            builder = builder.with_log_level(LogLevel::Error).map_err(|error| error.to_string())?;
+        }
         let builder = provider.register(builder, runtime, gpu)?;
         Self::commit(runtime, builder, file).map_err(|error| error.to_string())
     }

@@ -4,7 +4,7 @@
 
 mod feature_extraction;
 mod files;
-mod graph;
+pub mod graph;
 mod head;
 mod hugging_face;
 pub mod image;
