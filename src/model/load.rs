@@ -133,12 +133,8 @@ impl Loader {
         let reduction = task.reduction();
         let mut first = reduced::reduced(Box::new(first), reduction.clone());
         let samples = warm_up(first.as_mut(), task.as_mut(), axis)?;
-        let golden = golden::check(&files, task.as_ref(), first.as_mut())?;
-        tracing::debug!(
-            model = location.name,
-            golden,
-            "golden inputs are answered as they should be"
-        );
+        let (golden, examples) = golden::check(&files, task.as_ref(), first.as_mut())?;
+        tracing::debug!(model = location.name, golden, "golden inputs are answered");
         // A longer run makes its own callers wait, and those after it.
         let (rows, tokens) = match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
             BatchSize::Rows(rows) => (rows.get(), usize::MAX),
@@ -182,6 +178,7 @@ impl Loader {
             provider,
             signature,
             default: config.default,
+            examples,
             task,
             pool,
             compute: self.compute.clone(),
