@@ -20,6 +20,10 @@ command -v chromium >/dev/null || { echo "FAILED: Chromium is not installed" >&2
 python_tools playground tests/playground/requirements.txt
 
 ONNXD=$(realpath "$binary") CHROMIUM=$(command -v chromium) SCREENSHOTS=$(realpath "$here")
-export ONNXD CHROMIUM SCREENSHOTS PYTHONDONTWRITEBYTECODE=1
+export ONNXD CHROMIUM SCREENSHOTS PYTHONDONTWRITEBYTECODE=1 DENO_NO_UPDATE_CHECK=1
+deno=$(dirname "$python")/deno
+"$deno" fmt --quiet --check --line-width 100 src/api/playground/*.js
+"$deno" lint --quiet src/api/playground/*.js
+
 "$python" -m pytest -q -rs -p no:cacheprovider "${@:2}" tests/playground
 echo "$(find "$here" -name '*.png' | wc -l) screenshots in $here"

@@ -13,7 +13,6 @@ from onnxd import BUNDLED, OTHERS, Onnxd
 # A shared machine may be slow; nothing here waits for this long by itself.
 expect.set_options(timeout=30_000)
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-# Pages and servers that are there only once.
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESK = {"viewport": {"width": 1280, "height": 900}}
 

@@ -38,7 +38,15 @@ class Onnxd:
         arguments = ["--config", folder / "onnxd.toml", "--models", folder / "models"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [os.environ["ONNXD"], "serve", "--listen", "127.0.0.1:0", "--device", "cpu", *arguments],
+                [
+                    os.environ["ONNXD"],
+                    "serve",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--device",
+                    "cpu",
+                    *arguments,
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -49,7 +49,10 @@ def snippet(page, language: str) -> str:
 def run_both(page, folder) -> list[str]:
     """What the lines for the shell and for Python print."""
     told = []
-    for command in (["bash", "-c", snippet(page, "curl")], [sys.executable, "-c", snippet(page, "Python")]):
+    for command in (
+        ["bash", "-c", snippet(page, "curl")],
+        [sys.executable, "-c", snippet(page, "Python")],
+    ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         told.append(done.stdout)
@@ -65,7 +68,9 @@ def test_a_photo_by_file(view, bundled):
     expect(headline(page)).to_contain_text("espresso")
     expect(page.locator(".bars .bar")).to_have_count(5)
     stages = page.locator(".timing .legend li")
-    expect(stages).to_contain_text(["Decode", "Pre-process", "Queue", "Network run", "Post-process", "HTTP"])
+    expect(stages).to_contain_text(
+        ["Decode", "Pre-process", "Queue", "Network run", "Post-process", "HTTP"]
+    )
     expect(page.locator("#said")).to_contain_text("espresso")
     for told in run_both(page, COFFEE.parent):
         assert "espresso" in told
@@ -114,7 +119,7 @@ def test_a_photo_that_is_too_large_is_made_smaller(view, bundled, tmp_path):
 def test_a_sentence(view, bundled):
     page = view.open(bundled)
     choose(page, "sentiment-minilm")
-    sentence = "It's a \"wonderful\" film – $5 & `worth` it! 🎬"
+    sentence = 'It\'s a "wonderful" film – $5 & `worth` it! 🎬'
     page.get_by_label("Text", exact=True).fill(sentence)
     page.get_by_role("button", name="Predict").click()
     expect(headline(page)).to_contain_text("positive")
@@ -129,7 +134,9 @@ def test_a_sentence(view, bundled):
 def test_a_row_of_features(view, bundled):
     page = view.open(bundled)
     choose(page, "iris")
-    for name, value in zip(["sepal length", "sepal width", "petal length", "petal width"], "6.7 3 5.2 2.3".split()):
+    for name, value in zip(
+        ["sepal length", "sepal width", "petal length", "petal width"], "6.7 3 5.2 2.3".split()
+    ):
         page.get_by_label(name).fill(value)
     page.get_by_label(re.compile("petal width")).press("Enter")
     expect(headline(page)).to_contain_text("virginica")
@@ -142,7 +149,10 @@ def test_what_is_wrong_is_told_where_it_is(view, bundled):
     view.expected_statuses = {400, 415, 422}
     page = view.open(bundled)
     choose(page, "iris")
-    for name, value in zip(["sepal length", "sepal width", "petal length", "petal width"], ["5.1", "wide", "1.4", "0.2"]):
+    for name, value in zip(
+        ["sepal length", "sepal width", "petal length", "petal width"],
+        ["5.1", "wide", "1.4", "0.2"],
+    ):
         page.get_by_label(name).fill(value)
     page.get_by_role("button", name="Predict").click()
     problem = page.locator(".problem")
@@ -160,7 +170,12 @@ def test_what_is_wrong_is_told_where_it_is(view, bundled):
     page.get_by_role("button", name="Predict").click()
     expect(problem).to_contain_text("The request cannot be read")
     # Copied out, the same mistake is refused by the same words.
-    assert "valid JSON" in subprocess.run(["bash", "-c", snippet(page, "curl")], capture_output=True, text=True).stdout
+    assert (
+        "valid JSON"
+        in subprocess.run(
+            ["bash", "-c", snippet(page, "curl")], capture_output=True, text=True
+        ).stdout
+    )
 
     choose(page, "efficientnet-lite0")
     page.locator('input[type="file"]').first.set_input_files(FIXTURES / "images/bad/text.jpg")
@@ -192,7 +207,11 @@ def test_other_tasks(view, others):
     page.get_by_label("Text", exact=True).fill("Angela Merkel met John O'Neill 👋 in Berlin.")
     page.get_by_role("button", name="Predict").click()
     expect(page.locator(".passage mark").first).to_be_visible()
-    assert page.locator(".passage").evaluate("(p) => [...p.childNodes].map((n) => n.firstChild?.data ?? n.data).join('')").startswith("Angela Merkel")
+    assert (
+        page.locator(".passage")
+        .evaluate("(p) => [...p.childNodes].map((n) => n.firstChild?.data ?? n.data).join('')")
+        .startswith("Angela Merkel")
+    )
     view.shoot("entities")
 
     choose(page, "optimum-sentence-transformer")
@@ -240,7 +259,9 @@ def test_columns_of_text_and_numbers(view, others):
 
 def test_by_keys_alone(view, bundled):
     page = view.open(bundled)
-    focused = lambda: page.evaluate("document.activeElement.id || document.activeElement.textContent")
+    focused = lambda: page.evaluate(
+        "document.activeElement.id || document.activeElement.textContent"
+    )
     page.keyboard.press("Tab")
     assert focused() == "Skip to the content"
     page.keyboard.press("Tab")
@@ -276,9 +297,13 @@ def load(bundled):
         session = requests.Session()
         while not stop.is_set():
             if number % 2:
-                answer = session.post(bundled.url + "predict/iris", json={"features": [[5.1, 3.5, 1.4, 0.2]] * 3})
+                answer = session.post(
+                    bundled.url + "predict/iris", json={"features": [[5.1, 3.5, 1.4, 0.2]] * 3}
+                )
             else:
-                answer = session.post(bundled.url + "predict", data=photo, headers={"content-type": "image/jpeg"})
+                answer = session.post(
+                    bundled.url + "predict", data=photo, headers={"content-type": "image/jpeg"}
+                )
             assert answer.status_code == 200
             if number == 0:
                 session.post(bundled.url + "predict/iris", json={"features": [[1]]})
@@ -297,7 +322,9 @@ def test_the_running_server(view, bundled, load):
     tiles = page.locator(".tile b")
     expect(tiles.nth(0)).to_have_text(re.compile(r"\d"))
     expect(tiles.nth(1)).to_have_text(re.compile(r"\d.*ms"))
-    expect(page.locator(".since")).to_contain_text(re.compile(r"[1-9][\d,]* answered, [1-9][\d,]* refused, 0 failed"))
+    expect(page.locator(".since")).to_contain_text(
+        re.compile(r"[1-9][\d,]* answered, [1-9][\d,]* refused, 0 failed")
+    )
     expect(page.locator(".stages .legend")).to_contain_text("Network run")
     # A line of some seconds.
     line = page.get_by_role("img", name=re.compile("^Latency")).locator("path.line").first

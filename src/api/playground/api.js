@@ -26,7 +26,7 @@ export function known(error) {
 }
 
 let wanted = null;
-let askForKey = async () => null;
+let askForKey = () => Promise.resolve(null);
 
 // Registers what asks a person for a key: given why, it promises one, or null.
 export function onKeyWanted(ask) {

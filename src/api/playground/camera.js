@@ -12,13 +12,19 @@ export async function photograph(instead) {
   }
   let stream;
   try {
-    stream = await devices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+    stream = await devices.getUserMedia({
+      video: { facingMode: "environment", width: { ideal: 1280 } },
+    });
   } catch {
     // None there, or not allowed.
     instead();
     return null;
   }
-  const video = h("video", { autoplay: true, playsinline: true, "aria-label": "What the camera sees" });
+  const video = h("video", {
+    autoplay: true,
+    playsinline: true,
+    "aria-label": "What the camera sees",
+  });
   video.muted = true;
   video.srcObject = stream;
   const shoot = h("button", { class: "primary", value: "shoot" }, "Take the photo");

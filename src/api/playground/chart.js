@@ -11,7 +11,12 @@ const MARGIN = { top: 8, right: 8, bottom: 20, left: 44 };
 export function lineChart({ title, seconds, format, limit = null, decades = false }) {
   const legend = h("ul", { class: "legend" });
   const box = h("div", { class: "plot" });
-  const element = h("figure", { class: "card chart" }, h("figcaption", {}, h("h2", {}, title), legend), box);
+  const element = h(
+    "figure",
+    { class: "card chart" },
+    h("figcaption", {}, h("h2", {}, title), legend),
+    box,
+  );
   let drawn = { series: [], now: 0 };
   let pointed = null;
 
@@ -27,19 +32,43 @@ export function lineChart({ title, seconds, format, limit = null, decades = fals
     const at = pointed === null ? now : now - seconds * (1 - (pointed - MARGIN.left) / inner);
     const told = series.map((one) => [one, nearest(one.points, at)]);
     const marks = told.filter(([, point]) => point).map(([{ tone }, [time, value]]) =>
-      svg("circle", { class: `mark ${tone}`, cx: x(time), cy: y(value), r: 3 }),
+      svg("circle", { class: `mark ${tone}`, cx: x(time), cy: y(value), r: 3 })
     );
-    legend.replaceChildren(...told.map(([{ name, tone }, point]) => key(name, tone, point ? format(point[1]) : "–")));
-    const label = `${title}: ${told.map(([{ name }, point]) => `${name} ${point ? format(point[1]) : "none"}`).join(", ")}`;
+    legend.replaceChildren(
+      ...told.map(([{ name, tone }, point]) => key(name, tone, point ? format(point[1]) : "–")),
+    );
+    const label = `${title}: ${
+      told.map(([{ name }, point]) => `${name} ${point ? format(point[1]) : "none"}`).join(", ")
+    }`;
     box.replaceChildren(
       svg(
         "svg",
-        { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": label },
+        {
+          width,
+          height: HEIGHT,
+          viewBox: `0 0 ${width} ${HEIGHT}`,
+          role: "img",
+          "aria-label": label,
+        },
         scale.lines.map((value) => grid(width, y(value), format(value))),
-        limit === null ? null : svg("line", { class: "limit", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(limit), y2: y(limit) }),
+        limit === null ? null : svg("line", {
+          class: "limit",
+          x1: MARGIN.left,
+          x2: width - MARGIN.right,
+          y1: y(limit),
+          y2: y(limit),
+        }),
         ticks(seconds).map(([ago, text]) => tick(x(now - ago), text, ago)),
-        pointed === null ? null : svg("line", { class: "pointer", x1: x(at), x2: x(at), y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
-        series.map(({ tone, points }) => svg("path", { class: `line ${tone}`, d: trace(points, x, y) })),
+        pointed === null ? null : svg("line", {
+          class: "pointer",
+          x1: x(at),
+          x2: x(at),
+          y1: MARGIN.top,
+          y2: HEIGHT - MARGIN.bottom,
+        }),
+        series.map(({ tone, points }) =>
+          svg("path", { class: `line ${tone}`, d: trace(points, x, y) })
+        ),
         marks,
       ),
     );
@@ -68,7 +97,9 @@ function trace(points, x, y) {
   let broken = true;
   const parts = [];
   for (const [time, value] of points) {
-    if (value !== null) parts.push(`${broken ? "M" : "L"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`);
+    if (value !== null) {
+      parts.push(`${broken ? "M" : "L"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`);
+    }
     broken = value === null;
   }
   // A point by itself is a dot.
@@ -105,7 +136,13 @@ function tick(x, text, ago) {
 }
 
 function key(name, tone, value) {
-  return h("li", {}, h("i", { class: `dot ${tone}`, "aria-hidden": "true" }), h("span", {}, name), h("b", {}, value));
+  return h(
+    "li",
+    {},
+    h("i", { class: `dot ${tone}`, "aria-hidden": "true" }),
+    h("span", {}, name),
+    h("b", {}, value),
+  );
 }
 
 // From 0 to the next larger of 1, 2, 5, 10, 20, …: which part of the height a value takes, and where lines
@@ -129,7 +166,12 @@ function logarithmic(values) {
 export function barChart({ title, hint }) {
   const list = h("ol", { class: "columns" });
   const note = h("p", { class: "hint" }, hint);
-  const element = h("figure", { class: "card chart" }, h("figcaption", {}, h("h2", {}, title), note), list);
+  const element = h(
+    "figure",
+    { class: "card chart" },
+    h("figcaption", {}, h("h2", {}, title), note),
+    list,
+  );
   return {
     element,
     update(bars, text) {
@@ -140,7 +182,13 @@ export function barChart({ title, hint }) {
           const bar = h("i", { class: "fill", "aria-hidden": "true" });
           bar.style.height = `${(100 * count) / most}%`;
           const label = h("span", { class: "name" }, name);
-          return h("li", { title: `${count}` }, h("span", { class: "number" }, count ? String(count) : ""), h("span", { class: "track" }, bar), label);
+          return h(
+            "li",
+            { title: `${count}` },
+            h("span", { class: "number" }, count ? String(count) : ""),
+            h("span", { class: "track" }, bar),
+            label,
+          );
         }),
       );
     },

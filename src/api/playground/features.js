@@ -21,7 +21,11 @@ export function featuresEditor(model, { submit }) {
     if (!hasText) return { features: [values] };
     return { features: Object.fromEntries(columns.map(({ name }, i) => [name, [values[i]]])) };
   };
-  const toggle = h("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "Edit as JSON");
+  const toggle = h(
+    "button",
+    { type: "button", class: "quiet", "aria-pressed": "false" },
+    "Edit as JSON",
+  );
   const show = (asJson) => {
     if (asJson && hasForm) json.input.value = spaced(body());
     form.hidden = asJson;
@@ -41,7 +45,11 @@ export function featuresEditor(model, { submit }) {
     submit();
   };
   const chips = examples.map((example) =>
-    h("button", { type: "button", class: "chip", onclick: () => use(example) }, example.features.join(", ")),
+    h(
+      "button",
+      { type: "button", class: "chip", onclick: () => use(example) },
+      example.features.join(", "),
+    )
   );
   const element = h(
     "div",
@@ -49,7 +57,14 @@ export function featuresEditor(model, { submit }) {
     form,
     json.element,
     hasForm ? h("div", { class: "under" }, toggle) : null,
-    examples.length ? h("div", { class: "chips", role: "group", "aria-label": "Examples" }, h("span", { class: "hint" }, "Try"), chips) : null,
+    examples.length
+      ? h(
+        "div",
+        { class: "chips", role: "group", "aria-label": "Examples" },
+        h("span", { class: "hint" }, "Try"),
+        chips,
+      )
+      : null,
   );
 
   return {
@@ -81,20 +96,19 @@ function field(column, index) {
   const hint = h("span", { class: "hint", id: `${id}-hint` }, hintOf(column));
   const wrong = h("span", { class: "wrong", id: `${id}-wrong` });
   const described = `${id}-hint ${id}-wrong`;
-  const input =
-    column.type === "boolean"
-      ? h(
-          "select",
-          { id, "aria-describedby": described },
-          h("option", { value: "0" }, "0 (no)"),
-          h("option", { value: "1" }, "1 (yes)"),
-        )
-      : h("input", {
-          id,
-          "aria-describedby": described,
-          autocomplete: "off",
-          inputmode: { number: "decimal", integer: "numeric" }[column.type],
-        });
+  const input = column.type === "boolean"
+    ? h(
+      "select",
+      { id, "aria-describedby": described },
+      h("option", { value: "0" }, "0 (no)"),
+      h("option", { value: "1" }, "1 (yes)"),
+    )
+    : h("input", {
+      id,
+      "aria-describedby": described,
+      autocomplete: "off",
+      inputmode: { number: "decimal", integer: "numeric" }[column.type],
+    });
   const label = h("label", { for: id }, name.replaceAll("_", " "));
   return {
     input,

@@ -12,7 +12,12 @@ export function imageEditor(model, { submit, limits, fail }) {
   // Keys reach them by the buttons below.
   const input = h("input", { type: "file", id, accept: "image/*", hidden: true });
   // Phones open their camera for this one.
-  const capture = h("input", { type: "file", accept: "image/*", capture: "environment", hidden: true });
+  const capture = h("input", {
+    type: "file",
+    accept: "image/*",
+    capture: "environment",
+    hidden: true,
+  });
   const preview = h("img", { class: "preview", alt: "", hidden: true });
   const invitation = h(
     "div",
@@ -36,8 +41,12 @@ export function imageEditor(model, { submit, limits, fail }) {
     preview.src = URL.createObjectURL(chosen.file);
     preview.alt = `The chosen image, ${chosen.name}`;
     preview.hidden = false;
-    preview.onerror = () => (preview.hidden = true);
     invitation.hidden = true;
+    // What the browser cannot show, the server may know.
+    preview.onerror = () => {
+      preview.hidden = true;
+      invitation.hidden = false;
+    };
     note.replaceChildren(...described(chosen));
     submit();
   };
@@ -112,7 +121,11 @@ async function prepare(file, limits) {
   }
   const { width, height } = bitmap;
   const most = limits.max_image_pixels;
-  const shrink = Math.min(1, limits.max_image_side / Math.max(width, height), Math.sqrt(most / (width * height)));
+  const shrink = Math.min(
+    1,
+    limits.max_image_side / Math.max(width, height),
+    Math.sqrt(most / (width * height)),
+  );
   const fits = shrink === 1 && file.size <= limits.max_body_size;
   if (fits && SERVED.includes(file.type)) {
     bitmap.close();
@@ -127,7 +140,14 @@ async function prepare(file, limits) {
   if (!made) return asIt;
   const from = `${width} × ${height}, ${bytes(file.size)}${file.type ? `, ${file.type}` : ""}`;
   const renamed = `${name.replace(/\.\w+$/, "")}-smaller.jpg`;
-  return { file: made, name: renamed, type: "image/jpeg", width: canvas.width, height: canvas.height, from };
+  return {
+    file: made,
+    name: renamed,
+    type: "image/jpeg",
+    width: canvas.width,
+    height: canvas.height,
+    from,
+  };
 }
 
 // The type of a file that came without one, by its first bytes.

@@ -12,7 +12,7 @@ export function tensorsEditor(model) {
     "ul",
     { class: "tensors" },
     model.inputs.map(({ name, datatype, shape }) =>
-      h("li", {}, h("code", {}, name), " ", `${datatype} [${shape.map(axis).join(", ")}]`),
+      h("li", {}, h("code", {}, name), " ", `${datatype} [${shape.map(axis).join(", ")}]`)
     ),
   );
   return {
@@ -37,7 +37,8 @@ function zeros({ name, datatype, shape }) {
 
 // JSON on one line, with room between its parts.
 export const spaced = (value) =>
-  JSON.stringify(value, null, 1).replace(/([[{])\n\s*/g, "$1").replace(/\n\s*([\]}])/g, "$1").replace(/\n\s*/g, " ");
+  JSON.stringify(value, null, 1).replace(/([[{])\n\s*/g, "$1").replace(/\n\s*([\]}])/g, "$1")
+    .replace(/\n\s*/g, " ");
 
 // A field for JSON, which Tab leaves as any other field.
 export function jsonArea(label, text) {

@@ -7,7 +7,10 @@ import { problemView } from "./problem.js";
 import { startTrying } from "./try.js";
 
 const views = document.querySelector(".top .tabs");
-const select = tabList(views, (tab) => history.replaceState(null, "", tab.id === "tab-live" ? "#live" : "#try"));
+const select = tabList(
+  views,
+  (tab) => history.replaceState(null, "", tab.id === "tab-live" ? "#live" : "#try"),
+);
 const follow = () => select(byId(location.hash === "#live" ? "tab-live" : "tab-try"));
 addEventListener("hashchange", follow);
 if (location.hash === "#live") follow();

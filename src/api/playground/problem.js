@@ -20,10 +20,9 @@ export function problemView(problem, retry) {
     ["Got", problem.got],
   ].filter(([, value]) => value);
   const again = [0, 401, 408, 429, 503, 504].includes(problem.status);
-  const advice =
-    problem.status === 429
-      ? `The server is busy. Try again ${problem.retryAfter ? `in ${problem.retryAfter} s` : "soon"}.`
-      : ADVICE[problem.status];
+  const advice = problem.status === 429
+    ? `The server is busy. Try again ${problem.retryAfter ? `in ${problem.retryAfter} s` : "soon"}.`
+    : ADVICE[problem.status];
   return h(
     "div",
     { class: "problem" },
@@ -32,7 +31,13 @@ export function problemView(problem, retry) {
     rows.length ? null : h("p", {}, problem.detail),
     rows.length ? h("dl", { class: "parts" }, rows.map(part)) : null,
     advice ? h("p", { class: "advice" }, advice) : null,
-    again && retry ? h("button", { type: "button", onclick: retry }, problem.status === 401 ? "Enter a key" : "Try again") : null,
+    again && retry
+      ? h(
+        "button",
+        { type: "button", onclick: retry },
+        problem.status === 401 ? "Enter a key" : "Try again",
+      )
+      : null,
     h("p", { class: "meta" }, meta(problem)),
   );
 }

@@ -29,7 +29,11 @@ function classes({ label, score, classes }, { raw }) {
   });
   const view = [
     h("p", { class: "headline" }, label, h("span", { class: "score" }, told(score))),
-    h("ol", { class: "bars", "aria-label": raw ? "Classes by score" : "Classes by probability" }, bars),
+    h(
+      "ol",
+      { class: "bars", "aria-label": raw ? "Classes by score" : "Classes by probability" },
+      bars,
+    ),
   ];
   return { view, said: `${label}, ${told(score)}` };
 }
@@ -80,7 +84,11 @@ function embedding(vector, { model, subject }) {
   const view = [
     h("p", { class: "headline" }, `${vector.length} numbers`),
     strip(vector),
-    h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+    h(
+      "dl",
+      { class: "facts" },
+      facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    ),
     h("p", { class: "numbers" }, h("code", {}, `[${vector.slice(0, 8).map(short).join(", ")}, …]`)),
   ];
   const last = before.get(model);
@@ -89,7 +97,9 @@ function embedding(vector, { model, subject }) {
   if (last && last.subject !== subject && last.vector.length === vector.length) {
     const product = vector.reduce((sum, number, index) => sum + number * last.vector[index], 0);
     const cosine = (product / (norm * last.norm || 1)).toFixed(3);
-    view.push(h("p", { class: "compared" }, "Cosine similarity to the text before ", h("b", {}, cosine)));
+    view.push(
+      h("p", { class: "compared" }, "Cosine similarity to the text before ", h("b", {}, cosine)),
+    );
     said += `, cosine similarity to the text before ${cosine}`;
   }
   return { view, said };
@@ -103,16 +113,28 @@ function strip(vector) {
   const label = `The ${vector.length} numbers as lines, up or down`;
   return svg(
     "svg",
-    { class: "vector", viewBox: `0 -1 ${vector.length} 2`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "vector",
+      viewBox: `0 -1 ${vector.length} 2`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     svg("path", { d: path, "stroke-width": width, "vector-effect": "non-scaling-stroke" }),
   );
 }
 
 function tensors(outputs) {
   const rows = outputs.map(({ name, datatype, shape, data }) => {
-    const first = data.slice(0, 12).map((value) => (typeof value === "number" ? short(value) : String(value)));
+    const first = data.slice(0, 12).map((
+      value,
+    ) => (typeof value === "number" ? short(value) : String(value)));
     const rest = data.length > 12 ? ", …" : "";
-    return [h("code", {}, name), `${datatype} [${shape.join(", ")}]`, h("code", {}, `${first.join(", ")}${rest}`)];
+    return [
+      h("code", {}, name),
+      `${datatype} [${shape.join(", ")}]`,
+      h("code", {}, `${first.join(", ")}${rest}`),
+    ];
   });
   const view = [table(["Output", "Type and shape", "Data"], rows)];
   return { view, said: `${outputs.length} outputs` };
@@ -122,5 +144,10 @@ function table(heads, rows) {
   const head = h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)));
   const lines = rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell))));
   const inner = h("table", {}, h("thead", {}, head), h("tbody", {}, lines));
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answer as a table" }, inner);
+  return h("div", {
+    class: "scroll",
+    tabindex: "0",
+    role: "region",
+    "aria-label": "Answer as a table",
+  }, inner);
 }

@@ -55,7 +55,9 @@ function literal(value) {
   if (value === false) return "False";
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value === "object") {
-    const pairs = Object.entries(value).map(([name, of]) => `${JSON.stringify(name)}: ${literal(of)}`);
+    const pairs = Object.entries(value).map(([name, of]) =>
+      `${JSON.stringify(name)}: ${literal(of)}`
+    );
     return `{${pairs.join(", ")}}`;
   }
   return JSON.stringify(value);

@@ -7,7 +7,11 @@ export function textEditor(model, { submit, limits }) {
   const second = area("Second text", "Only for models that compare two texts");
   second.element.hidden = true;
   const count = h("span", { class: "hint count" });
-  const more = h("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Add a second text");
+  const more = h(
+    "button",
+    { type: "button", class: "quiet", "aria-expanded": "false" },
+    "Add a second text",
+  );
   more.onclick = () => {
     second.element.hidden = !second.element.hidden;
     more.textContent = second.element.hidden ? "Add a second text" : "Remove the second text";
@@ -32,7 +36,7 @@ export function textEditor(model, { submit, limits }) {
     submit();
   };
   const chips = examples.map((example) =>
-    h("button", { type: "button", class: "chip", onclick: () => use(example) }, example.text),
+    h("button", { type: "button", class: "chip", onclick: () => use(example) }, example.text)
   );
   const element = h(
     "div",
@@ -40,7 +44,14 @@ export function textEditor(model, { submit, limits }) {
     text.element,
     second.element,
     h("div", { class: "under" }, more, count),
-    examples.length ? h("div", { class: "chips", role: "group", "aria-label": "Examples" }, h("span", { class: "hint" }, "Try"), chips) : null,
+    examples.length
+      ? h(
+        "div",
+        { class: "chips", role: "group", "aria-label": "Examples" },
+        h("span", { class: "hint" }, "Try"),
+        chips,
+      )
+      : null,
   );
 
   return {

@@ -11,7 +11,12 @@ import { curl, python } from "./snippets.js";
 import { textEditor } from "./text.js";
 import { timingView } from "./timing.js";
 
-const EDITORS = { image: imageEditor, text: textEditor, features: featuresEditor, inputs: tensorsEditor };
+const EDITORS = {
+  image: imageEditor,
+  text: textEditor,
+  features: featuresEditor,
+  inputs: tensorsEditor,
+};
 const TOP_K = 5;
 // More radio buttons than these are a list to choose from.
 const MOST_BUTTONS = 9;
@@ -20,7 +25,7 @@ let models = [];
 let limits = {};
 let model = null;
 let editor = null;
-let editors = new Map();
+const editors = new Map();
 let running = null;
 let options = {};
 
@@ -46,7 +51,9 @@ export function startTrying(served) {
       submit();
     }
   });
-  if (/Mac|iPhone|iPad/.test(navigator.platform)) byId("submit-hint").firstElementChild.textContent = "⌘";
+  if (/Mac|iPhone|iPad/.test(navigator.platform)) {
+    byId("submit-hint").firstElementChild.textContent = "⌘";
+  }
   acceptImages();
 }
 
@@ -55,7 +62,7 @@ function chooser() {
   if (models.length > MOST_BUTTONS) {
     const list = h("select", { "aria-label": "Model" });
     models.forEach((one, index) =>
-      list.append(h("option", { value: index }, `${one.name} · ${words(one)}`)),
+      list.append(h("option", { value: index }, `${one.name} · ${words(one)}`))
     );
     list.onchange = () => choose(models[Number(list.value)]);
     place.append(list);
@@ -63,7 +70,13 @@ function chooser() {
   }
   const buttons = models.map((one, index) => {
     const id = newId("model");
-    const radio = h("input", { type: "radio", name: "model", id, value: index, checked: index === 0 });
+    const radio = h("input", {
+      type: "radio",
+      name: "model",
+      id,
+      value: index,
+      checked: index === 0,
+    });
     radio.onchange = () => choose(one);
     return h(
       "div",
@@ -83,7 +96,9 @@ function words({ task, labels }) {
 function choose(next) {
   model = next;
   const context = { submit, limits, fail: (problem) => show(problem) };
-  if (!editors.has(model)) editors.set(model, (EDITORS[model.input] ?? tensorsEditor)(model, context));
+  if (!editors.has(model)) {
+    editors.set(model, (EDITORS[model.input] ?? tensorsEditor)(model, context));
+  }
   editor = editors.get(model);
   byId("editor").replaceChildren(editor.element);
   const radio = document.querySelector(`input[name="model"][value="${models.indexOf(model)}"]`);
@@ -224,12 +239,17 @@ function whole(text) {
     "details",
     { class: "whole" },
     h("summary", {}, "The answer as JSON"),
-    h("div", { class: "code-box" }, h("pre", { tabindex: "0" }, shown), copyButton(() => text, "Copy the answer")),
+    h(
+      "div",
+      { class: "code-box" },
+      h("pre", { tabindex: "0" }, shown),
+      copyButton(() => text, "Copy the answer"),
+    ),
   );
 }
 
 const LANGUAGES = { curl, Python: python };
-let panels = {};
+const panels = {};
 
 function snippetTabs() {
   const bar = document.querySelector("#snippets .bar");
@@ -237,8 +257,20 @@ function snippetTabs() {
   Object.keys(LANGUAGES).forEach((name, index) => {
     const id = newId("snippet");
     const attributes = { role: "tab", type: "button", id: `${id}-tab`, "aria-controls": id };
-    list.append(h("button", { ...attributes, "aria-selected": String(!index), tabindex: index ? -1 : 0 }, name));
-    panels[name] = h("pre", { tabindex: "0", id, role: "tabpanel", "aria-labelledby": `${id}-tab`, hidden: index > 0 });
+    list.append(
+      h(
+        "button",
+        { ...attributes, "aria-selected": String(!index), tabindex: index ? -1 : 0 },
+        name,
+      ),
+    );
+    panels[name] = h("pre", {
+      tabindex: "0",
+      id,
+      role: "tabpanel",
+      "aria-labelledby": `${id}-tab`,
+      hidden: index > 0,
+    });
     byId("snippet-panels").append(panels[name]);
   });
   const shown = () => Object.values(panels).find((panel) => !panel.hidden).textContent;
@@ -259,7 +291,8 @@ function acceptImages() {
     if (model.input !== "image" && other) choose(other);
     return editor.take;
   };
-  const image = (data) => [...(data?.files ?? [])].find((file) => file.type.startsWith("image/") || !file.type);
+  const image = (data) =>
+    [...(data?.files ?? [])].find((file) => file.type.startsWith("image/") || !file.type);
   document.addEventListener("paste", (event) => {
     const file = image(event.clipboardData);
     if (file && !byId("panel-try").hidden) takes()?.(file);

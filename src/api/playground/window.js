@@ -80,7 +80,9 @@ function read(time, text) {
       buckets.set(bound, (buckets.get(bound) ?? 0) + value);
     }
     for (const { labels, value } of series(`${family}_sum`)) of(labels.model)[name].sum += value;
-    for (const { labels, value } of series(`${family}_count`)) of(labels.model)[name].count += value;
+    for (const { labels, value } of series(`${family}_count`)) {
+      of(labels.model)[name].count += value;
+    }
   }
   for (const [family, name] of Object.entries(GAUGES)) {
     for (const { labels, value } of series(family)) of(labels.model)[name] += value;
@@ -105,7 +107,10 @@ function read(time, text) {
     memory: single("process_resident_memory_bytes"),
     cores: single("onnxd_cores"),
     connections: single("onnxd_connections"),
-    gpus: series("onnxd_device_memory_bytes").map(({ labels, value }) => ({ ...labels, bytes: value })),
+    gpus: series("onnxd_device_memory_bytes").map(({ labels, value }) => ({
+      ...labels,
+      bytes: value,
+    })),
   };
 }
 
