@@ -350,6 +350,7 @@ def test_only_what_came_since_the_page_was_opened_is_counted(view, bundled):
 
 def test_on_a_phone(phone, bundled):
     page = phone.open(bundled)
+    expect(page.get_by_text("Tap to choose a photo")).to_be_visible()
     phone.shoot("phone-start")
     page.locator('input[type="file"]').first.set_input_files(COFFEE)
     expect(headline(page)).to_contain_text("espresso")

@@ -18,13 +18,14 @@ export function imageEditor(model, { submit, limits, fail }) {
     capture: "environment",
     hidden: true,
   });
+  const touch = matchMedia("(pointer: coarse)").matches;
   const preview = h("img", { class: "preview", alt: "", hidden: true });
   const invitation = h(
     "div",
     { class: "invitation" },
     h("span", { class: "frame", "aria-hidden": "true" }),
-    h("strong", {}, "Drop a photo here"),
-    h("span", { class: "hint" }, "or paste one, or choose below"),
+    h("strong", {}, touch ? "Tap to choose a photo" : "Drop a photo here"),
+    h("span", { class: "hint" }, touch ? "or take one below" : "or paste one, or choose below"),
   );
   const note = h("p", { class: "hint note" });
   const zone = h("label", { class: "zone", for: id }, invitation, preview);
