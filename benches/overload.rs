@@ -117,6 +117,7 @@ fn app() -> App {
         provider: ExecutionProvider::Cpu,
         signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
         default: false,
+        examples: Vec::new(),
         task: Box::new(Length),
         pool: SessionPool::start(vec![Box::new(Slow)], setup).unwrap(),
         compute: compute.clone(),

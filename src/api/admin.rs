@@ -1,10 +1,10 @@
 //! The admin port: health for the orchestrator, metrics for the collector, and control of the models.
 //! No limit of the data port counts here, so that all of it answers under load.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::auth::Keys;
 use super::error::ApiError;
 use super::health::Health;
+use super::scrape::{self, Scrape};
 use super::{App, grpc, repository, request_id};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::reload::Reloading;
@@ -23,13 +24,13 @@ use crate::telemetry::Handle;
 pub struct Admin {
     pub app: App,
     pub health: Arc<Health>,
-    gathering: Arc<Mutex<()>>,
+    scrape: Arc<Scrape>,
 }
 
 impl Admin {
     #[must_use]
-    pub fn new(app: App, health: Arc<Health>) -> Self {
-        Self { app, health, gathering: Arc::default() }
+    pub fn new(app: App, health: Arc<Health>, scrape: Arc<Scrape>) -> Self {
+        Self { app, health, scrape }
     }
 }
 
@@ -71,24 +72,7 @@ fn status(good: bool) -> StatusCode {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Result<Response, ApiError> {
-    // Gathering sums up a few hundred numbers, and for a GPU asks the driver.
-    let text = tokio::task::spawn_blocking(move || admin.gather()).await;
-    let text = text.map_err(Error::internal)?.map_err(Error::internal)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
-}
-
-impl Admin {
-    fn gather(&self) -> prometheus::Result<Vec<u8>> {
-        // Two collectors at once must not count the same lines twice.
-        let _one = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
-        let metrics = &self.app.metrics;
-        metrics.draining.set(self.health.draining().into());
-        metrics.log_has_dropped(self.app.telemetry.dropped.count());
-        if let Ok(repository) = self.app.repository() {
-            repository.report(metrics);
-        }
-        metrics.text()
-    }
+    scrape::answer(admin.scrape.now().await)
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {

@@ -17,9 +17,11 @@ mod inputs;
 mod item;
 mod multipart;
 pub mod oip;
+mod playground;
 mod predict;
 pub mod repository;
 mod request_id;
+pub mod scrape;
 pub mod stats;
 mod v1;
 
@@ -48,6 +50,7 @@ use crate::tasks::{Input, Parameters};
 use crate::telemetry;
 use error::ApiError;
 use health::Health;
+use scrape::Scrape;
 
 /// JSON and tensors that are larger are read and written on a compute thread; in bytes.
 const PARSE_INLINE: usize = 16 * 1024;
@@ -155,7 +158,12 @@ impl DerefMut for App {
 }
 
 /// The data port's router. Without `keys` everybody may ask.
-pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Keys>>>) -> Router {
+pub fn router(
+    app: App,
+    health: Arc<Health>,
+    scrape: Arc<Scrape>,
+    keys: Option<Arc<Reloading<auth::Keys>>>,
+) -> Router {
     let gate = Gate(Arc::new(Semaphore::new(app.server.max_concurrent_requests.get())));
     let metrics = app.metrics.clone();
     Router::new()
@@ -181,8 +189,12 @@ pub fn router(app: App, health: Arc<Health>, keys: Option<Arc<Reloading<auth::Ke
         // which probes always get past,
         .merge(grpc::health(app.clone(), health.clone()))
         .merge(oip::health().layer(Extension(health)))
+        // as does whoever watches the server,
+        .merge(playground::data(&app.server, scrape))
         // and so are those without a key, which hold no place,
         .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
+        // but for the page itself, which asks a person for a key,
+        .merge(playground::page(&app.server))
         // a browser asks without a key whether it may ask at all, and reads errors as well,
         .layer(option_layer(cors::layer(&app.server)))
         // every request is counted, however it ends,
@@ -216,20 +228,26 @@ impl Gate {
     }
 }
 
-async fn unknown_route(uri: Uri) -> ApiError {
-    ApiError(Error::field(
-        ErrorKind::UnknownRoute,
-        "path",
-        "POST /predict, /predict/{model} or /predict/{model}/versions/{version}, or one of the Open \
-         Inference Protocol, such as GET /v2/models/{model}",
-        format!("`{}`", excerpt(uri.path())),
-    ))
+async fn unknown_route(State(app): State<App>, uri: Uri) -> ApiError {
+    let mut expected =
+        "POST /predict, /predict/{model} or /predict/{model}/versions/{version}, or one \
+                        of the Open Inference Protocol, such as GET /v2/models/{model}"
+            .to_owned();
+    if app.server.playground {
+        expected += "; GET / is a page to try it on";
+    }
+    let got = format!("`{}`", excerpt(uri.path()));
+    ApiError(Error::field(ErrorKind::UnknownRoute, "path", expected, got))
 }
 
-async fn method_not_allowed(request: Request) -> ApiError {
+async fn method_not_allowed(State(app): State<App>, request: Request) -> ApiError {
     let path = request.uri().path();
-    let expected =
-        if path.starts_with("/v2") && !path.ends_with("/infer") { "GET" } else { "POST" };
+    let expected = match path {
+        "/" if app.server.playground => "GET or POST",
+        _ if path.starts_with("/playground/") => "GET",
+        _ if path.starts_with("/v2") && !path.ends_with("/infer") => "GET",
+        _ => "POST",
+    };
     let got = excerpt(request.method().as_str());
     ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", expected, got))
 }

@@ -1,7 +1,7 @@
 //! `onnxd serve`: loads the models and answers HTTP.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -67,6 +67,9 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
             let line = format!("onnxd serves {scheme}://{address} with {}", models(&repository));
             app.set_repository(repository.clone());
             say(&line);
+            if app.server.playground {
+                say(&format!("Try it: {scheme}://{}/", reachable(address)));
+            }
             tokio::join!(repository.clone().watch(), rescan(repository, hangups));
             anyhow::Ok(())
         };
@@ -93,6 +96,16 @@ async fn rescan(repository: Arc<ModelRepository>, mut hangups: Signal) {
             tracing::error!("looking at the models folder panicked");
         }
     }
+}
+
+/// The address by which a browser on this machine reaches what listens on `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// A line for people on standard output; a closed one is no reason to stop serving.

@@ -13,6 +13,8 @@ use serde::{Deserialize, Deserializer};
 #[serde(deny_unknown_fields)]
 pub struct Server {
     pub listen: SocketAddr,
+    /// Whether `GET /` is a page to try the models on.
+    pub playground: bool,
     /// Bytes.
     pub max_body_size: usize,
     /// Bytes of all bodies in work.

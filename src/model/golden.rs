@@ -16,6 +16,9 @@ use crate::tasks::{
 };
 
 const FILE: &str = "golden.json";
+/// Golden inputs that are kept as examples, and most bytes of one.
+const MOST_EXAMPLES: usize = 3;
+const MOST_EXAMPLE_BYTES: usize = 1 << 20;
 
 /// One input and its answer. One of `image`, `text` and `features`, and one of `label`, `value`,
 /// `embedding` and `entities`.
@@ -56,7 +59,7 @@ fn tolerance() -> f32 {
     0.01
 }
 
-/// Asks the model every golden input; how many there were.
+/// Asks the model every golden input; how many there were, and the first few as examples.
 ///
 /// # Errors
 /// A file that cannot be read, or an answer that is not the one it should be.
@@ -64,16 +67,31 @@ pub fn check(
     files: &ModelFiles,
     task: &dyn Task,
     session: &mut dyn Session,
-) -> Result<usize, String> {
+) -> Result<(usize, Vec<Input>), String> {
     let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
+    let mut examples = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let check = case.input(files).and_then(|input| {
             let answer = answer(&input, task, session).map_err(|error| error.to_string())?;
-            case.compare(&answer)
+            case.compare(&answer)?;
+            Ok(input)
         });
-        check.map_err(|reason| format!("{FILE}: [{index}]: {reason}"))?;
+        let input = check.map_err(|reason| format!("{FILE}: [{index}]: {reason}"))?;
+        if examples.len() < MOST_EXAMPLES && is_short(&input) {
+            examples.push(input);
+        }
     }
-    Ok(cases.len())
+    Ok((cases.len(), examples))
+}
+
+/// Whether it may stay in memory as long as the model.
+fn is_short(input: &Input) -> bool {
+    let bytes = match input {
+        Input::Images(images) => images.iter().map(|image| image.source.bytes()).sum(),
+        Input::Texts(texts) => texts.iter().map(Text::bytes).sum(),
+        Input::Features(features) => features.cells.len() * size_of::<f64>(),
+    };
+    bytes <= MOST_EXAMPLE_BYTES
 }
 
 /// The inputs alone; none where there is no such file.

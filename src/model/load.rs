@@ -151,7 +151,7 @@ impl Loader {
         if convolves {
             first = open(layout.intra_op_threads)?;
         }
-        let golden = golden::check(&files, task.as_ref(), first.as_mut())?;
+        let (golden, examples) = golden::check(&files, task.as_ref(), first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -182,6 +182,7 @@ impl Loader {
             provider,
             signature,
             default: config.default,
+            examples,
             task,
             pool,
             compute: self.compute.clone(),

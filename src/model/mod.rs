@@ -31,7 +31,7 @@ use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Signature};
 use crate::statistics::Answered as Counted;
-use crate::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task};
+use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
 use flights::Flights;
 
@@ -53,6 +53,8 @@ pub struct Model {
     pub layout: Layout,
     /// Answers when several models take a kind of input and none is named.
     pub default: bool,
+    /// Inputs that it is known to answer well.
+    pub examples: Vec<Input>,
     engine: Arc<Engine>,
     flights: Flights<Asked, Result<Arc<Ran>, Error>>,
     limits: Limits,
@@ -71,6 +73,7 @@ pub struct Parts {
     pub provider: ExecutionProvider,
     pub signature: Signature,
     pub default: bool,
+    pub examples: Vec<Input>,
     pub task: Box<dyn Task>,
     pub pool: SessionPool,
     pub compute: Arc<Compute>,
@@ -205,6 +208,7 @@ impl Model {
             crowd: parts.crowd,
             open: parts.open,
             default,
+            examples: parts.examples,
             engine: Arc::new(engine),
             flights: Flights::default(),
             limits,
@@ -243,6 +247,13 @@ impl Model {
     #[must_use]
     pub fn labels(&self) -> &[Arc<str>] {
         self.engine.task.labels()
+    }
+
+    /// What a row of features is made of; empty for other kinds of input, and where the model leaves the
+    /// number of features open.
+    #[must_use]
+    pub fn columns(&self) -> Vec<FeatureColumn> {
+        self.engine.task.columns()
     }
 
     /// The bounds of its queue and batches.

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::api::health::Health;
+use crate::api::scrape::Scrape;
 use crate::api::stats::EdgeStats;
 use crate::api::{self, App, admin, auth};
 use crate::config::{self, ServerConfig};
@@ -100,11 +101,12 @@ impl Server {
             );
         }
         let health = Health::new(app.clone());
-        let router = api::router(app.clone(), health.clone(), keys.clone());
+        let scrape = Scrape::new(app.clone(), health.clone());
+        let router = api::router(app.clone(), health.clone(), scrape.clone(), keys.clone());
         let stats = EdgeStats::new(&app.metrics);
         let mut data = Port::new(router, server, server.max_connections.get(), stats);
         data.certificate = certificate;
-        let router = admin::router(admin::Admin::new(app.clone(), health.clone()), keys);
+        let router = admin::router(admin::Admin::new(app.clone(), health.clone(), scrape), keys);
         // What it counts is nobody's concern.
         let stats = EdgeStats::new(&Metrics::default());
         let admin = Arc::new(Port::new(router, server, MAX_ADMIN_CONNECTIONS, stats));

@@ -4,6 +4,8 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
+use crate::tensor::DataType;
+
 /// Which kind of input a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
@@ -57,6 +59,17 @@ pub struct Text {
     pub pair: Option<String>,
 }
 
+impl ImageSource {
+    /// As it came.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::File(file, _) => file.len(),
+            Self::Base64(text) => text.len(),
+        }
+    }
+}
+
 impl Text {
     /// Of UTF-8, a pair's second text included.
     #[must_use]
@@ -83,6 +96,30 @@ pub enum Cells {
 pub enum Column {
     Numbers(Vec<f64>),
     Strings(Vec<String>),
+}
+
+/// A column that a model of features takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureColumn {
+    /// `None` if no file of the model names it.
+    pub name: Option<String>,
+    pub data_type: DataType,
+}
+
+impl Cells {
+    /// Rows × columns.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Rows { values, .. } => values.len(),
+            Self::Columns { columns, rows } => columns.len().saturating_mul(*rows),
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Eq for Cells {}

@@ -25,7 +25,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use files::ModelFiles;
-pub use input::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Parameters, Text};
+pub use input::{
+    Cells, Column, FeatureColumn, Features, Image, ImageSource, Input, InputKind, Parameters, Text,
+};
 
 pub use stages::Stages;
 
@@ -92,6 +94,12 @@ pub trait Task: Send + Sync {
     /// The classes by number; empty if the model's files do not name them.
     fn labels(&self) -> &[Arc<str>] {
         &[]
+    }
+
+    /// What a row of features is made of, in order; empty for other kinds of input, and where the model
+    /// leaves the number of features open.
+    fn columns(&self) -> Vec<FeatureColumn> {
+        Vec::new()
     }
 
     /// Whether [`Self::encode`] of this input takes less than the way to another thread and back,

@@ -7,7 +7,8 @@ use ndarray::{ArrayD, IxDyn};
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::{
-    Cells, Column, Features, Input, InputKind, Material, Parameters, Prediction, Stages, Task,
+    Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Parameters, Prediction,
+    Stages, Task,
 };
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
@@ -112,6 +113,25 @@ impl Layout {
                 names.as_ref().map(|names| names.iter().map(String::as_str).collect())
             }
             Self::Columns(specs) => Some(specs.iter().map(|spec| spec.name.as_str()).collect()),
+        }
+    }
+
+    /// Empty where the model leaves their number open.
+    fn columns(&self) -> Vec<FeatureColumn> {
+        match self {
+            Self::Row { data_type, columns, names, .. } => {
+                let named = names.iter().flatten().cloned().map(Some);
+                let unnamed = columns.unwrap_or(0).saturating_sub(named.clone().count());
+                let names = named.chain(std::iter::repeat_n(None, unnamed));
+                names.map(|name| FeatureColumn { name, data_type: *data_type }).collect()
+            }
+            Self::Columns(specs) => specs
+                .iter()
+                .map(|spec| FeatureColumn {
+                    name: Some(spec.name.clone()),
+                    data_type: spec.data_type().unwrap_or(DataType::F32),
+                })
+                .collect(),
         }
     }
 
@@ -333,17 +353,17 @@ impl Task for Tabular {
         self.head.labels()
     }
 
+    fn columns(&self) -> Vec<FeatureColumn> {
+        self.layout.columns()
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }
 
     fn is_small(&self, input: &Input) -> bool {
         let Input::Features(Features { cells, .. }) = input else { return false };
-        let cells = match cells {
-            Cells::Rows { values, .. } => values.len(),
-            Cells::Columns { columns, rows } => columns.len().saturating_mul(*rows),
-        };
-        cells <= FEW_CELLS
+        cells.len() <= FEW_CELLS
     }
 
     fn encode(&self, input: &Input, _: &Parameters, _: &Stages) -> Result<Rows, Error> {

@@ -48,10 +48,11 @@ fn serve_prints_its_address_and_models_and_stops_on_sigterm() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (line, page) = (lines.next().unwrap(), lines.next().unwrap());
     let mut running = Running(child);
     let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+    assert_eq!(page, format!("Try it: http://{address}/"));
     for model in ["efficientnet-lite0", "iris", "sentiment-minilm", "sentiment-tfidf"] {
         assert!(line.contains(model), "{line}");
     }

@@ -16,6 +16,7 @@ mod grpc_streams;
 mod logs;
 mod metrics;
 mod other_forms;
+mod playground;
 mod process;
 mod reference;
 mod repository;

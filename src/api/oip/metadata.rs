@@ -76,20 +76,23 @@ impl ModelMetadata {
             name: model.name.clone(),
             versions: versions.iter().map(ToString::to_string).collect(),
             platform: PLATFORM,
-            inputs: tensors(&model.signature.inputs),
-            outputs: tensors(&model.signature.outputs),
+            inputs: TensorMetadata::list(&model.signature.inputs),
+            outputs: TensorMetadata::list(&model.signature.outputs),
             properties,
         }
     }
 }
 
-/// Maps and sequences, which the protocol has no words for, are left out.
-fn tensors(specs: &[TensorSpec]) -> Vec<TensorMetadata> {
-    let tensors = specs.iter().filter_map(|spec| {
-        let datatype = spec.data_type()?.name();
-        Some(TensorMetadata { name: spec.name.clone(), datatype, shape: axes(&spec.shape) })
-    });
-    tensors.collect()
+impl TensorMetadata {
+    /// Maps and sequences, which the protocol has no words for, are left out.
+    #[must_use]
+    pub fn list(specs: &[TensorSpec]) -> Vec<Self> {
+        let tensors = specs.iter().filter_map(|spec| {
+            let datatype = spec.data_type()?.name();
+            Some(Self { name: spec.name.clone(), datatype, shape: axes(&spec.shape) })
+        });
+        tensors.collect()
+    }
 }
 
 fn axes(shape: &[Option<usize>]) -> Vec<i64> {

@@ -133,27 +133,20 @@ impl ModelRepository {
     /// No model takes it, or several do.
     pub fn find_by_kind(&self, kind: InputKind) -> Result<Arc<Model>, Error> {
         let served = self.served();
-        let loaded: Vec<_> =
-            served.values().filter_map(|entry| Some((entry, entry.default_model()?))).collect();
-        let names = |models: &[(&Arc<Entry>, &Arc<Model>)]| {
-            let names = models.iter().map(|(_, model)| format!("`{}`", model.name));
-            names.collect::<Vec<_>>().join(", ")
+        let (entry, model) = taker(&loaded(&served), kind)?;
+        entry.next(&model.name)
+    }
+
+    /// A version of every model that requests without one go to, by name, and whether it answers its kind
+    /// of input when no model is named.
+    #[must_use]
+    pub fn defaults(&self) -> Vec<(Arc<Model>, bool)> {
+        let served = self.served();
+        let loaded = loaded(&served);
+        let is_taker = |model: &Arc<Model>| {
+            taker(&loaded, model.input_kind()).is_ok_and(|(_, other)| Arc::ptr_eq(model, other))
         };
-        let takers: Vec<_> =
-            loaded.iter().copied().filter(|(_, model)| model.input_kind() == kind).collect();
-        let defaults: Vec<_> = takers.iter().copied().filter(|(_, model)| model.default).collect();
-        match (takers.as_slice(), defaults.as_slice()) {
-            ([(entry, model)], _) | (_, [(entry, model)]) => entry.next(&model.name),
-            ([], _) => {
-                let expected = format!("an input that a model here takes ({})", names(&loaded));
-                Err(Error::invalid(kind.field(), expected, format!("`{}`", kind.field())))
-            }
-            (several, _) => Err(Error::invalid(
-                "model",
-                format!("the name of one of the models that take this input: {}", names(several)),
-                "no name",
-            )),
-        }
+        loaded.iter().map(|(_, model)| ((*model).clone(), is_taker(model))).collect()
     }
 
     /// A copy of a request that names no version for the shadow of the model that answers it, if it
@@ -163,6 +156,37 @@ impl ModelRepository {
         let served = self.served();
         let (shadow, of) = served.get(&model.name)?.shadow(model)?;
         shadow.copy(of, input, with)
+    }
+}
+
+/// Models of which a version answers requests without one.
+fn loaded(served: &Served) -> Vec<(&Entry, &Arc<Model>)> {
+    served.values().filter_map(|entry| Some((&**entry, entry.default_model()?))).collect()
+}
+
+/// The one that answers this kind of input when none is named.
+fn taker<'a>(
+    loaded: &[(&'a Entry, &'a Arc<Model>)],
+    kind: InputKind,
+) -> Result<(&'a Entry, &'a Arc<Model>), Error> {
+    let names = |models: &[(&Entry, &Arc<Model>)]| {
+        let names = models.iter().map(|(_, model)| format!("`{}`", model.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let takers: Vec<_> =
+        loaded.iter().copied().filter(|(_, model)| model.input_kind() == kind).collect();
+    let defaults: Vec<_> = takers.iter().copied().filter(|(_, model)| model.default).collect();
+    match (takers.as_slice(), defaults.as_slice()) {
+        ([only], _) | (_, [only]) => Ok(*only),
+        ([], _) => {
+            let expected = format!("an input that a model here takes ({})", names(loaded));
+            Err(Error::invalid(kind.field(), expected, format!("`{}`", kind.field())))
+        }
+        (several, _) => Err(Error::invalid(
+            "model",
+            format!("the name of one of the models that take this input: {}", names(several)),
+            "no name",
+        )),
     }
 }
 
