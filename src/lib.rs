@@ -37,6 +37,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod api;
+pub mod bulk;
 pub mod cli;
 pub mod config;
 pub mod error;

@@ -37,6 +37,10 @@ pub struct Metrics {
     request_duration: HistogramVec,
     pub http_responses: IntCounterVec,
     pub refusals: IntCounterVec,
+    /// Lines of streams, by how they ended.
+    bulk_lines: IntCounterVec,
+    /// Lines that were read and not answered yet.
+    pub bulk_lines_in_work: IntGauge,
     stages: HistogramVec,
     batch_size: HistogramVec,
     batch_tokens: HistogramVec,
@@ -180,6 +184,15 @@ impl Default for Metrics {
                 "onnxd_refusals_total",
                 "Requests that were not answered with a prediction, by reason.",
                 &["reason"],
+            ),
+            bulk_lines: make.counter(
+                "onnxd_bulk_lines_total",
+                "Lines of NDJSON streams, by how they ended.",
+                &["outcome"],
+            ),
+            bulk_lines_in_work: make.single(
+                "onnxd_bulk_lines_in_work",
+                "Lines of NDJSON streams that were read and whose answers were not taken yet.",
             ),
             stages: make.histogram(
                 "onnxd_stage_duration_seconds",
@@ -369,19 +382,25 @@ impl Metrics {
         self.device_info.with_label_values(&[model, version, asked, runs]).set(1);
     }
 
-    /// Counts a request for predictions that has ended; its time only where it was answered with one.
+    /// Counts a request for predictions that has ended; its time, if it has one that tells something,
+    /// only where it was answered with one.
     pub fn request(
         &self,
         [model, version, task, protocol]: Served<'_>,
         outcome: Outcome,
-        time: Duration,
+        time: Option<Duration>,
     ) {
         let labels = [model, version, task, protocol, outcome.word()];
         self.requests.with_label_values(&labels).inc();
-        if outcome == Outcome::Ok {
+        if let (Outcome::Ok, Some(time)) = (outcome, time) {
             let duration = self.request_duration.with_label_values(&labels[..4]);
             duration.observe(time.as_secs_f64());
         }
+    }
+
+    /// Counts lines of a stream that ended alike.
+    pub fn bulk_lines(&self, outcome: Outcome, lines: u64) {
+        self.bulk_lines.with_label_values(&[outcome.word()]).inc_by(lines);
     }
 
     /// Counts on to the log's own count. For one caller at a time.

@@ -1,6 +1,6 @@
 //! Counts every request once, however it ends.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -42,16 +42,38 @@ pub async fn count(
     let posted = request.method() == Method::POST;
     let is_inference = posted && route != NONE && !grpc::is_other(route);
     let counted = is_inference.then(|| Counted::begin(metrics.clone(), account));
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    let deferred = response.extensions_mut().remove::<Deferred>();
     let (code, error) = (response.status(), response.extensions().get::<Arc<Error>>());
     metrics.http_responses.with_label_values(&[route, code.as_str()]).inc();
     if let Some(error) = error {
         refused(&metrics, error);
     }
-    if let Some(counted) = counted {
-        counted.end(error.map(Arc::as_ref));
+    match (counted, deferred) {
+        (Some(counted), Some(deferred)) => deferred.set(counted),
+        (Some(counted), None) => counted.end(error.map(Arc::as_ref)),
+        (None, _) => {}
     }
     response
+}
+
+/// In a response that is a stream: it counts the request itself, when the stream ends.
+#[derive(Clone, Default)]
+pub struct Deferred(Arc<Mutex<Option<Counted>>>);
+
+impl Deferred {
+    fn set(&self, counted: Counted) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
+    }
+
+    /// The stream has ended; unless this is called, its client has left.
+    pub fn end(&self, error: Option<&Error>) {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut counted) = counted {
+            counted.start = None;
+            counted.end(error);
+        }
+    }
 }
 
 /// Counts why a request was refused.
@@ -64,13 +86,14 @@ pub fn refused(metrics: &Metrics, error: &Error) {
 pub struct Counted {
     metrics: Arc<Metrics>,
     account: Account,
-    start: Instant,
+    /// `None`: its time tells nothing.
+    start: Option<Instant>,
     ended: bool,
 }
 
 impl Counted {
     pub fn begin(metrics: Arc<Metrics>, account: Account) -> Self {
-        Self { metrics, account, start: Instant::now(), ended: false }
+        Self { metrics, account, start: Some(Instant::now()), ended: false }
     }
 
     pub fn end(mut self, error: Option<&Error>) {
@@ -85,7 +108,8 @@ impl Counted {
             Some((model, protocol)) => [&model.name, &version, model.task(), protocol],
             None => [NONE; 4],
         };
-        self.metrics.request(served, outcome, self.start.elapsed());
+        let time = self.start.map(|start| start.elapsed());
+        self.metrics.request(served, outcome, time);
     }
 }
 
@@ -97,7 +121,7 @@ impl Drop for Counted {
     }
 }
 
-fn outcome(kind: ErrorKind) -> Outcome {
+pub fn outcome(kind: ErrorKind) -> Outcome {
     match kind {
         ErrorKind::Overloaded => Outcome::Overloaded,
         ErrorKind::Unavailable => Outcome::Unavailable,

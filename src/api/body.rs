@@ -27,16 +27,7 @@ pub async fn read(
     let server = &app.server;
     let limit = server.max_body_size;
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
-    if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
-        && !encoding.eq_ignore_ascii_case("identity")
-    {
-        return Err(Error::field(
-            ErrorKind::UnsupportedMediaType,
-            "content-encoding",
-            "a body that is not compressed",
-            format!("`{}`", excerpt(encoding)),
-        ));
-    }
+    refuse_encoding(headers)?;
     let declared = text(headers, header::CONTENT_LENGTH).and_then(|n| n.parse::<u64>().ok());
     if let Some(declared) = declared.filter(|declared| *declared > limit as u64) {
         return Err(too_large(format!("{declared} bytes")));
@@ -59,6 +50,20 @@ pub async fn read(
         Ok(collected) => collected.to_bytes(),
     };
     Ok((bytes, room))
+}
+
+/// # Errors
+/// A compressed body.
+pub fn refuse_encoding(headers: &HeaderMap) -> Result<(), Error> {
+    match text(headers, header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => Err(Error::field(
+            ErrorKind::UnsupportedMediaType,
+            "content-encoding",
+            "a body that is not compressed",
+            format!("`{}`", excerpt(encoding)),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Reads within `body_timeout` and not slower than `min_body_rate`, by the bytes that `came` counts.

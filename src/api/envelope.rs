@@ -20,50 +20,149 @@ use crate::tasks::{Input, InputKind, Parameters};
 
 /// Fields of the body. `inputs` is Hugging Face's name for any of the three kinds.
 pub const FIELDS: [&str; 6] = ["model", "image", "text", "features", "inputs", "parameters"];
+/// Of a line of a stream alone.
+const ID: &str = "id";
 /// Fields of `parameters`, names in a query and parts of a form.
 pub const PARAMETERS: [&str; 3] = ["top_k", "raw_scores", "truncate"];
+
+/// What a line asks, and its `id`.
+pub type Named<T> = (Option<Box<RawValue>>, Result<T, Error>);
 
 /// # Errors
 /// Broken JSON with its line and column, an unknown field with the nearest known one, a missing or
 /// an ambiguous input, an unknown model.
 pub fn parse(
     body: &[u8],
-    mut target: Target,
-    mut parameters: Parameters,
+    target: Target,
+    parameters: Parameters,
     repository: &ModelRepository,
 ) -> Result<Prepared, Error> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|e| broken(body, &e))?;
-    if let Some((name, expected)) = envelope.unknown {
-        return Err(Error::invalid(excerpt(&name), expected, "an unknown field"));
+    let mut envelope: Envelope<'_> =
+        serde_json::from_slice(body).map_err(|e| broken("body", body, &e))?;
+    if envelope.id.is_some() {
+        envelope.unknown.get_or_insert_with(|| (ID.to_owned(), one_of(ID, FIELDS)));
     }
-    if let Some(name) = envelope.twice {
-        return Err(Error::invalid(name, "one field of that name", "several"));
+    prepare("body", envelope, target, parameters, repository)
+}
+
+/// A line of a stream: a body that may have an `id`, which comes back whatever else is wrong.
+pub fn parse_line(
+    line: &[u8],
+    target: Target,
+    parameters: Parameters,
+    repository: &ModelRepository,
+) -> Named<Prepared> {
+    let envelope: Envelope<'_> = match serde_json::from_slice(line) {
+        Ok(envelope) => envelope,
+        Err(error) => return (None, Err(broken("line", line, &error))),
+    };
+    match envelope.id.map(read_id).transpose() {
+        Ok(id) => {
+            let prepared = prepare("line", envelope, target, parameters, repository);
+            (id.flatten(), prepared)
+        }
+        Err(error) => (None, Err(error)),
     }
-    if let Some(model) = envelope.model {
+}
+
+/// # Errors
+/// Neither a string nor a number; `null` is none.
+fn read_id(raw: &RawValue) -> Result<Option<Box<RawValue>>, Error> {
+    match raw.get().as_bytes().first() {
+        Some(b'"' | b'-' | b'0'..=b'9') => Ok(Some(raw.to_owned())),
+        Some(b'n') => Ok(None),
+        _ => Err(Error::invalid(ID, "a string or a number", "something else")),
+    }
+}
+
+/// A line for a model of this kind, outside a server: what [`parse_line`] takes, but for a model's name.
+pub fn parse_item(
+    line: &[u8],
+    kind: InputKind,
+    parameters: Parameters,
+) -> Named<(Input, Parameters)> {
+    let envelope: Envelope<'_> = match serde_json::from_slice(line) {
+        Ok(envelope) => envelope,
+        Err(error) => return (None, Err(broken("line", line, &error))),
+    };
+    let id = match envelope.id.map(read_id).transpose() {
+        Ok(id) => id.flatten(),
+        Err(error) => return (None, Err(error)),
+    };
+    let opened = envelope.open("line", parameters).and_then(|opened| {
+        if opened.model.is_some() {
+            let expected = "none: the command names the model";
+            return Err(Error::invalid("model", expected, "a name"));
+        }
+        let input = input(opened.field, opened.kind.unwrap_or(kind), opened.raw)?;
+        Ok((input, opened.parameters))
+    });
+    (id, opened)
+}
+
+/// What an envelope holds, with the input as it stands.
+struct Opened<'a> {
+    model: Option<&'a RawValue>,
+    field: &'static str,
+    /// What the field tells of the input.
+    kind: Option<InputKind>,
+    raw: &'a RawValue,
+    parameters: Parameters,
+}
+
+impl<'a> Envelope<'a> {
+    /// `whole` is what the envelope is called.
+    fn open(self, whole: &str, mut parameters: Parameters) -> Result<Opened<'a>, Error> {
+        if let Some((name, expected)) = self.unknown {
+            return Err(Error::invalid(excerpt(&name), expected, "an unknown field"));
+        }
+        if let Some(name) = self.twice {
+            return Err(Error::invalid(name, "one field of that name", "several"));
+        }
+        if let Some(given) = self.parameters {
+            read_parameters(given, &mut parameters)?;
+        }
+        let model = self.model;
+        match self.inputs.as_slice() {
+            [(field, raw)] => Ok(Opened { model, field, kind: kind(field), raw, parameters }),
+            [] => {
+                let expected = "one of the fields `image`, `text`, `features`, `inputs`";
+                Err(Error::invalid(whole, expected, "none of them"))
+            }
+            several => {
+                let names: Vec<_> = several.iter().map(|(name, _)| format!("`{name}`")).collect();
+                Err(Error::invalid(whole, "one input field", names.join(" and ")))
+            }
+        }
+    }
+}
+
+/// The second pass.
+fn prepare(
+    whole: &str,
+    envelope: Envelope<'_>,
+    mut target: Target,
+    parameters: Parameters,
+    repository: &ModelRepository,
+) -> Result<Prepared, Error> {
+    let Opened { model, field, kind, raw, parameters } = envelope.open(whole, parameters)?;
+    if let Some(model) = model {
         set_model(&mut target, inputs::read("model", model)?)?;
     }
-    if let Some(given) = envelope.parameters {
-        read_parameters(given, &mut parameters)?;
-    }
-    let (field, kind, raw) = match envelope.inputs.as_slice() {
-        [(field, raw)] => (*field, kind(field), *raw),
-        [] => {
-            let expected = "one of the fields `image`, `text`, `features`, `inputs`";
-            return Err(Error::invalid("body", expected, "none of them"));
-        }
-        several => {
-            let names: Vec<_> = several.iter().map(|(name, _)| format!("`{name}`")).collect();
-            return Err(Error::invalid("body", "one input field", names.join(" and ")));
-        }
-    };
     let model = find_model(repository, &target, kind)?;
-    let input = match kind.unwrap_or(model.input_kind()) {
-        InputKind::Tensors => return Err(tensors_only(&model)),
+    let kind = kind.unwrap_or(model.input_kind());
+    if kind == InputKind::Tensors {
+        return Err(tensors_only(&model));
+    }
+    Ok(Prepared { input: input(field, kind, raw)?, model, parameters })
+}
+
+fn input(field: &str, kind: InputKind, raw: &RawValue) -> Result<Input, Error> {
+    Ok(match kind {
         InputKind::Image => Input::Images(inputs::images(field, raw.get())?),
         InputKind::Text => Input::Texts(inputs::texts(field, raw.get())?),
-        InputKind::Features => Input::Features(features(field, raw.get())?),
-    };
-    Ok(Prepared { model, input, parameters })
+        InputKind::Features | InputKind::Tensors => Input::Features(features(field, raw.get())?),
+    })
 }
 
 /// A model without a task has no words for `/predict`.
@@ -83,16 +182,16 @@ fn kind(field: &str) -> Option<InputKind> {
 }
 
 /// A syntax error with its place; a body that is JSON but no object is an error of content.
-fn broken(body: &[u8], error: &serde_json::Error) -> Error {
+fn broken(whole: &str, body: &[u8], error: &serde_json::Error) -> Error {
     if error.classify() == serde_json::error::Category::Data {
         let got = serde_json::from_slice::<serde_json::Value>(body)
             .map_or("something else", |value| inputs::kind_of(&value));
-        return Error::invalid("body", "a JSON object such as {\"text\": \"…\"}", got);
+        return Error::invalid(whole, "a JSON object such as {\"text\": \"…\"}", got);
     }
     let place = format!("line {}, column {}", error.line(), error.column());
     // A number such as 1e999 is well-formed; no finite value can hold it.
     if error.to_string().starts_with("number out of range") {
-        return Error::invalid("body", "finite numbers", format!("one out of range at {place}"));
+        return Error::invalid(whole, "finite numbers", format!("one out of range at {place}"));
     }
     let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
     let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
@@ -100,11 +199,11 @@ fn broken(body: &[u8], error: &serde_json::Error) -> Error {
     if rest.is_some_and(|rest| no_number.iter().any(|name| rest.starts_with(name))) {
         let expected = "finite numbers, since JSON has neither NaN nor infinity";
         let got = format!("one of them at {place}");
-        return Error::field(ErrorKind::Syntax, "body", expected, got);
+        return Error::field(ErrorKind::Syntax, whole, expected, got);
     }
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or_default();
-    Error::field(ErrorKind::Syntax, "body", "valid JSON", format!("an error at {place}: {said}"))
+    Error::field(ErrorKind::Syntax, whole, "valid JSON", format!("an error at {place}: {said}"))
 }
 
 /// Sets the parameter of this name from text, as queries and forms have it. `false`: no such name.
@@ -144,6 +243,7 @@ fn read_parameters(raw: &RawValue, parameters: &mut Parameters) -> Result<(), Er
 /// The body after the first pass.
 #[derive(Default)]
 struct Envelope<'a> {
+    id: Option<&'a RawValue>,
     model: Option<&'a RawValue>,
     parameters: Option<&'a RawValue>,
     inputs: Vec<(&'static str, &'a RawValue)>,
@@ -165,7 +265,8 @@ impl<'de> Deserialize<'de> for Envelope<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
                 let mut envelope = Envelope::default();
                 while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    let Some(field) = FIELDS.into_iter().find(|field| *field == name) else {
+                    let known = FIELDS.into_iter().chain([ID]).find(|field| *field == name);
+                    let Some(field) = known else {
                         map.next_value::<IgnoredAny>()?;
                         let expected = one_of(&name, FIELDS);
                         envelope.unknown.get_or_insert((name.into_owned(), expected));
@@ -173,6 +274,7 @@ impl<'de> Deserialize<'de> for Envelope<'de> {
                     };
                     let value: &RawValue = map.next_value()?;
                     let twice = match field {
+                        ID => envelope.id.replace(value).is_some(),
                         "model" => envelope.model.replace(value).is_some(),
                         "parameters" => envelope.parameters.replace(value).is_some(),
                         _ => {

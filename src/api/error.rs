@@ -43,8 +43,9 @@ pub fn status(kind: ErrorKind) -> StatusCode {
     }
 }
 
+/// The body of an error (RFC 9457).
 #[derive(Serialize)]
-struct Problem<'a> {
+pub struct Problem<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -60,19 +61,25 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
+impl<'a> Problem<'a> {
+    pub fn new(error: &'a Error, status: StatusCode, request_id: &'a str) -> Self {
+        Self {
+            r#type: format!("urn:onnxd:error:{}", error.kind.code()),
+            title: error.kind.title(),
+            status: status.as_u16(),
+            detail: &error.detail,
+            error: &error.detail,
+            field: error.field.as_deref(),
+            expected: error.expected.as_deref(),
+            got: error.got.as_deref(),
+            request_id,
+        }
+    }
+}
+
 /// The error as the client of this path sees it. Headers that the response has already are kept.
 pub fn render(response: &mut Response, error: &Error, request_id: &str, path: &str) {
-    let problem = Problem {
-        r#type: format!("urn:onnxd:error:{}", error.kind.code()),
-        title: error.kind.title(),
-        status: response.status().as_u16(),
-        detail: &error.detail,
-        error: &error.detail,
-        field: error.field.as_deref(),
-        expected: error.expected.as_deref(),
-        got: error.got.as_deref(),
-        request_id,
-    };
+    let problem = Problem::new(error, response.status(), request_id);
     // Strings and a number: this cannot fail to serialise.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let headers = response.headers_mut();

@@ -26,7 +26,7 @@ const X_REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
 const X_PRIORITY: &str = "x-priority";
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// What ran the network, as the configuration names it: `cpu`, `cuda:0`.
-const X_DEVICE: HeaderName = HeaderName::from_static("x-device");
+pub const X_DEVICE: HeaderName = HeaderName::from_static("x-device");
 
 /// An answer, where its time went, and what ran it.
 pub struct Answered {
@@ -106,23 +106,39 @@ impl Deadline {
 /// # Errors
 /// A header that is no number.
 pub fn deadline(headers: &HeaderMap, app: &App) -> Result<Deadline, Error> {
-    let mut within = None;
-    if let Some(given) = headers.get(X_REQUEST_TIMEOUT_MS) {
-        let given = String::from_utf8_lossy(given.as_bytes());
-        let milliseconds = given.parse::<u64>().map_err(|_| {
-            let expected = "a whole number of milliseconds";
-            Error::invalid(X_REQUEST_TIMEOUT_MS, expected, format!("`{}`", excerpt(&given)))
-        })?;
-        within = Some(Duration::from_millis(milliseconds));
-    }
-    Ok(Deadline::new(app, within))
+    Ok(Deadline::new(app, client_timeout(headers)?))
 }
 
+/// The client's limit, if it has one.
+///
+/// # Errors
+/// A header that is no number.
+pub fn client_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let Some(given) = headers.get(X_REQUEST_TIMEOUT_MS) else { return Ok(None) };
+    let given = String::from_utf8_lossy(given.as_bytes());
+    let milliseconds = given.parse::<u64>().map_err(|_| {
+        let expected = "a whole number of milliseconds";
+        Error::invalid(X_REQUEST_TIMEOUT_MS, expected, format!("`{}`", excerpt(&given)))
+    })?;
+    Ok(Some(Duration::from_millis(milliseconds)))
+}
+
+/// Interactive, unless the client says otherwise.
+///
+/// # Errors
+/// As [`priority_or`].
+pub fn priority(headers: &HeaderMap) -> Result<Priority, Error> {
+    priority_or(headers, Priority::Interactive)
+}
+
+/// `default`, unless the client says otherwise.
+///
 /// # Errors
 /// A header that is neither.
-pub fn priority(headers: &HeaderMap) -> Result<Priority, Error> {
+pub fn priority_or(headers: &HeaderMap, default: Priority) -> Result<Priority, Error> {
     match headers.get(X_PRIORITY).map(HeaderValue::as_bytes) {
-        None | Some(b"interactive") => Ok(Priority::Interactive),
+        None => Ok(default),
+        Some(b"interactive") => Ok(Priority::Interactive),
         Some(b"bulk") => Ok(Priority::Bulk),
         Some(other) => {
             let got = format!("`{}`", excerpt(&String::from_utf8_lossy(other)));

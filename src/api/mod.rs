@@ -4,16 +4,17 @@ mod account;
 pub mod admin;
 pub mod auth;
 mod body;
+mod bulk;
 pub(crate) mod cells;
 mod compression;
 mod cors;
-mod envelope;
+pub(crate) mod envelope;
 mod error;
 mod finish;
 pub mod grpc;
 pub mod health;
 mod hugging_face;
-mod inputs;
+pub(crate) mod inputs;
 mod item;
 mod multipart;
 pub mod oip;
@@ -23,6 +24,7 @@ pub mod repository;
 mod request_id;
 pub mod scrape;
 pub mod stats;
+pub mod streaming;
 mod v1;
 
 use std::ops::{Deref, DerefMut};
@@ -44,7 +46,7 @@ use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
-use crate::runtime::compute::{self, Compute};
+use crate::runtime::compute::Compute;
 use crate::shared::Shared;
 use crate::tasks::{Input, Parameters};
 use crate::telemetry;
@@ -118,7 +120,7 @@ impl App {
         bytes: usize,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        if bytes <= PARSE_INLINE { compute::here(work) } else { self.compute.run(work).await }
+        self.compute.nearby(bytes <= PARSE_INLINE, work).await
     }
 
     /// [`Model::predict`]; where the client names no version (`pinned`), a shadow of the model is asked
@@ -206,13 +208,21 @@ pub fn router(
 
 /// Lets at most `max_concurrent_requests` through.
 async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let _place = match gate.enter() {
-        Ok(place) => place,
+    let place = match gate.enter() {
+        Ok(place) => Arc::new(place),
         Err(error) => return ApiError(error).into_response(),
     };
-    // For the questions of a stream, which come after this.
-    request.extensions_mut().insert(gate.clone());
+    // For a stream, which goes on after this.
+    request.extensions_mut().insert(Place { gate, place: place.clone() });
     next.run(request).await
+}
+
+/// A request's place among those in work, and where further ones are had.
+#[derive(Clone)]
+struct Place {
+    gate: Gate,
+    /// Held by the request itself, and longer by a stream.
+    place: Arc<OwnedSemaphorePermit>,
 }
 
 /// Places for requests in work.

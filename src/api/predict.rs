@@ -17,7 +17,7 @@ use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::{App, multipart};
+use super::{App, bulk, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
@@ -67,21 +67,18 @@ pub async fn predict(
     let path = path.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
+    let (target, parameters) = asked_for(&path, query.as_deref())?;
+    if bulk::is_bulk(request.headers()) {
+        return Ok(bulk::predict(app, &account, target, parameters, request)?);
+    }
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, &path, query.as_deref(), &head.headers, body, deadline.at);
+    let work = answer(&app, &account, target, parameters, &head.headers, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
-async fn answer(
-    app: &App,
-    account: &Account,
-    path: &RawPathParams,
-    query: Option<&str>,
-    headers: &HeaderMap,
-    body: Body,
-    deadline: Instant,
-) -> Result<Answered, Error> {
+/// What the path and the query say.
+fn asked_for(path: &RawPathParams, query: Option<&str>) -> Result<(Target, Parameters), Error> {
     let mut target = Target::default();
     for (name, value) in path {
         match name {
@@ -91,6 +88,18 @@ async fn answer(
     }
     let mut parameters = Parameters::default();
     read_query(query.unwrap_or_default(), &mut target, &mut parameters)?;
+    Ok((target, parameters))
+}
+
+async fn answer(
+    app: &App,
+    account: &Account,
+    mut target: Target,
+    parameters: Parameters,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Answered, Error> {
     let form = body::form(headers);
     let priority = finish::priority(headers)?;
     // Before the body is read: whether the models are loaded, and what the path or the body's form

@@ -147,6 +147,10 @@ fn end(span: &RequestSpan, status: StatusCode, error: Option<&Error>) {
 }
 
 impl Asked {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// A part of the request, which begins now.
     pub fn part(&self) -> Self {
         Self { began: Instant::now(), ..self.clone() }

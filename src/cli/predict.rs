@@ -1,23 +1,37 @@
 //! `onnxd predict`: answers for files, folders or lines, by the same code as the server's.
+//!
+//! `feed.rs`: the thread that finds the inputs. `answers.rs`: answers as lines. `table.rs`: for people.
+//! `output.rs`: where they go. `resume.rs`: what a file of answers is of, and how far it has come.
 
-use std::io::Write;
+mod answers;
+mod feed;
+mod output;
+mod resume;
+mod table;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use super::sources::{self, Item};
+use super::sources::{self, Source, Total};
 use super::{Common, ExitCode, compute, loader};
-use crate::model::repository::ModelRepository;
-use crate::model::{Model, Terms};
+use crate::bulk::{self, Pace, Question, Terms};
+use crate::error::{Error, ErrorKind};
+use crate::model::Model;
+use crate::model::repository::{self, ModelRepository};
+use crate::runtime::compute::Compute;
+use crate::runtime::job::Priority;
 use crate::server::threads;
-use crate::tasks::{Entity, Parameters, Prediction, Value};
+use crate::tasks::Parameters;
 use crate::telemetry::Telemetry;
+use answers::Tag;
+use feed::{Fed, Inputs};
+use output::{Output, Part};
 
 /// Predict for files, folders, or lines on standard input.
 #[derive(Args)]
@@ -32,6 +46,12 @@ pub struct Predict {
     inputs: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t = Form::Table)]
     format: Form,
+    /// File for the answers, as JSON lines. It must not be there yet, unless with --resume.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Go on where an earlier run with the same inputs stopped, however it ended.
+    #[arg(long, requires = "output")]
+    resume: bool,
     /// How many classes to list.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top_k: u16,
@@ -40,7 +60,7 @@ pub struct Predict {
     raw_scores: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// A table at the end.
     Table,
@@ -48,51 +68,40 @@ enum Form {
     Jsonl,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    input: &'a str,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Result(Prediction),
-    Error(String),
-}
-
-/// Inputs in work at once: enough to keep decoding and sessions busy.
-const IN_WORK: usize = 8;
+/// Bytes of inputs in a block, unless one has more.
+const BLOCK: usize = 64 << 10;
 
 pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     let config = command.common.config(None)?;
     let _telemetry = Telemetry::start(&config.log, None)?;
-    let loader = loader(&config, compute(&config)?, Arc::default())?;
-    let repository = ModelRepository::load(&config.models.path, Some(&command.model), &loader)?;
-    let model = repository.find(&command.model, None)?;
-    let inputs = sources::open(model.input_kind(), &command.inputs)?;
+    let limit = config.server.max_body_size;
     let parameters = Parameters {
         top_k: command.top_k.into(),
         raw_scores: command.raw_scores,
         ..Parameters::default()
     };
-    let progress = progress(inputs.count);
-    let mut output = Output::new(command.format);
-    let failed = threads::start(config.runtime.cores())?.block_on(async {
-        let mut failed = 0_usize;
-        let mut answers = futures_util::stream::iter(inputs.items)
-            .map(|item| predict(&model, item, parameters))
-            .buffered(IN_WORK);
-        while let Some((name, outcome)) = answers.next().await {
-            failed += usize::from(matches!(outcome, Outcome::Error(_)));
-            output.write(&name, outcome)?;
-            progress.inc(1);
+    let compute = compute(&config)?;
+    let loader = loader(&config, compute.clone(), Arc::default())?;
+    let repository = ModelRepository::load(&config.models.path, Some(&command.model), &loader)?;
+    let model = repository.find(&command.model, None)?;
+    let sources = sources::open(model.input_kind(), &command.inputs, limit)?;
+    let (output, done) = match &command.output {
+        None => (Output::standard(command.format == Form::Jsonl), None),
+        Some(file) => {
+            let location = repository::locate(&config.models.path, &command.model)?;
+            let of = resume::Origin::new(&model, &location, parameters, &command.inputs)?;
+            let (file, done) = resume::open(file, command.resume, &of)?;
+            (Output::file(file), done)
         }
-        anyhow::Ok(failed)
+    };
+    let progress = progress(&sources.total);
+    let job = Job { model, compute, parameters, limit, pace: Pace::default() };
+    let failed = threads::start(config.runtime.cores())?.block_on(async {
+        let fed = feed::start(sources, done);
+        let failed = answer(Arc::new(job), fed, output, &progress).await;
+        progress.finish_and_clear();
+        failed
     })?;
-    progress.finish_and_clear();
-    output.finish()?;
     if failed > 0 {
         eprintln!("onnxd: {failed} inputs failed");
         return Ok(ExitCode::FAILURE);
@@ -100,100 +109,114 @@ pub fn run(command: Predict) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn predict(model: &Model, (name, input): Item, parameters: Parameters) -> (String, Outcome) {
-    let outcome = match input {
-        Ok(input) => match model.predict(input, parameters, Terms::default()).await {
-            Ok(mut answered) => match answered.predictions.pop() {
-                Some(prediction) => Outcome::Result(prediction),
-                None => Outcome::Error("no answer".to_owned()),
-            },
-            Err(error) => Outcome::Error(error.to_string()),
-        },
-        Err(error) => Outcome::Error(format!("{error:#}")),
+/// What is asked of all inputs.
+struct Job {
+    model: Arc<Model>,
+    compute: Arc<Compute>,
+    parameters: Parameters,
+    /// Bytes of one input.
+    limit: usize,
+    pace: Pace,
+}
+
+/// Answers what is fed, and gives the number of inputs that failed.
+async fn answer(
+    job: Arc<Job>,
+    fed: Fed,
+    mut output: Output,
+    progress: &Progress,
+) -> anyhow::Result<u64> {
+    let as_table = output.is_table();
+    let blocks = {
+        let job = job.clone();
+        stream::unfold(fed, move |mut fed| {
+            let most = job.pace.inputs();
+            async move { fed.block(most, BLOCK).await.map(|block| (block, fed)) }
+        })
     };
-    (name, outcome)
+    let mut parts =
+        Box::pin(bulk::ordered(blocks, move |block| work(job.clone(), block, as_table)));
+    let mut failed = 0;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(anyhow::Error::from)??;
+        failed += part.failed;
+        progress.advance(part.count);
+        output.write(part)?;
+    }
+    output.finish()?;
+    Ok(failed)
+}
+
+/// One block, from its sources to its lines.
+async fn work(job: Arc<Job>, block: feed::Block, as_table: bool) -> anyhow::Result<Part> {
+    let Inputs { sources, bytes, skipped, room } = block?;
+    let (count, began) = (sources.len(), Instant::now());
+    let terms = Terms {
+        priority: Priority::Interactive,
+        timeout: None,
+        stopping: CancellationToken::new(),
+    };
+    let reading = job.clone();
+    let read = move || sources.into_iter().map(|source| reading.read(source)).collect();
+    let write = move |answers| answers::write(answers, as_table);
+    let mut part = bulk::block(&job.compute, bytes, &terms, read, write).await?;
+    job.pace.learn(count, began.elapsed(), part.bytes());
+    drop(room);
+    part.count += skipped.count;
+    part.failed += skipped.failed;
+    Ok(part)
+}
+
+impl Job {
+    fn read(&self, source: Source) -> bulk::Asked<Tag> {
+        let name = source.name.clone();
+        let asked = source.read(self.model.input_kind(), self.parameters, self.limit);
+        let question = asked.question.map(|(input, parameters)| Question {
+            model: self.model.clone(),
+            input,
+            parameters,
+        });
+        let told = |error: anyhow::Error| match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(error) => Error::new(ErrorKind::InvalidInput, format!("{error:#}")),
+        };
+        bulk::Asked { tag: Tag { name, id: asked.id }, question: question.map_err(told) }
+    }
 }
 
 /// On standard error, and only on a terminal.
-fn progress(count: Option<u64>) -> ProgressBar {
-    let (bar, style) = match count {
-        Some(0 | 1) => return ProgressBar::hidden(),
-        Some(count) => (ProgressBar::new(count), "{bar:40} {pos}/{len} {per_sec} {eta} left"),
-        None => (ProgressBar::no_length(), "{spinner} {pos} {per_sec}"),
+struct Progress {
+    bar: ProgressBar,
+    total: Total,
+}
+
+fn progress(total: &Total) -> Progress {
+    let (bar, style) = match total {
+        Total::Items(0 | 1) => (ProgressBar::hidden(), ""),
+        Total::Items(count) => {
+            (ProgressBar::new(*count), "{bar:40} {pos}/{len} {per_sec} {eta} left")
+        }
+        Total::Bytes(all, _) => {
+            (ProgressBar::new(*all), "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
+        }
+        Total::Unknown => (ProgressBar::no_length(), "{spinner} {pos} {per_sec}"),
     };
-    bar.with_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()))
+    let style = ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar());
+    Progress { bar: bar.with_style(style), total: total.clone() }
 }
 
-enum Output {
-    Table(Table),
-    Jsonl(std::io::BufWriter<std::io::Stdout>),
-}
-
-impl Output {
-    fn new(form: Form) -> Self {
-        match form {
-            Form::Jsonl => Self::Jsonl(std::io::BufWriter::new(std::io::stdout())),
-            Form::Table => {
-                let mut table = Table::new();
-                table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-                table.set_content_arrangement(ContentArrangement::Dynamic);
-                table.set_header(["input", "answer", "score", "next"]);
-                Self::Table(table)
+impl Progress {
+    fn advance(&self, inputs: u64) {
+        match &self.total {
+            // What was read is ahead of what was answered, by a few blocks.
+            Total::Bytes(_, read) => {
+                self.bar.set_position(read.load(std::sync::atomic::Ordering::Relaxed));
             }
+            Total::Items(_) | Total::Unknown => self.bar.inc(inputs),
         }
     }
 
-    fn write(&mut self, name: &str, outcome: Outcome) -> anyhow::Result<()> {
-        match self {
-            Self::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, &Line { input: name, outcome })?;
-                out.write_all(b"\n")?;
-                out.flush().context("standard output")
-            }
-            Self::Table(table) => {
-                table.add_row(cells(name, outcome));
-                Ok(())
-            }
-        }
+    fn finish_and_clear(&self) {
+        self.bar.finish_and_clear();
     }
-
-    fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Table(table) => writeln!(std::io::stdout(), "{table}").context("standard output"),
-            Self::Jsonl(_) => Ok(()),
-        }
-    }
-}
-
-fn cells(name: &str, outcome: Outcome) -> [String; 4] {
-    let (answer, score, next) = match outcome {
-        Outcome::Result(Prediction::Classes { label, score, classes }) => {
-            let next = classes.iter().skip(1);
-            let next: Vec<_> = next.map(|c| format!("{} {:.4}", c.label, c.score)).collect();
-            (label.to_string(), format!("{score:.4}"), next.join(", "))
-        }
-        Outcome::Result(Prediction::Value { value: Value::One(value) }) => {
-            (value.to_string(), String::new(), String::new())
-        }
-        Outcome::Result(Prediction::Value { value: Value::Many(values) }) => {
-            let values: Vec<_> = values.iter().map(ToString::to_string).collect();
-            (values.join(", "), String::new(), String::new())
-        }
-        Outcome::Result(Prediction::Embedding { embedding }) => {
-            let first: Vec<_> = embedding.iter().take(4).map(|x| format!("{x:.4}")).collect();
-            let rest = if embedding.len() > first.len() { ", …" } else { "" };
-            let numbers = embedding.len();
-            let answer = format!("[{}{rest}] ({numbers} numbers)", first.join(", "));
-            (answer, String::new(), String::new())
-        }
-        Outcome::Result(Prediction::Entities { entities }) => {
-            let entities: Vec<_> = entities
-                .iter()
-                .map(|Entity { entity, word, score, .. }| format!("{entity}: {word} {score:.4}"))
-                .collect();
-            (entities.join(", "), String::new(), String::new())
-        }
-        Outcome::Error(error) => (error, String::new(), String::new()),
-    };
-    [name.to_owned(), answer, score, next]
 }

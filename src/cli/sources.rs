@@ -1,61 +1,208 @@
-//! The inputs of `onnxd predict`: files, folders, or lines on standard input.
+//! The inputs of `onnxd predict`, `bench` and `tune`: files, folders, or lines. They are found and read
+//! one after the other, so that there may be any number of them.
+//!
+//! `walk.rs`: the files of a folder. `lines.rs`: the lines of a file. `line.rs`: what a line says.
+
+mod line;
+mod lines;
+mod walk;
 
 use std::io::{BufRead, BufReader, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use anyhow::{Context, Error, anyhow, ensure};
+use anyhow::{Context, Error, anyhow, bail, ensure};
 use bytes::Bytes;
-use walkdir::WalkDir;
 
-use crate::api::cells::features;
 use crate::model::load::Location;
 use crate::model::{Model, golden};
 use crate::tasks::image::Format;
-use crate::tasks::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Text};
+use crate::tasks::{Features, Image, ImageSource, Input, InputKind, Parameters};
+use lines::Lines;
+use walk::Walk;
 
-/// One input under the name that the output gives it. Files are read when their turn comes.
-pub type Item = (String, anyhow::Result<Input>);
+pub use line::{Asked, Form};
 
-/// Inputs in order, and how many there are where that is known beforehand.
-pub struct Items {
-    pub count: Option<u64>,
-    pub items: Box<dyn Iterator<Item = Item>>,
+/// One input that is still to be read, under the name that the output gives it.
+pub struct Source {
+    pub name: String,
+    what: What,
+}
+
+enum What {
+    File(PathBuf),
+    Image(Bytes),
+    Line(String, Form),
+    Unreadable(Error),
+}
+
+/// Inputs in order.
+pub struct Sources {
+    pub total: Total,
+    pub items: Box<dyn Iterator<Item = Source> + Send>,
+}
+
+/// How much there is, where that is known beforehand.
+#[derive(Clone)]
+pub enum Total {
+    Items(u64),
+    /// Bytes of all files, and those that were read so far.
+    Bytes(u64, Arc<AtomicU64>),
+    Unknown,
+}
+
+impl Source {
+    fn unreadable(name: String, error: impl Into<Error>) -> Self {
+        Self { name, what: What::Unreadable(error.into()) }
+    }
+
+    /// Bytes that it takes in memory before it is read.
+    pub fn bytes(&self) -> usize {
+        self.name.len()
+            + match &self.what {
+                What::Line(text, _) => text.len(),
+                What::Image(file) => file.len(),
+                What::File(_) | What::Unreadable(_) => 0,
+            }
+    }
+
+    /// What it asks a model of this kind, unless it says otherwise by these parameters. Files have at
+    /// most `limit` bytes.
+    pub fn read(self, kind: InputKind, parameters: Parameters, limit: usize) -> Asked {
+        let Self { name, what } = self;
+        let image = |file: Bytes| {
+            let source = ImageSource::File(file, None);
+            let input = Input::Images(vec![Image { field: name.clone(), source }]);
+            Asked::of(Ok((input, parameters)))
+        };
+        match what {
+            What::Line(text, form) => form.read(&name, &text, kind, parameters),
+            What::Image(file) => image(file),
+            What::File(path) => match read_file(&path, limit) {
+                Ok(file) => image(file),
+                Err(error) => Asked::of(Err(error)),
+            },
+            What::Unreadable(error) => Asked::of(Err(error)),
+        }
+    }
+}
+
+fn read_file(path: &Path, limit: usize) -> anyhow::Result<Bytes> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() <= limit, "more than server.max_body_size, {limit} bytes");
+    Ok(bytes.into())
 }
 
 /// Finds the inputs. `-` is standard input: lines of text or features; for images one file, or
-/// lines that are paths.
+/// lines that are paths. Lines and files have at most `limit` bytes.
 ///
 /// # Errors
 /// A path that is not there, a folder without a fitting file.
-pub fn open(kind: InputKind, paths: &[PathBuf]) -> anyhow::Result<Items> {
-    let extensions: &[&str] = match kind {
+pub fn open(kind: InputKind, paths: &[PathBuf], limit: usize) -> anyhow::Result<Sources> {
+    let extensions: &'static [&'static str] = match kind {
         InputKind::Image => &["jpg", "jpeg", "png", "webp", "gif", "bmp"],
         InputKind::Text => &["txt"],
         InputKind::Features => &["csv", "jsonl", "ndjson"],
-        InputKind::Tensors => &[],
+        InputKind::Tensors => bail!("the model has no task: it is served through /v2 alone"),
     };
-    let mut found = Vec::new();
+    let read = Arc::new(AtomicU64::new(0));
+    let is_lines = |path: &Path| kind != InputKind::Image || is_json_lines(path);
+    let (mut count, mut all_files, mut bytes) = (0, true, Some(0));
+    let mut found: Vec<Box<dyn Iterator<Item = anyhow::Result<PathBuf>> + Send>> = Vec::new();
     for path in paths {
+        if path.as_os_str() != "-" && path.is_dir() {
+            let mut files = Walk::new(path, extensions);
+            let Some(first) = files.next() else {
+                let wanted = extensions.join(", ");
+                return Err(anyhow!("{}: no file ends in {wanted}", path.display()));
+            };
+            found.push(Box::new(iter::once(first).chain(files)));
+            (all_files, bytes) = (false, None);
+            continue;
+        }
+        found.push(Box::new(iter::once(Ok(path.clone()))));
         if path.as_os_str() == "-" {
-            found.push(path.clone());
-        } else {
-            found.extend(files(path, extensions)?);
+            (all_files, bytes) = (false, None);
+            continue;
         }
+        let file = path.metadata();
+        let file = file.map_err(|_| anyhow!("{}: no such file or folder", path.display()))?;
+        count += 1;
+        all_files &= !is_lines(path);
+        bytes = bytes.filter(|_| is_lines(path) && file.is_file()).map(|sum| sum + file.len());
     }
+    let total = match bytes {
+        _ if all_files => Total::Items(count),
+        Some(bytes) => Total::Bytes(bytes, read.clone()),
+        None => Total::Unknown,
+    };
+    let items = found.into_iter().flatten().flat_map(move |path| match path {
+        Ok(path) => of_path(path, kind, limit, &read),
+        Err(error) => one(Source::unreadable("folder".to_owned(), error)),
+    });
+    Ok(Sources { total, items: Box::new(items) })
+}
+
+type Boxed = Box<dyn Iterator<Item = Source> + Send>;
+
+fn one(source: Source) -> Boxed {
+    Box::new(iter::once(source))
+}
+
+/// JSON lines by the file's name.
+fn is_json_lines(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|e| ["jsonl", "ndjson"].contains(&e.to_ascii_lowercase().as_str()))
+}
+
+/// The inputs of one file, or of standard input.
+fn of_path(path: PathBuf, kind: InputKind, limit: usize, read: &Arc<AtomicU64>) -> Boxed {
+    let name = path.display().to_string();
+    let is_input = path.as_os_str() == "-";
     match kind {
-        InputKind::Image => images(found),
-        InputKind::Text => lines(found, |name, line| {
-            let text = Text { field: name.to_owned(), text: line, pair: None };
-            Ok(Some(Input::Texts(vec![text])))
-        }),
-        InputKind::Features => lines(found, {
-            let mut header: Option<(String, Vec<String>)> = None;
-            move |name, line| row(name, &line, &mut header)
-        }),
-        InputKind::Tensors => {
-            anyhow::bail!("the model has no task: it is served through /v2 alone")
+        InputKind::Image if is_input => images_of_input(limit),
+        InputKind::Image if !is_json_lines(&path) => one(Source { name, what: What::File(path) }),
+        _ => {
+            let form = Form::of(kind, is_json_lines(&path));
+            let reader: Box<dyn BufRead + Send> = if is_input {
+                Box::new(BufReader::new(std::io::stdin()))
+            } else {
+                match std::fs::File::open(&path) {
+                    Ok(file) => Box::new(BufReader::with_capacity(256 << 10, file)),
+                    Err(error) => return one(Source::unreadable(name, error)),
+                }
+            };
+            Box::new(Lines::new(name, reader, limit, read.clone()).sources(form))
         }
     }
+}
+
+/// Standard input of a model of images: one image, or paths.
+fn images_of_input(limit: usize) -> Boxed {
+    let mut input = BufReader::new(std::io::stdin());
+    let name = || "-".to_owned();
+    let is_image = match input.fill_buf() {
+        Ok(first) => Format::sniff(first).is_some(),
+        Err(error) => return one(Source::unreadable(name(), error)),
+    };
+    if is_image {
+        let mut image = Vec::new();
+        return one(match input.take(limit as u64 + 1).read_to_end(&mut image) {
+            Ok(length) if length > limit => {
+                Source::unreadable(name(), anyhow!("more than {limit} bytes"))
+            }
+            Ok(_) => Source { name: name(), what: What::Image(image.into()) },
+            Err(error) => Source::unreadable(name(), error),
+        });
+    }
+    let paths = Lines::new(name(), Box::new(input), limit, Arc::default());
+    Box::new(paths.map(|(name, line)| match line {
+        Ok(path) => Source { what: What::File(path.clone().into()), name: path },
+        Err(error) => Source::unreadable(name, error),
+    }))
 }
 
 /// What to ask a model that is measured: the inputs of these paths, `most` of them; without one those of the
@@ -73,168 +220,52 @@ pub fn questions(
         let golden = golden::inputs(&location.files()).map_err(Error::msg)?;
         return Ok(if golden.is_empty() { vec![model.sample()] } else { golden });
     }
-    let items = open(model.input_kind(), paths)?.items.take(most);
-    let read = |(name, input): Item| input.context(name);
+    let kind = model.input_kind();
+    let items = open(kind, paths, usize::MAX >> 1)?.items.take(most);
+    let read = |source: Source| {
+        let name = source.name.clone();
+        let asked = source.read(kind, Parameters::default(), usize::MAX >> 1);
+        let (mut input, _) = asked.question.with_context(|| name.clone())?;
+        if let Input::Features(Features { field, .. }) = &mut input {
+            // What is refused later must say which it was.
+            *field = name;
+        }
+        anyhow::Ok(input)
+    };
     let inputs = items.map(read).collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(!inputs.is_empty(), "there is no input in these files");
     Ok(inputs)
 }
 
-/// The path itself, or the fitting files below it in order of their names.
-fn files(path: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    if !path.is_dir() {
-        return Err(anyhow!("{}: no such file or folder", path.display()));
-    }
-    let fits = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|e| extensions.contains(&e.to_ascii_lowercase().as_str()))
-    };
-    let entries = WalkDir::new(path).sort_by_file_name().into_iter();
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    let files: Vec<PathBuf> =
-        entries.into_iter().map(walkdir::DirEntry::into_path).filter(|path| fits(path)).collect();
-    if files.is_empty() {
-        return Err(anyhow!("{}: no file ends in {}", path.display(), extensions.join(", ")));
-    }
-    Ok(files)
-}
-
-fn image(name: String, file: Bytes) -> Item {
-    let source = ImageSource::File(file, None);
-    let input = Input::Images(vec![Image { field: name.clone(), source }]);
-    (name, Ok(input))
-}
-
-fn images(paths: Vec<PathBuf>) -> anyhow::Result<Items> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.as_os_str() != "-" {
-            files.push(path);
-            continue;
-        }
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("standard input")?;
-        if Format::sniff(&bytes).is_some() {
-            let only = std::iter::once(image("-".to_owned(), bytes.into()));
-            return Ok(Items { count: Some(1), items: Box::new(only) });
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| anyhow!("standard input is neither an image nor a list of paths"))?;
-        files.extend(text.lines().filter(|line| !line.is_empty()).map(PathBuf::from));
-    }
-    let count = Some(files.len() as u64);
-    let read = |path: PathBuf| {
-        let name = path.display().to_string();
-        match std::fs::read(&path) {
-            Ok(file) => image(name, file.into()),
-            Err(error) => (name, Err(error.into())),
-        }
-    };
-    Ok(Items { count, items: Box::new(files.into_iter().map(read)) })
-}
-
-/// Each line of each file (a blank one aside) as `parse` reads it; `None` is no input, a header.
-fn lines(
-    paths: Vec<PathBuf>,
-    mut parse: impl FnMut(&str, String) -> anyhow::Result<Option<Input>> + 'static,
-) -> anyhow::Result<Items> {
-    let mut count = Some(0);
-    let mut all: Vec<(String, Box<dyn BufRead>)> = Vec::new();
-    for path in paths {
-        if path.as_os_str() == "-" {
-            count = None;
-            all.push(("-".to_owned(), Box::new(std::io::stdin().lock())));
-        } else {
-            let name = path.display().to_string();
-            let open = || std::fs::File::open(&path).map(BufReader::new).context(name.clone());
-            let in_file = open()?.lines().count() as u64;
-            count = count.map(|count| count + in_file);
-            let reader = open()?;
-            all.push((name, Box::new(reader)));
-        }
-    }
-    let items = all.into_iter().flat_map(|(name, reader)| {
-        reader.lines().enumerate().map(move |(index, line)| (format!("{name}:{}", index + 1), line))
-    });
-    let items = items.filter_map(move |(name, line)| match line {
-        Ok(line) if line.trim().is_empty() => None,
-        Ok(line) => match parse(&name, line) {
-            Ok(input) => input.map(|input| (name, Ok(input))),
-            Err(error) => Some((name, Err(error))),
-        },
-        Err(error) => Some((name, Err(error.into()))),
-    });
-    Ok(Items { count, items: Box::new(items) })
-}
-
-/// A line of JSON (`[1, 2]` or `{"name": 1}`) or of CSV; a CSV's first line may name the columns.
-fn row(
-    name: &str,
-    line: &str,
-    header: &mut Option<(String, Vec<String>)>,
-) -> anyhow::Result<Option<Input>> {
-    if line.trim_start().starts_with(['[', '{']) {
-        return Ok(Some(Input::Features(features(name, line)?)));
-    }
-    let input = |cells| Some(Input::Features(Features { field: name.to_owned(), cells }));
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .trim(csv::Trim::All)
-        .from_reader(line.as_bytes());
-    let record = reader.records().next().context("no fields")??;
-    let numbers: Option<Vec<f64>> = record.iter().map(|cell| cell.parse().ok()).collect();
-    let (file, number) = name.rsplit_once(':').unwrap_or((name, ""));
-    let named = header.as_ref().filter(|(of, _)| of == file);
-    match (numbers, named) {
-        (Some(values), None) => Ok(input(Cells::Rows { columns: values.len(), values, rows: 1 })),
-        (None, None) if number == "1" => {
-            *header = Some((file.to_owned(), record.iter().map(ToOwned::to_owned).collect()));
-            Ok(None)
-        }
-        (None, None) => Err(anyhow!("text in a row, but the first line names no columns")),
-        (_, Some((_, names))) if names.len() != record.len() => {
-            Err(anyhow!("{} cells, but the first line names {}", record.len(), names.len()))
-        }
-        (_, Some((_, names))) => {
-            let column = |cell: &str| match cell.parse() {
-                Ok(number) => Column::Numbers(vec![number]),
-                Err(_) => Column::Strings(vec![cell.to_owned()]),
-            };
-            let cells = record.iter().map(column);
-            let columns = names.iter().cloned().zip(cells).collect();
-            Ok(input(Cells::Columns { columns, rows: 1 }))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::{Cells, Column};
 
-    fn rows(text: &str) -> Vec<anyhow::Result<Input>> {
+    fn asked(kind: InputKind, name: &str, text: &str) -> Vec<Asked> {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("rows.csv");
+        let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
-        let items = open(InputKind::Features, &[file]).unwrap();
-        items.items.map(|(_, input)| input).collect()
+        let items = open(kind, &[file], 1000).unwrap().items;
+        items.map(|source| source.read(kind, Parameters::default(), 1000)).collect()
     }
 
-    fn cells(input: &anyhow::Result<Input>) -> &Cells {
-        match input {
-            Ok(Input::Features(features)) => &features.cells,
+    fn cells(asked: &Asked) -> &Cells {
+        match &asked.question {
+            Ok((Input::Features(features), _)) => &features.cells,
             other => panic!("{other:?}"),
         }
     }
 
+    fn row(values: &[f64]) -> Cells {
+        Cells::Rows { values: values.to_vec(), columns: values.len(), rows: 1 }
+    }
+
     #[test]
     fn csv_with_and_without_a_header() {
-        let bare = rows("1,2\n3,4\n");
-        let wanted = Cells::Rows { values: vec![3.0, 4.0], columns: 2, rows: 1 };
-        assert_eq!(cells(&bare[1]), &wanted);
-        let named = rows("age,sex\n39,male\n");
+        let bare = asked(InputKind::Features, "rows.csv", "1,2\n3,4\n");
+        assert_eq!(cells(&bare[1]), &row(&[3.0, 4.0]));
+        let named = asked(InputKind::Features, "rows.csv", "age,sex\n39,male\n");
         assert_eq!(named.len(), 1);
         let columns = vec![
             ("age".to_owned(), Column::Numbers(vec![39.0])),
@@ -245,7 +276,37 @@ mod tests {
 
     #[test]
     fn a_bad_row_is_its_own_error() {
-        let rows = rows("1,2\nx,4\n5,6\n");
-        assert_eq!(rows.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        let rows = asked(InputKind::Features, "rows.csv", "1,2\nx,4\n5,6\n");
+        let good: Vec<_> = rows.iter().map(|row| row.question.is_ok()).collect();
+        assert_eq!(good, [true, false, true]);
+    }
+
+    #[test]
+    fn json_lines_are_bare_values_or_bodies_with_an_id_and_parameters() {
+        let text = "[1, 2]\n{\"features\": [[3, 4]], \"id\": \"b\", \"parameters\": {\"top_k\": 1}}\n\
+                    {\"features\": 5}\n";
+        let rows = asked(InputKind::Features, "rows.jsonl", text);
+        assert_eq!(cells(&rows[0]), &row(&[1.0, 2.0]));
+        assert_eq!(cells(&rows[1]), &row(&[3.0, 4.0]));
+        assert_eq!(rows[1].id.as_ref().unwrap().get(), "\"b\"");
+        assert_eq!(rows[1].question.as_ref().unwrap().1.top_k, 1);
+        // A column of that name.
+        assert!(matches!(cells(&rows[2]), Cells::Columns { .. }));
+
+        let texts = asked(InputKind::Text, "texts.jsonl", "\"good\"\n{\"text\": \"bad\"}\n7\n");
+        let said = |asked: &Asked| match &asked.question {
+            Ok((Input::Texts(texts), _)) => texts[0].text.clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!([said(&texts[0]), said(&texts[1])], ["good", "bad"]);
+        assert!(texts[2].question.is_err());
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_an_error_and_the_next_is_read() {
+        let text = format!("short\n{}\nlast", "x".repeat(3000));
+        let texts = asked(InputKind::Text, "texts.txt", &text);
+        let good: Vec<_> = texts.iter().map(|text| text.question.is_ok()).collect();
+        assert_eq!(good, [true, false, true]);
     }
 }

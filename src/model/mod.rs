@@ -1,6 +1,7 @@
 //! Models as protocols see them: an input in, predictions out.
 
 mod admission;
+mod bulk;
 mod by_hand;
 mod external_data;
 mod flights;
@@ -16,6 +17,8 @@ mod warm_up;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
 
 use crate::config::{Layout, Limits};
 use crate::error::Error;
@@ -60,6 +63,9 @@ pub struct Model {
     limits: Limits,
     crowd: Arc<Crowd>,
     open: Arc<OpenWith>,
+    /// Rows of bulk work that may still be asked, of `bulk_rows`.
+    bulk: Arc<Semaphore>,
+    bulk_rows: usize,
 }
 
 /// Makes a further session, with so many threads in a run.
@@ -189,6 +195,8 @@ impl Model {
     pub fn new(parts: Parts) -> Self {
         let Parts { name, version, file, provider, signature, default, limits, .. } = parts;
         let admission = Admission::new(parts.queue_objective, parts.compute.threads());
+        let Bounds { max_batch_size, max_queue_size, .. } = parts.pool.bounds();
+        let bulk = bulk::room(max_batch_size, parts.layout.instances, max_queue_size);
         let engine = Engine {
             outputs: parts.task.outputs().into(),
             task: parts.task,
@@ -212,6 +220,8 @@ impl Model {
             engine: Arc::new(engine),
             flights: Flights::default(),
             limits,
+            bulk_rows: bulk.available_permits(),
+            bulk,
         }
     }
 
@@ -416,11 +426,7 @@ impl Model {
         if len == 0 {
             return Err(Error::invalid(kind.field(), "at least one item", "an empty list"));
         }
-        let limit = match kind {
-            InputKind::Image => self.limits.max_images,
-            InputKind::Text => self.limits.max_texts,
-            InputKind::Features | InputKind::Tensors => self.limits.max_rows,
-        };
+        let limit = self.most_items();
         if len > limit {
             let expected = format!("at most {limit} items in one request");
             return Err(Error::too_large(kind.field(), expected, len.to_string()));

@@ -49,6 +49,18 @@ impl Compute {
         answer.await.unwrap_or_else(|_| Err(Error::internal("the compute threads are gone")))
     }
 
+    /// [`Self::run`], or [`here`] if the work is less than the way to another thread.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn nearby<T: Send + 'static>(
+        &self,
+        is_small: bool,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if is_small { here(work) } else { self.run(work).await }
+    }
+
     /// `work` for each item, side by side; the results are in the items' order. Blocks.
     pub fn map<T: Sync, R: Send>(
         &self,

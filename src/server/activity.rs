@@ -29,6 +29,10 @@ struct State {
     since: Instant,
     /// Requests whose handler runs; several only on HTTP/2.
     running: usize,
+    /// Those of them whose answers are streams and wait for the client to read, and since when the last
+    /// one does.
+    unread_streams: usize,
+    unread_since: Instant,
     /// Requests so far.
     begun: u64,
     /// A request's body was dropped before its end.
@@ -57,6 +61,8 @@ impl Activity {
             phase: Phase::Silent,
             since: Instant::now(),
             running: 0,
+            unread_streams: 0,
+            unread_since: Instant::now(),
             begun: 0,
             unread: false,
             whole: true,
@@ -96,7 +102,7 @@ impl Activity {
         state.whole = !has_body;
         state.takes_interim = takes_interim;
         drop(state);
-        Running(self.clone())
+        Running { activity: self.clone(), unread: false }
     }
 
     /// A request's body is not wanted any more.
@@ -133,10 +139,13 @@ impl Activity {
     /// When the connection is to be closed if nothing changes, and why.
     pub fn deadline(&self) -> Option<(Instant, Closed)> {
         let state = self.state();
-        if state.running > 0 {
-            return None;
-        }
         let Timeouts { first_byte, header, keep_alive } = state.timeouts;
+        if state.running > 0 {
+            // Work has deadlines of its own; a client that does not take its answers has this one.
+            let unread = state.unread_streams == state.running;
+            let end = unread.then(|| state.unread_since.checked_add(keep_alive)).flatten();
+            return end.map(|end| (end, Closed::KeepAliveTimeout));
+        }
         let (since, timeout, reason) = match (state.phase, state.ending) {
             (Phase::Silent, _) => (state.since, first_byte, Closed::FirstByteTimeout),
             (Phase::Head, _) => (state.since, header, Closed::HeaderTimeout),
@@ -148,12 +157,40 @@ impl Activity {
     }
 }
 
-/// A request whose handler runs.
-pub struct Running(Activity);
+/// A request whose handler runs, or whose answer is a stream that has not ended.
+pub struct Running {
+    activity: Activity,
+    /// A part of the stream waits for the client to read.
+    unread: bool,
+}
+
+impl Running {
+    /// The head of an answer goes out whose body is a stream.
+    pub fn streams(&self) {
+        // In the midst of the answer an interim one would be a part of it.
+        self.activity.state().takes_interim = false;
+    }
+
+    /// The stream is asked for its next part, or has given it.
+    pub fn is_read(&mut self, asked: bool) {
+        if self.unread != asked {
+            return;
+        }
+        self.unread = !asked;
+        let mut state = self.activity.state();
+        if asked {
+            state.unread_streams -= 1;
+        } else {
+            state.unread_streams += 1;
+            state.unread_since = Instant::now();
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        self.is_read(true);
+        let mut state = self.activity.state();
         state.running -= 1;
         if state.running == 0 {
             (state.phase, state.since) = (Phase::Idle, Instant::now());

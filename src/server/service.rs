@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::accept::Port;
 use super::activity::{Activity, Running};
-use crate::api::grpc::{LongLived, Stopping};
+use crate::api::streaming::{LongLived, Stopping, may_stream};
 
 /// Answers one request of a connection. It counts from the call on, not from the first poll.
 pub fn answer(
@@ -32,8 +32,7 @@ pub fn answer(
     } else {
         request.map(Body::new)
     };
-    if !http1 {
-        // For streams, which HTTP/1 has not.
+    if may_stream(request.headers()) {
         request.extensions_mut().insert(Stopping(port.drain.stopping.clone()));
     }
     async move {
@@ -44,6 +43,7 @@ pub fn answer(
             response.headers_mut().insert(header::CONNECTION, close);
         }
         if response.extensions().get::<LongLived>().is_some() {
+            running.streams();
             let held = |body| Body::new(Held { body, in_work: Some(in_work), running });
             return Ok(response.map(held));
         }
@@ -83,7 +83,6 @@ fn leaves_body(response: &Response<Body>, activity: &Activity) -> bool {
 struct Held {
     body: Body,
     in_work: Option<InWork>,
-    #[expect(dead_code, reason = "dropped with the body")]
     running: Running,
 }
 
@@ -96,7 +95,9 @@ impl HttpBody for Held {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
+        this.running.is_read(true);
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        this.running.is_read(false);
         let ends = frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
         if ends && let Some(in_work) = this.in_work.take() {
             in_work.answered();

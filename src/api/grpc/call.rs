@@ -10,14 +10,14 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use prost::Message;
 
-use super::Stopping;
 use super::wire::{self, Messages};
 use crate::api::account;
 use crate::api::error::{self, ApiError};
 use crate::api::finish::{self, Deadline};
 use crate::api::health::Health;
 use crate::api::request_id::Asked;
-use crate::api::{App, Gate};
+use crate::api::streaming::Stopping;
+use crate::api::{App, Gate, Place};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::runtime::job::Priority;
 
@@ -118,7 +118,7 @@ pub fn begin(service: Service, request: Request) -> Result<(Arc<Call>, Messages)
     let timeout = timeout(&head.headers)?;
     let extensions = head.extensions;
     let call = Call {
-        gate: extensions.get().cloned(),
+        gate: extensions.get().map(|Place { gate, .. }| gate.clone()),
         stopping: extensions.get().cloned(),
         asked: extensions.get().cloned(),
         app: service.app.clone(),

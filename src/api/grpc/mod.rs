@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Router, middleware};
-use tokio_util::sync::CancellationToken;
 use tonic_reflection::server::Builder;
 use tower::util::option_layer;
 
@@ -55,14 +54,6 @@ const LOAD_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// As in the metrics.
 const PROTOCOL: &str = "grpc";
-
-/// In a request: tells when its connection stops. No stream may outlast that.
-#[derive(Clone)]
-pub struct Stopping(pub CancellationToken);
-
-/// In a response: its body lasts as long as its client likes, and is in work until its end.
-#[derive(Clone, Copy)]
-pub struct LongLived;
 
 /// Whether a route is of gRPC, but not for one inference. The questions of a stream are counted one by
 /// one.

@@ -16,11 +16,12 @@ use hyper::body::Frame;
 use super::call::{self, Call, Service};
 use super::infer::{self, Failure};
 use super::proto::ModelStreamInferResponse;
+use super::status;
 use super::wire::{self, Message, Messages};
-use super::{LongLived, status};
 use crate::api::Gate;
 use crate::api::account::{self, Account, Counted};
 use crate::api::error::{self, ApiError};
+use crate::api::streaming::LongLived;
 use crate::error::{Error, ErrorKind};
 
 /// Questions of one stream that are in work at once. The next one is read when the oldest is answered.

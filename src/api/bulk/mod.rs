@@ -1,0 +1,331 @@
+//! `/predict` with `application/x-ndjson`: an answer a line, while the input is still arriving.
+//!
+//! `lines.rs` takes lines out of the body, `line.rs` reads one and writes its answer; what is between is
+//! [`crate::bulk`]. Three things run side by side and end when the response is dropped: a task that
+//! reads, a task for each block in work, and the response, which takes the answers in order as fast as
+//! the client does. When it does not, blocks wait for it, the reader waits for them, and so does the
+//! client's socket.
+
+mod line;
+mod lines;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::account::{self, Account, Deferred};
+use super::error::status;
+use super::finish;
+use super::predict::{Target, find_model};
+use super::request_id::Asked;
+use super::streaming::{LongLived, Stopping};
+use super::{App, Place, body};
+use crate::bulk::{self, Pace, Terms};
+use crate::error::{Error, ErrorKind};
+use crate::metrics::Metrics;
+use crate::model::repository::ModelRepository;
+use crate::runtime::job::Priority;
+use crate::tasks::Parameters;
+use lines::{BLOCK, Block, Lines};
+
+/// As in the metrics.
+const PROTOCOL: &str = "bulk";
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+/// What a line of JSON objects is called by those who send it.
+const CONTENT_TYPES: [&[u8]; 4] =
+    [b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonl"];
+/// Asks nginx to pass answers on as they come.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Part of `max_bodies_size` that a stream takes: its blocks in work, and what is read beside them.
+const ROOM: usize = (bulk::IN_WORK + 2) * BLOCK;
+/// Failures within one stream that are logged one by one.
+const LOGGED: usize = 10;
+
+/// Whether a body is lines of JSON.
+pub fn is_bulk(headers: &HeaderMap) -> bool {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else { return false };
+    let given = given.as_bytes();
+    let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    CONTENT_TYPES.iter().any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+/// What all parts of a stream share.
+pub struct Stream {
+    pub app: App,
+    pub repository: Arc<ModelRepository>,
+    pub target: Target,
+    pub parameters: Parameters,
+    asked: Option<Asked>,
+    pace: Pace,
+    terms: Terms,
+    /// Lines that were read and whose answers were not taken yet.
+    in_work: Arc<AtomicUsize>,
+    logged: AtomicUsize,
+}
+
+impl Stream {
+    fn request_id(&self) -> &str {
+        self.asked.as_ref().map_or("", Asked::id)
+    }
+
+    /// Counts a line's failure, and logs it if it is ours; the first few of them.
+    fn refused(&self, error: &Error) {
+        account::refused(&self.app.metrics, error);
+        if error.kind == ErrorKind::Internal
+            && self.logged.fetch_add(1, Ordering::Relaxed) < LOGGED
+            && let Some(asked) = &self.asked
+        {
+            asked.log_failed(status(error.kind), error);
+        }
+    }
+
+    /// Counts and logs what ends the stream before its input does.
+    fn ends(&self, error: &Error) {
+        account::refused(&self.app.metrics, error);
+        if let Some(asked) = &self.asked {
+            asked.log_failed(status(error.kind), error);
+        }
+    }
+}
+
+/// Answers a stream of lines. What is wrong with the request as a whole is an error; what is wrong with
+/// a line is its answer.
+pub fn predict(
+    app: App,
+    account: &Account,
+    mut target: Target,
+    parameters: Parameters,
+    request: Request<Body>,
+) -> Result<Response, Error> {
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
+    let priority = finish::priority_or(headers, Priority::Bulk)?;
+    let client = finish::client_timeout(headers)?;
+    body::refuse_encoding(headers)?;
+    let repository = app.repository()?.clone();
+    let mut device = None;
+    if target.model.is_some() {
+        let model = find_model(&repository, &target, None)?;
+        account.note(&model, PROTOCOL);
+        model.check_load(priority)?;
+        device = HeaderValue::try_from(model.provider.to_string()).ok();
+        target.found = Some(model);
+    }
+    let room = body::reserve(&app, ROOM)?;
+    let place = head.extensions.get::<Place>().map(|Place { place, .. }| place.clone());
+    let limit = app.server.request_timeout;
+    let stopping = head
+        .extensions
+        .get()
+        .map_or_else(CancellationToken::new, |Stopping(stopping)| stopping.clone());
+    let timeout = Some(client.map_or(limit, |client| client.min(limit)));
+    let stream = Arc::new(Stream {
+        asked: head.extensions.get().cloned(),
+        pace: Pace::default(),
+        terms: Terms { priority, timeout, stopping },
+        in_work: Arc::default(),
+        logged: AtomicUsize::new(0),
+        app,
+        repository,
+        target,
+        parameters,
+    });
+    let deferred = Deferred::default();
+    let held = Held { deferred: deferred.clone(), _room: room, _place: place };
+    let mut response = Response::new(Body::new(StreamBody::new(frames(stream, body, held))));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    if let Some(device) = device {
+        headers.insert(finish::X_DEVICE, device);
+    }
+    response.extensions_mut().insert(LongLived);
+    response.extensions_mut().insert(deferred);
+    Ok(response)
+}
+
+/// What a stream has until its end.
+struct Held {
+    deferred: Deferred,
+    _room: OwnedSemaphorePermit,
+    _place: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// The answers of a block.
+struct Part {
+    lines: Vec<u8>,
+    /// The last line that was answered, and why none after it is.
+    ends: Option<(u64, Error)>,
+    /// The last line of the block.
+    last: u64,
+    _counted: InWork,
+}
+
+/// Lines in work, as long as this lives.
+struct InWork {
+    lines: usize,
+    of_stream: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl InWork {
+    fn new(block: &Block, stream: &Stream) -> Self {
+        let lines = (block.last + 1 - block.first) as usize;
+        let (of_stream, metrics) = (stream.in_work.clone(), stream.app.metrics.clone());
+        of_stream.fetch_add(lines, Ordering::Relaxed);
+        metrics.bulk_lines_in_work.add(lines as i64);
+        Self { lines, of_stream, metrics }
+    }
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.of_stream.fetch_sub(self.lines, Ordering::Relaxed);
+        self.metrics.bulk_lines_in_work.sub(self.lines as i64);
+    }
+}
+
+/// What the reader gives: lines, or why it reads no more.
+type Read = Result<(Block, InWork), Error>;
+
+/// Reads to the end of the body, or until the server stops.
+async fn read(stream: Arc<Stream>, body: Body, blocks: mpsc::Sender<Read>) {
+    let mut lines = Lines::new(body, stream.app.clone(), stream.in_work.clone());
+    loop {
+        // A place first, so that the number of lines is what suits now.
+        let Ok(place) = blocks.reserve().await else { return };
+        let next = tokio::select! {
+            biased;
+            () = stream.terms.stopping.cancelled() => Err(stopping()),
+            next = lines.next(stream.pace.inputs()) => next,
+        };
+        match next.transpose() {
+            None => return,
+            Some(Ok(block)) => {
+                let counted = InWork::new(&block, &stream);
+                place.send(Ok((block, counted)));
+            }
+            Some(Err(error)) => return place.send(Err(error)),
+        }
+    }
+}
+
+fn stopping() -> Error {
+    let detail = "the server is stopping; send the lines that were not answered to another";
+    Error::new(ErrorKind::Unavailable, detail).because("draining")
+}
+
+/// Answers one block.
+async fn work(stream: Arc<Stream>, read: Read) -> Part {
+    let (block, counted) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let none = InWork {
+                lines: 0,
+                of_stream: stream.in_work.clone(),
+                metrics: stream.app.metrics.clone(),
+            };
+            return Part { lines: Vec::new(), ends: Some((0, error)), last: 0, _counted: none };
+        }
+    };
+    let Block { lines, first, last, refused, room } = block;
+    let (began, count) = (Instant::now(), (last + 1 - first) as usize);
+    let reading = stream.clone();
+    let bytes = lines.len();
+    let read = move || match refused {
+        None => line::read(&lines, first, &reading),
+        Some(error) => {
+            let tag = line::Tag { line: first, id: None };
+            vec![bulk::Asked { tag, question: Err(error) }]
+        }
+    };
+    let writing = stream.clone();
+    let write = move |answers| line::write(answers, &writing);
+    let written = bulk::block(&stream.app.compute, bytes, &stream.terms, read, write).await;
+    drop(room);
+    match written {
+        Ok(line::Written { lines, stopped_at }) => {
+            stream.pace.learn(count, began.elapsed(), lines.len());
+            let ends = stopped_at.map(|line| (line - 1, stopping()));
+            Part { lines, ends, last, _counted: counted }
+        }
+        Err(error) => {
+            Part { lines: Vec::new(), ends: Some((first - 1, error)), last, _counted: counted }
+        }
+    }
+}
+
+/// The answers so far.
+struct Answers {
+    parts: BoxStream<'static, Result<Part, Error>>,
+    stream: Arc<Stream>,
+    held: Held,
+    /// The last line that was answered or blank.
+    answered: u64,
+    _reader: AbortOnDropHandle<()>,
+}
+
+/// The response's body.
+fn frames(
+    stream: Arc<Stream>,
+    body: Body,
+    held: Held,
+) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let reader = AbortOnDropHandle::new(tokio::spawn(read(stream.clone(), body, sender)));
+    let blocks = stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|read| (read, receiver))
+    });
+    let working = stream.clone();
+    let parts = bulk::ordered(blocks, move |read| work(working.clone(), read)).boxed();
+    let answers = Answers { parts, stream, held, answered: 0, _reader: reader };
+    stream::unfold(Some(answers), async |answers| {
+        let mut answers = answers?;
+        loop {
+            let (lines, goes_on) = answers.next().await;
+            if !lines.is_empty() {
+                return Some((Ok(Frame::data(lines)), goes_on.then_some(answers)));
+            }
+            if !goes_on {
+                return None;
+            }
+        }
+    })
+}
+
+impl Answers {
+    /// The next lines, and whether more come.
+    async fn next(&mut self) -> (Bytes, bool) {
+        let Some(part) = self.parts.next().await else {
+            self.held.deferred.end(None);
+            return (Bytes::new(), false);
+        };
+        let (mut lines, ends) = match part {
+            Ok(Part { lines, ends, last, .. }) => {
+                if ends.is_none() {
+                    self.answered = last;
+                }
+                (lines, ends)
+            }
+            Err(error) => (Vec::new(), Some((0, error))),
+        };
+        let Some((line, error)) = ends else { return (lines.into(), true) };
+        self.answered = self.answered.max(line);
+        self.stream.ends(&error);
+        self.held.deferred.end(Some(&error));
+        lines.extend(line::last(&error, self.answered, &self.stream));
+        (lines.into(), false)
+    }
+}

@@ -1,0 +1,19 @@
+//! What requests and responses of streams say of themselves to the server.
+
+use axum::http::HeaderMap;
+use tokio_util::sync::CancellationToken;
+
+use super::{bulk, grpc};
+
+/// In a request: tells when its connection stops. No stream may outlast that.
+#[derive(Clone)]
+pub struct Stopping(pub CancellationToken);
+
+/// In a response: its body lasts as long as its client likes, and is in work until its end.
+#[derive(Clone, Copy)]
+pub struct LongLived;
+
+/// Whether a request may be answered by a stream.
+pub fn may_stream(headers: &HeaderMap) -> bool {
+    grpc::is_grpc(headers) || bulk::is_bulk(headers)
+}
