@@ -3,49 +3,14 @@
 
 use std::path::Path;
 
-use prost::Message;
-
-/// The parts of ONNX's `ModelProto` on the way to a node's attributes; `prost` skips the rest.
-/// Field numbers are those of `onnx.proto`.
-#[derive(Message)]
-struct ModelProto {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-}
-
-#[derive(Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-}
-
-#[derive(Message)]
-struct NodeProto {
-    #[prost(string, tag = "4")]
-    op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<AttributeProto>,
-    /// Empty for the operators of ONNX itself.
-    #[prost(string, tag = "7")]
-    domain: String,
-}
-
-#[derive(Message)]
-struct AttributeProto {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(int64, repeated, tag = "8")]
-    ints: Vec<i64>,
-    #[prost(bytes = "vec", repeated, tag = "9")]
-    strings: Vec<Vec<u8>>,
-}
+use crate::onnx::{self, AttributeProto, NodeProto};
 
 /// Class names in the order of the scores, from the first classifier node that has them
 /// (attributes `classlabels_strings` and `classlabels_ints` of the `ai.onnx.ml` operators).
 /// None of a file in ORT's format, which is no protobuf.
 pub fn class_labels(network: &Path) -> Option<Vec<String>> {
-    let attributes = nodes(network)?.into_iter();
-    let labels = |AttributeProto { name, ints, strings }: AttributeProto| match name.as_str() {
+    let nodes = nodes(network)?.into_iter();
+    let labels = |AttributeProto { name, ints, strings, .. }: AttributeProto| match name.as_str() {
         "classlabels_strings" if !strings.is_empty() => {
             Some(strings.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect())
         }
@@ -54,12 +19,11 @@ pub fn class_labels(network: &Path) -> Option<Vec<String>> {
         }
         _ => None,
     };
-    attributes.flat_map(|node| node.attribute).find_map(labels)
+    nodes.flat_map(|node| node.attribute).find_map(labels)
 }
 
 fn nodes(network: &Path) -> Option<Vec<NodeProto>> {
-    let bytes = std::fs::read(network).ok()?;
-    Some(ModelProto::decode(bytes.as_slice()).ok()?.graph?.node)
+    Some(onnx::read(network).ok()?.graph?.node)
 }
 
 /// What of a network decides how a GPU takes it. Operators inside loops and branches do not count.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bench;
+mod bulk;
 mod cli;
 mod drain;
 mod edge;
@@ -20,6 +21,7 @@ mod playground;
 mod process;
 mod reference;
 mod repository;
+mod resume;
 mod support;
 mod text_tasks;
 mod traces;

@@ -1,0 +1,291 @@
+//! ONNX's own file format: what a network says of itself, without its weights.
+//!
+//! Only the fields that are looked at are listed; `prost` steps over the rest, and [`FileBuf`] makes a
+//! step over weights a seek, so that a network of any size takes little memory. Field numbers are those
+//! of `onnx.proto`. Files of external data and where they may lie: `model/external_data.rs`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use bytes::Buf;
+use prost::Message;
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ModelProto {
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
+    #[prost(string, tag = "2")]
+    pub producer_name: String,
+    #[prost(string, tag = "3")]
+    pub producer_version: String,
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSetId>,
+    #[prost(message, repeated, tag = "25")]
+    pub functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSetId {
+    /// Empty: ONNX's own.
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct FunctionProto {
+    #[prost(message, repeated, tag = "7")]
+    pub node: Vec<NodeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    pub node: Vec<NodeProto>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "15")]
+    pub sparse_initializer: Vec<SparseTensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
+    #[prost(string, tag = "4")]
+    pub op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    pub attribute: Vec<AttributeProto>,
+    #[prost(string, tag = "7")]
+    pub domain: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct AttributeProto {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Of a `Constant`.
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<TensorProto>,
+    /// Of an `If` or a `Loop`.
+    #[prost(message, optional, tag = "6")]
+    pub g: Option<GraphProto>,
+    #[prost(int64, repeated, tag = "8")]
+    pub ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub strings: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "11")]
+    pub graphs: Vec<GraphProto>,
+}
+
+/// A tensor without its elements.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    pub dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    #[prost(string, tag = "8")]
+    pub name: String,
+    /// 1: in a file of its own.
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct SparseTensorProto {
+    #[prost(message, optional, tag = "1")]
+    pub values: Option<TensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ValueInfoProto {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub r#type: Option<TypeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub tensor_type: Option<TensorType>,
+    /// What is in it does not matter here.
+    #[prost(message, optional, tag = "4")]
+    pub sequence_type: Option<OtherType>,
+    #[prost(message, optional, tag = "5")]
+    pub map_type: Option<OtherType>,
+    #[prost(message, optional, tag = "9")]
+    pub optional_type: Option<OtherType>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct OtherType {}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorType {
+    #[prost(int32, tag = "1")]
+    pub elem_type: i32,
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<TensorShapeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    pub dim: Vec<Dimension>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Dimension {
+    #[prost(oneof = "DimensionValue", tags = "1, 2")]
+    pub value: Option<DimensionValue>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum DimensionValue {
+    #[prost(int64, tag = "1")]
+    Length(i64),
+    /// A name for a length that is open.
+    #[prost(string, tag = "2")]
+    Name(String),
+}
+
+/// Name and bits an element of a `TensorProto.DataType`.
+#[must_use]
+pub fn element_type(number: i32) -> Option<(&'static str, u64)> {
+    Some(match number {
+        1 => ("FP32", 32),
+        2 => ("UINT8", 8),
+        3 => ("INT8", 8),
+        4 => ("UINT16", 16),
+        5 => ("INT16", 16),
+        6 => ("INT32", 32),
+        7 => ("INT64", 64),
+        // Of any length.
+        8 => ("BYTES", 0),
+        9 => ("BOOL", 8),
+        10 => ("FP16", 16),
+        11 => ("FP64", 64),
+        12 => ("UINT32", 32),
+        13 => ("UINT64", 64),
+        14 => ("COMPLEX64", 64),
+        15 => ("COMPLEX128", 128),
+        16 => ("BF16", 16),
+        17 => ("FP8E4M3FN", 8),
+        18 => ("FP8E4M3FNUZ", 8),
+        19 => ("FP8E5M2", 8),
+        20 => ("FP8E5M2FNUZ", 8),
+        21 => ("UINT4", 4),
+        22 => ("INT4", 4),
+        23 => ("FP4E2M1", 4),
+        _ => return None,
+    })
+}
+
+/// Reads a network without its weights.
+///
+/// # Errors
+/// The file cannot be read, or is no ONNX; ORT's format is none.
+pub fn read(network: &Path) -> Result<ModelProto, String> {
+    let open = || FileBuf::open(network).map_err(|error| error.to_string());
+    let decode = |buffer| ModelProto::decode(buffer).map_err(|error| error.to_string());
+    open().and_then(decode).map_err(|error| {
+        let name = network.file_name().unwrap_or_default().to_string_lossy();
+        format!("{name} cannot be read as ONNX: {error}")
+    })
+}
+
+/// A file as a buffer, of which only a part is in memory. Where reading fails, it ends: the message
+/// that is decoded from it is then cut off, which is an error.
+struct FileBuf {
+    reader: BufReader<File>,
+    remaining: u64,
+}
+
+impl FileBuf {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let file = File::open(path)?;
+        let remaining = file.metadata()?.len();
+        let mut buffer = Self { reader: BufReader::with_capacity(64 << 10, file), remaining };
+        buffer.fill();
+        Ok(buffer)
+    }
+
+    /// A chunk is empty at the end alone.
+    fn fill(&mut self) {
+        if self.remaining > 0 && self.reader.fill_buf().map_or(true, <[u8]>::is_empty) {
+            self.remaining = 0;
+        }
+    }
+}
+
+impl Buf for FileBuf {
+    fn remaining(&self) -> usize {
+        self.remaining as usize
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let buffer = self.reader.buffer();
+        &buffer[..buffer.len().min(self.remaining())]
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.remaining = self.remaining.saturating_sub(count as u64);
+        // Keeps what is in the buffer, if that holds the new place.
+        if self.reader.seek_relative(count as i64).is_err() {
+            self.remaining = 0;
+        }
+        self.fill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_stepped_over_and_a_file_that_is_cut_off_is_an_error() {
+        let weights = TensorProto { dims: vec![300_000], data_type: 2, ..Default::default() };
+        let graph =
+            GraphProto { name: "net".into(), initializer: vec![weights], ..Default::default() };
+        let mut model = ModelProto { ir_version: 8, graph: Some(graph), ..Default::default() };
+        model.opset_import.push(OperatorSetId { domain: String::new(), version: 17 });
+        // `raw_data` of the tensor, which is the graph's and the model's last field.
+        let mut tensor = model.graph.as_ref().unwrap().initializer[0].encode_to_vec();
+        tensor.extend(b"\x4a\xe0\xa7\x12");
+        tensor.extend(vec![0xff; 300_000]);
+        let field = |tag: u8, content: &[u8]| {
+            let mut bytes = vec![tag << 3 | 2];
+            prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+            [bytes.as_slice(), content].concat()
+        };
+        let mut whole = model.clone();
+        whole.graph = None;
+        let graph = [field(2, b"net"), field(5, &tensor)].concat();
+        let bytes = [whole.encode_to_vec(), field(7, &graph)].concat();
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path), Ok(model));
+        for end in [1, 20, 1000, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            assert!(
+                read(&path).unwrap_err().contains("model.onnx cannot be read as ONNX"),
+                "{end}"
+            );
+        }
+        assert!(read(&folder.path().join("none.onnx")).is_err());
+    }
+}
