@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod health;
+mod inspect;
 mod predict;
 mod serve;
 mod signals;
@@ -51,6 +52,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
+    Inspect(inspect::Inspect),
     Bench(bench::Bench),
     Tune(tune::Tune),
     Health(health::Health),
@@ -81,6 +83,7 @@ pub fn main() -> ! {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
+        Command::Inspect(command) => inspect::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Tune(command) => tune::run(command),
         Command::Health(command) => health::run(command),

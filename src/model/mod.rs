@@ -3,9 +3,10 @@
 mod admission;
 mod bulk;
 mod by_hand;
-mod external_data;
+mod describe;
+pub(crate) mod external_data;
 mod flights;
-mod formats;
+pub(crate) mod formats;
 pub mod golden;
 mod graph_cache;
 pub mod load;

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::head::{FLOATS, output_named};
 use super::hugging_face::HfConfig;
+use super::note::{ASSUMED, SHAPES};
 use super::pooling::{MASK, TokenPooling, normalize};
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Parameters, Prediction, Reduction, Stages, Task, Text};
+use super::{
+    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text,
+};
 use crate::config::Pooling;
 use crate::error::Error;
 use crate::rows::Rows;
@@ -30,6 +33,7 @@ struct FeatureExtraction {
     lower_case: bool,
     batch_axis: BatchAxis,
     max_bytes: usize,
+    notes: Vec<Note>,
     assumptions: Vec<String>,
 }
 
@@ -54,6 +58,8 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     let found = SentenceTransformer::read(files)?;
     let output = choose_output(signature, config.output.as_deref())?;
     let mut assumptions = Vec::new();
+    let of_output = if config.output.is_some() { "model.toml" } else { SHAPES };
+    let mut notes = vec![Note::new("output", output.name.clone(), of_output)];
     let pooling = if output.shape.len() == 3 {
         if let Some(module) = &found.unserved {
             return Err(format!(
@@ -67,8 +73,14 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
             ));
         }
         let modes = match (config.pooling, found.pooling) {
-            (Some(mode), _) => vec![mode],
-            (None, Some(modes)) => modes,
+            (Some(mode), _) => {
+                notes.push(pooling_note(&[mode], "model.toml"));
+                vec![mode]
+            }
+            (None, Some(modes)) => {
+                notes.push(pooling_note(&modes, "modules.json"));
+                modes
+            }
             (None, None) => {
                 assumptions.push(format!(
                     "a text's vector is the mean of its tokens' in `{}`, since no file says how: \
@@ -83,6 +95,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
                             .to_owned(),
                     );
                 }
+                notes.push(pooling_note(&[Pooling::Mean], ASSUMED));
                 vec![Pooling::Mean]
             }
         };
@@ -90,19 +103,43 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     } else if config.pooling.is_some() {
         return Err(format!("pooling: output {output} holds one vector a text already"));
     } else {
+        notes.push(Note::new("pooling", "none: the network gives a vector a text", SHAPES));
         None
     };
+    let normalizes = config.normalize.unwrap_or(found.normalize);
+    let scaled = if normalizes { "to length 1" } else { "none" };
+    notes.push(Note::new(
+        "scaling",
+        scaled,
+        match config.normalize {
+            Some(_) => "model.toml",
+            None if found.normalize => "modules.json",
+            None => ASSUMED,
+        },
+    ));
+    if let Some(prompt) = &found.prompt {
+        notes.push(Note::new("prompt", prompt.clone(), "config_sentence_transformers.json"));
+    }
+    if found.lower_case {
+        notes.push(Note::new("letters", "made lower case", "sentence_bert_config.json"));
+    }
     Ok(Box::new(FeatureExtraction {
         encoder: TextEncoder::build(material, hf, found.max_tokens)?,
         output: output.name.clone(),
         pooling,
-        normalize: config.normalize.unwrap_or(found.normalize),
+        normalize: normalizes,
+        notes,
         prompt: found.prompt,
         lower_case: found.lower_case,
         batch_axis: BatchAxis::of(first),
         max_bytes: limits.max_text_bytes,
         assumptions,
     }))
+}
+
+fn pooling_note(modes: &[Pooling], from: &str) -> Note {
+    let modes: Vec<_> = modes.iter().map(|mode| format!("{mode:?}").to_lowercase()).collect();
+    Note::new("pooling", modes.join(", "), from)
 }
 
 /// By its name, else the only one of its rank.
@@ -210,6 +247,10 @@ impl Task for FeatureExtraction {
 
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {
         self.pooling.clone().map(|pooling| pooling as Arc<dyn Reduction>)
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        [self.encoder.notes(), self.notes.clone()].concat()
     }
 
     fn assumptions(&self) -> Vec<String> {

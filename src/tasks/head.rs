@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::hugging_face::HfConfig;
-use super::{ClassScore, Material, Parameters, Prediction, Value};
+use super::note::{ASSUMED, SHAPES, WARM_UP};
+use super::{ClassScore, Material, Note, Parameters, Prediction, Value};
 use crate::config::Scores;
 use crate::error::Error;
 use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
@@ -39,6 +40,9 @@ pub struct Head {
     output: String,
     labels: Option<Vec<Arc<str>>>,
     meaning: Meaning,
+    /// What says so.
+    meaning_from: &'static str,
+    notes: Vec<Note>,
     assumptions: Vec<String>,
 }
 
@@ -73,6 +77,15 @@ impl Head {
         }
         let problem = config.problem_type.as_deref().or(hf.problem_type.as_deref());
         let values = problem == Some("regression") || width == Some(1) || output.shape.len() == 1;
+        let meaning_from = match (config.scores, &config.problem_type, &hf.problem_type) {
+            _ if output.kind == Kind::ClassMap => SHAPES,
+            (Some(_), _, _) => "model.toml (scores)",
+            (_, Some(_), _) => "model.toml (problem_type)",
+            (_, _, Some(_)) => "config.json (problem_type)",
+            _ if values => SHAPES,
+            _ if hf.architectures.is_some() => "config.json (architectures)",
+            _ => WARM_UP,
+        };
         let meaning = match (config.scores, problem) {
             (_, _) if output.kind == Kind::ClassMap => Meaning::Classes(Activation::None),
             (Some(Scores::Values), _) => Meaning::Values,
@@ -87,7 +100,14 @@ impl Head {
             }
             (None, _) => Meaning::ClassesOrValues,
         };
+        let of_output = if config.output.is_some() { "model.toml (output)" } else { SHAPES };
+        let mut notes = vec![Note::new("output", output.name.clone(), of_output)];
+        if meaning != Meaning::Values && output.kind != Kind::ClassMap {
+            notes.push(labels_note(labels.as_ref().map(|(file, names)| (*file, names.as_slice()))));
+        }
         Ok(Self {
+            meaning_from,
+            notes,
             output: output.name.clone(),
             labels: labels.map(|(_, labels)| labels.into_iter().map(Into::into).collect()),
             meaning,
@@ -108,6 +128,22 @@ impl Head {
     #[must_use]
     pub fn assumptions(&self) -> &[String] {
         &self.assumptions
+    }
+
+    /// The output, its classes, and what becomes of their scores.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        let told = match self.meaning {
+            Meaning::Classes(Activation::Softmax) => "logits: softmax is applied",
+            Meaning::Classes(Activation::Sigmoid) => "logits of each label: sigmoid is applied",
+            Meaning::Classes(Activation::None) => "probabilities, as the network gives them",
+            Meaning::Classes(Activation::SoftmaxOrNone) => "logits or probabilities",
+            Meaning::Values => "values",
+            Meaning::ClassesOrValues => "probabilities of classes, or values",
+        };
+        let mut notes = self.notes.clone();
+        notes.push(Note::new("scores", told, self.meaning_from));
+        notes
     }
 
     /// Settles from one warm-up run what the files leave open.
@@ -225,6 +261,17 @@ impl Head {
             _ => Err(Error::internal(format!("output `{}` holds no numbers", self.output))),
         }
     }
+}
+
+/// How many classes there are and which come first.
+pub(super) fn labels_note(labels: Option<(&str, &[String])>) -> Note {
+    const FIRST: usize = 3;
+    let Some((file, names)) = labels else {
+        return Note::new("labels", "numbered from 0", ASSUMED);
+    };
+    let first: Vec<_> = names.iter().take(FIRST).map(String::as_str).collect();
+    let rest = if names.len() > FIRST { ", …" } else { "" };
+    Note::new("labels", format!("{}: {}{rest}", names.len(), first.join(", ")), file)
 }
 
 /// The classes' names that a file gives, and that file.

@@ -16,8 +16,9 @@ use super::image::{
     self, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
     TransformError, decode, from_hugging_face,
 };
+use super::note::ASSUMED;
 use super::{
-    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Parameters, Prediction,
+    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
     Stages, Task,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
@@ -43,6 +44,8 @@ struct ImageClassification {
     limits: ImageLimits,
     head: Head,
     batch_axis: BatchAxis,
+    /// What says how images are prepared.
+    from: String,
     assumptions: Vec<String>,
 }
 
@@ -68,7 +71,8 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
         _ => return Err(format!("input {spec} has neither 1 nor 3 channels")),
     };
     let channels = channels.unwrap_or(3);
-    let (mut preprocessing, assumptions) = preprocessing(material, height.zip(width), channels)?;
+    let (mut preprocessing, from, assumptions) =
+        preprocessing(material, height.zip(width), channels)?;
     preprocessing.layout = layout;
     preprocessing.exact = exact(material)?;
     let (height, width) = preprocessing.output_size().ok_or(
@@ -88,6 +92,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
         },
         head: Head::build(material, hf, true)?,
         batch_axis: BatchAxis::of(spec),
+        from,
         assumptions,
     }))
 }
@@ -110,7 +115,7 @@ fn preprocessing(
     Material { files, config, .. }: Material<'_>,
     size: Option<(usize, usize)>,
     channels: usize,
-) -> Result<(Preprocessing, Vec<String>), String> {
+) -> Result<(Preprocessing, String, Vec<String>), String> {
     let pixels = |side: usize| u32::try_from(side).map_err(|_| "the input is too large");
     let size = match size {
         Some((height, width)) => Some((pixels(height)?, pixels(width)?)),
@@ -118,11 +123,16 @@ fn preprocessing(
     };
     let mut keys: Option<serde_json::Map<String, serde_json::Value>> =
         files.json("preprocessor_config.json")?;
+    let mut from = vec!["preprocessor_config.json"];
+    if keys.is_none() {
+        from.clear();
+    }
     let mut own = config.preprocess.clone().unwrap_or_default();
     own.remove(EXACT);
     if keys.is_none() && own.is_empty() {
         keys = files.json("config.json")?;
         keys = keys.filter(|keys| keys.contains_key("pretrained_cfg"));
+        from = vec!["config.json (pretrained_cfg)"];
     }
     if !own.is_empty() {
         // That file's own unknown keys are none of our business; these were written for us.
@@ -130,6 +140,7 @@ fn preprocessing(
             return Err(format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)));
         }
         let own = serde_json::to_value(own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
+        from.push("model.toml ([preprocess])");
         let keys = keys.get_or_insert_default();
         keys.extend(own.as_object().cloned().unwrap_or_default());
     }
@@ -137,7 +148,7 @@ fn preprocessing(
         let json = serde_json::Value::from(keys).to_string();
         let preprocessing =
             from_hugging_face(&json, size).map_err(|e| format!("preprocessor_config.json: {e}"))?;
-        return Ok((preprocessing, Vec::new()));
+        return Ok((preprocessing, from.join(", "), Vec::new()));
     }
     let Some((height, width)) = size else {
         return Err("no file says which image size the model takes; say it in model.toml: \
@@ -155,7 +166,7 @@ fn preprocessing(
         "no preprocessor_config.json, so images are {assumed}; [preprocess] in model.toml takes \
          that file's keys (size, crop_size, resample, image_mean, image_std, …)"
     );
-    Ok((preprocessing, vec![assumption]))
+    Ok((preprocessing, ASSUMED.to_owned(), vec![assumption]))
 }
 
 impl ImageClassification {
@@ -369,6 +380,21 @@ impl Task for ImageClassification {
 
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
         self.head.calibrate(outputs)
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let Self { height, width, channels, from, preprocessing, .. } = self;
+        let size = format!("{height} × {width}, {channels} channels");
+        let mut notes = vec![Note::new("image size", size, from.clone())];
+        let steps = preprocessing.describe().into_iter();
+        notes.extend(steps.map(|(what, how)| Note::new(what, how, from.clone())));
+        let (how, from) = match preprocessing.exact {
+            true => ("every pixel", "model.toml (preprocess.exact)"),
+            false => ("large ones at a smaller scale", "the default"),
+        };
+        notes.push(Note::new("JPEG decoding", how, from));
+        notes.extend(self.head.notes());
+        notes
     }
 
     fn assumptions(&self) -> Vec<String> {

@@ -10,6 +10,7 @@ mod hugging_face;
 pub mod image;
 mod image_classification;
 mod input;
+mod note;
 mod pooling;
 mod sentence_transformers;
 mod stages;
@@ -29,6 +30,7 @@ pub use input::{
     Cells, Column, FeatureColumn, Features, Image, ImageSource, Input, InputKind, Parameters, Text,
 };
 
+pub use note::{Note, WARM_UP};
 pub use stages::Stages;
 
 use crate::config::{Limits, ModelConfig};
@@ -147,6 +149,9 @@ pub trait Task: Send + Sync {
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {
         None
     }
+
+    /// What is done before and after the network, and which file says so.
+    fn notes(&self) -> Vec<Note>;
 
     /// What was assumed for want of a file that says it, and the line that would change it.
     fn assumptions(&self) -> Vec<String>;

@@ -6,9 +6,10 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::head::Head;
 use super::hugging_face::HfConfig;
+use super::note::SHAPES;
 use super::{
-    Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Parameters, Prediction,
-    Stages, Task,
+    Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
+    Prediction, Stages, Task,
 };
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
@@ -397,6 +398,24 @@ impl Task for Tabular {
 
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
         self.head.calibrate(outputs)
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let mut notes = vec![match &self.layout {
+            Layout::Row { names: Some(names), .. } => {
+                Note::new("columns", names.join(", "), "model.toml (feature_names)")
+            }
+            Layout::Row { columns: Some(columns), .. } => {
+                Note::new("columns", format!("{columns}, without names"), SHAPES)
+            }
+            Layout::Row { .. } => Note::new("columns", "any number, without names", SHAPES),
+            Layout::Columns(specs) => {
+                let names: Vec<_> = specs.iter().map(|spec| spec.name.as_str()).collect();
+                Note::new("columns", names.join(", "), SHAPES)
+            }
+        }];
+        notes.extend(self.head.notes());
+        notes
     }
 
     fn assumptions(&self) -> Vec<String> {

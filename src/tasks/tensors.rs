@@ -1,6 +1,7 @@
 //! No task: tensors in, tensors out, through the Open Inference Protocol alone.
 
-use super::{Input, InputKind, Material, Parameters, Prediction, Stages, Task};
+use super::note::SHAPES;
+use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -94,6 +95,14 @@ impl Task for TensorsOnly {
 
     fn calibrate(&mut self, _: &Tensors) -> Result<(), String> {
         Ok(())
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let shares = match self.batch_axis {
+            BatchAxis::Dynamic => Note::new("batches", "rows of several requests", "model.toml"),
+            _ => Note::new("batches", "none: each request runs alone", SHAPES),
+        };
+        vec![shares]
     }
 
     fn assumptions(&self) -> Vec<String> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokenizers::tokenizer::{Decoder, EncodeInput, Encoding, Tokenizer, TruncationParams};
 
 use super::hugging_face::HfConfig;
+use super::note::{ASSUMED, Note, SHAPES};
 use super::{Input, Material, Parameters, Text};
 use crate::error::Error;
 use crate::rows::{Lengths, Rows};
@@ -41,6 +42,7 @@ pub struct TokenEncoder {
     inputs: Vec<(String, Source, DataType)>,
     /// The token for what the vocabulary does not hold.
     unknown_id: Option<u32>,
+    notes: Vec<Note>,
 }
 
 /// Which part of an encoding an input takes.
@@ -127,6 +129,16 @@ impl TextEncoder {
         }
     }
 
+    /// How texts become tensors.
+    pub fn notes(&self) -> Vec<Note> {
+        match self {
+            Self::Tokens(encoder) => encoder.notes(),
+            Self::Strings { .. } => {
+                vec![Note::new("tokenizer", "none: the network takes strings", SHAPES)]
+            }
+        }
+    }
+
     /// One row a text.
     ///
     /// # Errors
@@ -145,6 +157,18 @@ impl TextEncoder {
             }
         }
     }
+}
+
+/// Kind and size of the vocabulary.
+fn describe(tokenizer: &Tokenizer) -> String {
+    use tokenizers::models::ModelWrapper;
+    let kind = match tokenizer.get_model() {
+        ModelWrapper::BPE(_) => "BPE",
+        ModelWrapper::WordPiece(_) => "WordPiece",
+        ModelWrapper::WordLevel(_) => "WordLevel",
+        ModelWrapper::Unigram(_) => "Unigram",
+    };
+    format!("{kind}, {} tokens", tokenizer.get_vocab_size(true))
 }
 
 /// The text itself, for a model that takes strings.
@@ -190,6 +214,23 @@ impl TokenEncoder {
         let of_files = max_tokens.or(declared.into_iter().chain(in_tokenizer).min());
         let limits = [of_files, hf.max_positions(), fixed_length, config.max_length];
         let max_length = limits.into_iter().flatten().min().unwrap_or(DEFAULT_MAX_LENGTH);
+        let says = [
+            (config.max_length, "model.toml (max_length)"),
+            (fixed_length, SHAPES),
+            (max_tokens, "sentence_bert_config.json"),
+            (declared, "tokenizer_config.json (model_max_length)"),
+            (in_tokenizer, "tokenizer.json (truncation)"),
+            (hf.max_positions(), "config.json (max_position_embeddings)"),
+        ];
+        let of_length = says.iter().find(|(limit, _)| *limit == Some(max_length));
+        let mut notes = vec![
+            Note::new("tokenizer", describe(&tokenizer), "tokenizer.json"),
+            Note::new(
+                "max length",
+                format!("{max_length} tokens"),
+                of_length.map_or(ASSUMED, |(_, file)| file),
+            ),
+        ];
         let needed = tokenizer.get_added_vocabulary().len().min(4) + 1;
         if max_length < needed {
             return Err(format!("the longest input is {max_length} tokens, which leaves no room"));
@@ -225,6 +266,17 @@ impl TokenEncoder {
             (None, None) => false,
         };
         let inputs = signature.inputs.iter().map(source).collect::<Result<_, _>>()?;
+        let of_padding = match (&padding, &own.padding_side) {
+            (_, Some(_)) => "tokenizer_config.json (padding_side)",
+            (Some(_), None) => "tokenizer.json (padding)",
+            (None, None) => ASSUMED,
+        };
+        let side = if pad_left { "left" } else { "right" };
+        let to = match fixed_length {
+            Some(length) => format!("{length} tokens"),
+            None => "the longest text of a batch".to_owned(),
+        };
+        notes.push(Note::new("padding", format!("{side}, to {to}"), of_padding));
         let pad_type_id = padding.map_or(0, |padding| padding.pad_type_id);
         Ok(Self {
             tokenizer,
@@ -235,7 +287,12 @@ impl TokenEncoder {
             pad_left,
             inputs,
             unknown_id,
+            notes,
         })
+    }
+
+    pub fn notes(&self) -> Vec<Note> {
+        self.notes.clone()
     }
 
     /// One encoding a text.

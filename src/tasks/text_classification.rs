@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Parameters, Prediction, Stages, Task};
+use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -69,6 +69,10 @@ impl Task for TextClassification {
 
     fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
         self.head.calibrate(outputs)
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        [self.encoder.notes(), self.head.notes()].concat()
     }
 
     fn assumptions(&self) -> Vec<String> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use ndarray::{Array3, ArrayView1, Axis, Ix3};
 use tokenizers::tokenizer::Encoding;
 
-use super::head::{FLOATS, check_labels, class_names, output_named, softmax};
+use super::head::{FLOATS, check_labels, class_names, labels_note, output_named, softmax};
 use super::hugging_face::HfConfig;
+use super::note::SHAPES;
 use super::text::{self, Offsets, TokenEncoder};
-use super::{Entity, Input, InputKind, Material, Parameters, Prediction, Stages, Task, Text};
+use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -29,6 +30,7 @@ struct TokenClassification {
     labels: Option<Vec<Arc<str>>>,
     batch_axis: BatchAxis,
     max_bytes: usize,
+    notes: Vec<Note>,
     assumptions: Vec<String>,
 }
 
@@ -51,7 +53,14 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     if let (Some((file, labels)), Some(width)) = (&labels, output.shape.last().copied().flatten()) {
         check_labels(file, labels.len(), width, &output.name)?;
     }
+    let of_output = if config.output.is_some() { "model.toml" } else { SHAPES };
+    let notes = vec![
+        Note::new("output", output.name.clone(), of_output),
+        labels_note(labels.as_ref().map(|(file, labels)| (*file, labels.as_slice()))),
+        Note::new("scores", "softmax over the labels of each token", "the task"),
+    ];
     Ok(Box::new(TokenClassification {
+        notes,
         encoder: TokenEncoder::build(material, hf, None)?,
         output: output.name.clone(),
         labels: labels.map(|(_, labels)| labels.into_iter().map(Into::into).collect()),
@@ -246,6 +255,10 @@ impl Task for TokenClassification {
                 Ok(())
             }
         }
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        [self.encoder.notes(), self.notes.clone()].concat()
     }
 
     fn assumptions(&self) -> Vec<String> {

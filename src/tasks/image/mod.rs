@@ -7,6 +7,7 @@
 
 mod bmp;
 mod decode;
+mod describe;
 mod error;
 mod filter;
 mod format;
