@@ -1,9 +1,10 @@
 //! onnxd: an HTTP inference server for ONNX models.
 //!
 //! # Layers
-//! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics,
+//! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
 //! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
-//! and `plot` need nothing. `tune` stands beside `server`: `cli → tune → { model, load, plot }`.
+//! and `plot` need nothing. `tune` and `inspect` stand beside `server`: `cli → tune → { model, load, plot }`,
+//! `cli → inspect → model`.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then

@@ -14,6 +14,7 @@ mod gpu;
 mod graph_cache;
 mod grpc;
 mod grpc_streams;
+mod inspect;
 mod logs;
 mod metrics;
 mod other_forms;
