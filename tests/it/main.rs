@@ -15,6 +15,7 @@ mod grpc;
 mod grpc_streams;
 mod logs;
 mod metrics;
+mod openapi;
 mod other_forms;
 mod playground;
 mod process;
