@@ -75,7 +75,7 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    pub fn of(error: &'a Error, status: StatusCode, request_id: &'a str) -> Self {
+    pub fn new(error: &'a Error, status: StatusCode, request_id: &'a str) -> Self {
         Self {
             r#type: type_of(error.kind),
             title: error.kind.title(),
@@ -109,7 +109,7 @@ pub fn says_when_to_retry(kind: ErrorKind) -> bool {
 
 /// The error as the client of this path sees it. Headers that the response has already are kept.
 pub fn render(response: &mut Response, error: &Error, request_id: &str, path: &str) {
-    let problem = Problem::of(error, response.status(), request_id);
+    let problem = Problem::new(error, response.status(), request_id);
     // Strings and a number: this cannot fail to serialise.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let headers = response.headers_mut();

@@ -64,7 +64,7 @@ fn of(this: StatusCode, path: &str) -> Response {
 }
 
 fn example(kind: ErrorKind) -> Value {
-    to_value(Problem::of(&sample(kind), status(kind), REQUEST_ID)).unwrap_or_default()
+    to_value(Problem::new(&sample(kind), status(kind), REQUEST_ID)).unwrap_or_default()
 }
 
 /// An error of this kind as the server tells it.
