@@ -38,6 +38,23 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::Unauthorized,
+        Self::Syntax,
+        Self::InvalidInput,
+        Self::UnknownModel,
+        Self::UnknownRoute,
+        Self::MethodNotAllowed,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::BodyTimeout,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::DeadlineExceeded,
+        Self::Internal,
+    ];
+
     /// A stable word for machines, used in the `type` of the problem body.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -250,6 +267,13 @@ pub fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_kinds_are_listed_in_their_order() {
+        // The last one's number tells how many there are.
+        assert_eq!(ErrorKind::ALL.len(), ErrorKind::Internal as usize + 1);
+        assert!(ErrorKind::ALL.iter().enumerate().all(|(number, kind)| *kind as usize == number));
+    }
 
     #[test]
     fn a_typo_finds_its_name_and_nonsense_does_not() {

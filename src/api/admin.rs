@@ -8,11 +8,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use serde_json::json;
 
 use super::auth::Keys;
 use super::error::ApiError;
-use super::health::Health;
+use super::health::{Health, Startup};
 use super::scrape::{self, Scrape};
 use super::{App, grpc, repository, request_id};
 use crate::error::{Error, ErrorKind, excerpt};
@@ -64,7 +63,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
 
 async fn startup(State(admin): State<Admin>) -> Response {
     let started = admin.health.started();
-    (status(started), Json(json!({"started": started}))).into_response()
+    (status(started), Json(Startup { started })).into_response()
 }
 
 fn status(good: bool) -> StatusCode {

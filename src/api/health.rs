@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 
@@ -14,11 +15,12 @@ pub struct Health {
 }
 
 /// The answer to `/health/ready`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Readiness {
     pub ready: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<&'static str>,
     /// The models that are not ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -26,12 +28,18 @@ pub struct Readiness {
 }
 
 /// The answer to `/health/live`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Liveness {
     pub live: bool,
     /// Models of which a session has been in one run for longer than anybody waits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<String>,
+}
+
+/// The answer to `/health/startup`.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Startup {
+    pub started: bool,
 }
 
 impl Health {

@@ -15,6 +15,7 @@ use axum::routing::post;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::account::Account;
 use super::body::Form;
@@ -86,11 +87,16 @@ struct Asked {
     parameters: Parameters,
 }
 
-#[derive(Deserialize)]
-struct Request<'a> {
+/// A text or an image in base64, or a list of such.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = HuggingFaceRequest)]
+pub struct Request<'a> {
     #[serde(borrow)]
+    #[schema(value_type = Value)]
     inputs: &'a RawValue,
+    /// `top_k`, `truncation`, and `function_to_apply` (`none` only).
     #[serde(default)]
+    #[schema(value_type = Object)]
     parameters: Map<String, Value>,
 }
 
@@ -186,14 +192,17 @@ enum Written<'a> {
     Entities(Vec<Group<'a>>),
 }
 
+/// A value of a regression, in the form of a [`ClassScore`].
 #[derive(Serialize)]
 struct NamedValue {
     label: String,
     score: f32,
 }
 
-#[derive(Serialize)]
-struct Group<'a> {
+/// A part of a text, and what it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EntityGroup)]
+pub struct Group<'a> {
     #[serde(rename = "entity_group")]
     label: &'a str,
     score: f32,

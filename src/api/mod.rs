@@ -18,6 +18,7 @@ pub(crate) mod inputs;
 mod item;
 mod multipart;
 pub mod oip;
+pub mod openapi;
 mod playground;
 mod predict;
 pub mod repository;
@@ -32,7 +33,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::Uri;
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -197,6 +198,8 @@ pub fn router(
         .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
         // but for the page itself, which asks a person for a key,
         .merge(playground::page(&app.server))
+        // nor does anybody need one to read what there is to ask,
+        .merge(openapi::routes(&app.server))
         // a browser asks without a key whether it may ask at all, and reads errors as well,
         .layer(option_layer(cors::layer(&app.server)))
         // every request is counted, however it ends,
@@ -250,14 +253,28 @@ async fn unknown_route(State(app): State<App>, uri: Uri) -> ApiError {
     ApiError(Error::field(ErrorKind::UnknownRoute, "path", expected, got))
 }
 
-async fn method_not_allowed(State(app): State<App>, request: Request) -> ApiError {
-    let path = request.uri().path();
+async fn method_not_allowed(State(app): State<App>, request: Request) -> Response {
+    wrong_method(&app, request.method(), request.uri().path())
+}
+
+fn wrong_method(app: &App, method: &Method, path: &str) -> Response {
+    let is_read = match path {
+        "/openapi.json" => true,
+        _ if path.starts_with("/docs") || path.starts_with("/playground/") => true,
+        _ if path.starts_with("/v1") => !path.ends_with(":predict"),
+        _ => path.starts_with("/v2") && !path.ends_with("/infer"),
+    };
     let expected = match path {
         "/" if app.server.playground => "GET or POST",
-        _ if path.starts_with("/playground/") => "GET",
-        _ if path.starts_with("/v2") && !path.ends_with("/infer") => "GET",
+        _ if is_read => "GET",
         _ => "POST",
     };
-    let got = excerpt(request.method().as_str());
-    ApiError(Error::field(ErrorKind::MethodNotAllowed, "method", expected, got))
+    let got = excerpt(method.as_str());
+    let error = Error::field(ErrorKind::MethodNotAllowed, "method", expected, got);
+    let mut response = ApiError(error).into_response();
+    // Elsewhere the router knows it.
+    if let Some(allowed) = v1::allowed(path) {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    }
+    response
 }

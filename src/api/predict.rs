@@ -11,6 +11,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::account::Account;
 use super::body::{self, Form};
@@ -27,10 +28,14 @@ use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction,
 const PROTOCOL: &str = "predict";
 
 /// The body of a 200: one entry in `result` for each input, in order.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PredictResponse)]
 pub struct Answer<'a> {
+    /// The model that answered.
     model: &'a str,
+    /// Its version, a number.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String)]
     version: u64,
     result: &'a [Prediction],
 }

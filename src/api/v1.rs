@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Extension, RawPathParams, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::account::Account;
 use super::error::ApiError;
@@ -25,7 +25,8 @@ use super::inputs::{self, from_body, from_json};
 use super::oip::data;
 use super::oip::infer::{self, InferRequest, InputTensor, InputValue};
 use super::oip::json::{self, Nested};
-use super::{App, body};
+use super::oip::metadata::ModelList;
+use super::{App, body, wrong_method};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::model::{Model, Terms};
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction};
@@ -48,24 +49,62 @@ pub fn routes() -> Router<App> {
     router
 }
 
-async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    let mut names: Vec<_> = app.repository()?.iter().map(|model| model.name.clone()).collect();
-    names.dedup();
-    Ok(Json(json!({ "models": names })))
+/// The methods of a path below `/v1/models/`: what is told of a model and what is done with it share a
+/// route.
+pub fn allowed(path: &str) -> Option<&'static str> {
+    let model = path.strip_prefix("/v1/models/")?;
+    Some(if model.ends_with(PREDICT) { "POST" } else { "GET,HEAD" })
 }
 
-/// `KServe`'s and TensorFlow Serving's answers in one.
-async fn status(State(app): State<App>, path: RawPathParams) -> Result<Json<Value>, ApiError> {
+async fn models(State(app): State<App>) -> Result<Json<ModelList>, ApiError> {
+    Ok(Json(ModelList::of(app.repository()?)))
+}
+
+/// How a model stands: `KServe`'s and TensorFlow Serving's answers in one.
+#[derive(Serialize, ToSchema)]
+#[schema(as = V1ModelStatus)]
+pub struct ModelStatus {
+    name: String,
+    ready: bool,
+    model_version_status: Vec<VersionStatus>,
+}
+
+/// How a version stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = V1VersionStatus)]
+pub struct VersionStatus {
+    version: String,
+    /// `AVAILABLE` or `END`.
+    state: &'static str,
+    status: VersionError,
+}
+
+/// Why a version is not available.
+#[derive(Serialize, ToSchema)]
+#[schema(as = V1VersionError)]
+pub struct VersionError {
+    /// `OK` or `UNAVAILABLE`.
+    error_code: &'static str,
+    error_message: &'static str,
+}
+
+async fn status(
+    State(app): State<App>,
+    path: RawPathParams,
+    method: Method,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    if uri.path().ends_with(PREDICT) {
+        return Ok(wrong_method(&app, &method, uri.path()));
+    }
     let model = find(&app, &path, "")?;
     let ready = model.live_sessions() > 0;
-    let (state, code) = if ready { ("AVAILABLE", "OK") } else { ("END", "UNAVAILABLE") };
-    let status = json!({"error_code": code, "error_message": ""});
-    Ok(Json(json!({
-        "name": model.name,
-        "ready": ready,
-        "model_version_status":
-            [{"version": model.version.to_string(), "state": state, "status": status}],
-    })))
+    let (state, error_code) = if ready { ("AVAILABLE", "OK") } else { ("END", "UNAVAILABLE") };
+    let status = VersionError { error_code, error_message: "" };
+    let version = VersionStatus { version: model.version.to_string(), state, status };
+    let name = model.name.clone();
+    let status = ModelStatus { name, ready, model_version_status: vec![version] };
+    Ok(Json(status).into_response())
 }
 
 /// The model of a path, of which the last part ends in `suffix`.
@@ -134,12 +173,33 @@ async fn answer(
     Ok(Answered { response: body, timings, provider })
 }
 
-#[derive(Deserialize)]
-struct Request<'a> {
+/// Either `instances` or `inputs`.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = V1PredictRequest)]
+pub struct Request<'a> {
+    /// A list with an entry for each instance: a value of the network's only input, an object by the
+    /// names of its inputs, a text, or an image (`{"b64": ".."}` or base64).
     #[serde(borrow)]
+    #[schema(value_type = Value, required = false)]
     instances: Option<&'a RawValue>,
+    /// The same as whole tensors: one value, or an object by the names of the inputs.
     #[serde(borrow)]
+    #[schema(value_type = Value, required = false)]
     inputs: Option<&'a RawValue>,
+}
+
+/// `predictions` for `instances`, `outputs` for `inputs`.
+#[derive(ToSchema)]
+#[schema(as = V1PredictResponse)]
+#[expect(dead_code, reason = "answers are written from tensors; this is their form")]
+pub struct Predicted {
+    /// An entry for each instance: a value of the network's only output, an object by the names of its
+    /// outputs, or for texts and images what `/predict` answers.
+    #[schema(value_type = Vec<Value>, required = false)]
+    predictions: Vec<u8>,
+    /// The output as a whole, or an object by the names of several.
+    #[schema(value_type = Value, required = false)]
+    outputs: Option<u8>,
 }
 
 enum Asked {

@@ -49,6 +49,8 @@ pub struct Server {
     pub cors_allowed_origins: Vec<String>,
     /// Bytes; 0: answers are not compressed.
     pub compression_min_size: u64,
+    /// Whether the API is described at `/openapi.json` and `/docs`.
+    pub openapi: bool,
     /// How often keys and certificates are looked at.
     #[serde(with = "humantime_serde")]
     pub reload_interval: Duration,

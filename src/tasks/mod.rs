@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use files::ModelFiles;
 pub use input::{
@@ -41,23 +42,33 @@ use crate::tensor::{DataType, Tensor, Tensors};
 use hugging_face::HfConfig;
 
 /// The answer for one input.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Prediction {
     /// The best class, and the `top_k` best in falling order of score.
-    Classes { label: Arc<str>, score: f32, classes: Vec<ClassScore> },
+    #[schema(title = "ClassesPrediction")]
+    Classes {
+        #[schema(value_type = String)]
+        label: Arc<str>,
+        score: f32,
+        classes: Vec<ClassScore>,
+    },
     /// A regression's value, or its values where the model gives several.
+    #[schema(title = "ValuePrediction")]
     Value { value: Value },
     /// A text as a vector.
+    #[schema(title = "EmbeddingPrediction")]
     Embedding { embedding: Vec<f32> },
     /// What a text names, in its order.
+    #[schema(title = "EntitiesPrediction")]
     Entities { entities: Vec<Entity> },
 }
 
 /// A part of a text, and what it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Entity {
     /// The label without its `B-` or `I-`.
+    #[schema(value_type = String)]
     pub entity: Arc<str>,
     /// Mean probability of its tokens.
     pub score: f32,
@@ -68,13 +79,17 @@ pub struct Entity {
     pub end: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A class and how sure the model is of it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ClassScore {
+    #[schema(value_type = String)]
     pub label: Arc<str>,
     pub score: f32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What a regression gives.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = RegressionValue)]
 #[serde(untagged)]
 pub enum Value {
     One(f32),

@@ -17,6 +17,7 @@ mod grpc_streams;
 mod inspect;
 mod logs;
 mod metrics;
+mod openapi;
 mod other_forms;
 mod playground;
 mod process;

@@ -77,6 +77,15 @@ async fn a_body_that_is_nothing_but_the_input_has_binary_outputs() {
     );
     let photo = send("/v2/models/efficientnet-lite0/infer", image(PHOTO)).await;
     assert!(photo[..photo.len() - 4].ends_with(b"\x08\0\0\0espresso"));
+
+    // As many bytes as a row has, but meant as JSON.
+    let request = server.request("POST", IRIS).header("inference-header-content-length", 0);
+    let request = request.header("content-type", "application/json").body(r#"{"inputs": null}"#);
+    let answer = crate::support::send(request).await;
+    assert_eq!(
+        (answer.status, &answer.body["field"]),
+        (422, &json!("inference-header-content-length"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::binary;
 use super::json::{Flat, check_finite};
@@ -18,28 +19,40 @@ pub struct Head<'a> {
     pub id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An inference's outputs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferResponse)]
+pub struct Body<'a> {
     model_name: &'a str,
     model_version: &'a str,
+    /// As in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<&'a str>,
     outputs: Vec<Output<'a>>,
 }
 
-#[derive(Serialize)]
-struct Output<'a> {
+/// A tensor.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferOutput)]
+pub struct Output<'a> {
     name: &'a str,
+    #[schema(schema_with = crate::api::openapi::datatypes)]
     datatype: &'static str,
     shape: &'a [usize],
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<Parameters>,
+    #[schema(value_type = OutputParameters, required = false)]
+    parameters: Option<OutputParameters>,
+    /// The elements as one flat list in row-major order, unless they come as bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Value>, required = false)]
     data: Option<Flat<'a>>,
 }
 
-#[derive(Serialize)]
-struct Parameters {
+/// Where a tensor's elements are bytes after the JSON: how many.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferOutputParameters)]
+pub struct OutputParameters {
     binary_data_size: usize,
 }
 
@@ -57,7 +70,7 @@ pub fn write(
         if is_binary.of(name) {
             let before = tail.len();
             binary::append(tensor, &mut tail);
-            parameters = Some(Parameters { binary_data_size: tail.len() - before });
+            parameters = Some(OutputParameters { binary_data_size: tail.len() - before });
         } else {
             check_finite(name, tensor)?;
             data = Some(Flat(tensor));

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::Model;
+use crate::model::repository::ModelRepository;
 use crate::signature::TensorSpec;
 use crate::statistics::{Counts, Spent};
 
@@ -24,10 +26,12 @@ pub const EXTENSIONS: [&str; 7] = [
 const PLATFORM: &str = "onnxruntime_onnx";
 const BACKEND: &str = "onnxruntime";
 
-#[derive(Debug, Serialize)]
+/// The server and what it can do beside the protocol itself.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ServerMetadata {
     pub name: &'static str,
     pub version: &'static str,
+    #[schema(value_type = Vec<String>)]
     pub extensions: [&'static str; 7],
 }
 
@@ -41,7 +45,48 @@ impl Default for ServerMetadata {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// The answer to `/v2/health/live`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServerLive {
+    pub live: bool,
+}
+
+/// The answer to `/v2/health/ready`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServerReady {
+    pub ready: bool,
+}
+
+/// Whether a model can answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelReady {
+    pub name: String,
+    pub ready: bool,
+}
+
+/// The names of all models.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelList {
+    pub models: Vec<String>,
+}
+
+impl ModelList {
+    #[must_use]
+    pub fn of(repository: &ModelRepository) -> Self {
+        let mut models: Vec<String> = repository.iter().map(|model| model.name.clone()).collect();
+        models.dedup();
+        Self { models }
+    }
+}
+
+/// Counts and times of models since they were loaded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Statistics {
+    pub model_stats: Vec<ModelStatistics>,
+}
+
+/// A model's inputs and outputs.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ModelMetadata {
     pub name: String,
     /// Those that are loaded.
@@ -49,11 +94,12 @@ pub struct ModelMetadata {
     pub platform: &'static str,
     pub inputs: Vec<TensorMetadata>,
     pub outputs: Vec<TensorMetadata>,
+    /// `task`, `device`, `file`, and `preprocessed_input`: the name under which it takes images or texts.
     pub properties: BTreeMap<&'static str, String>,
 }
 
 /// -1 stands for an axis of any length.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TensorMetadata {
     pub name: String,
     pub datatype: &'static str,
@@ -100,7 +146,7 @@ fn axes(shape: &[Option<usize>]) -> Vec<i64> {
 }
 
 /// Triton's model configuration, as far as it means something here.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ModelConfig {
     pub name: String,
     pub platform: &'static str,
@@ -109,11 +155,13 @@ pub struct ModelConfig {
     pub max_batch_size: usize,
     pub input: Vec<TensorConfig>,
     pub output: Vec<TensorConfig>,
+    #[schema(value_type = Vec<InstanceGroup>)]
     pub instance_group: [InstanceGroup; 1],
     pub default_model_filename: String,
 }
 
-#[derive(Debug, Serialize)]
+/// An input or an output.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TensorConfig {
     pub name: String,
     /// `TYPE_FP32`, and `TYPE_STRING` for BYTES.
@@ -122,7 +170,8 @@ pub struct TensorConfig {
     pub dims: Vec<i64>,
 }
 
-#[derive(Debug, Serialize)]
+/// The sessions of a model, and where they run.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct InstanceGroup {
     pub count: usize,
     pub kind: &'static str,
@@ -157,7 +206,8 @@ impl ModelConfig {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// What a version has answered since it was loaded.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ModelStatistics {
     pub name: String,
     pub version: String,
@@ -169,7 +219,8 @@ pub struct ModelStatistics {
     pub batch_stats: Vec<BatchStatistics>,
 }
 
-#[derive(Debug, Serialize)]
+/// Requests by how they ended, and by where their time went.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct InferenceStatistics {
     pub success: Duration64,
     pub fail: Duration64,
@@ -181,7 +232,8 @@ pub struct InferenceStatistics {
     pub cache_miss: Duration64,
 }
 
-#[derive(Debug, Serialize)]
+/// Runs of this many rows.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BatchStatistics {
     pub batch_size: u64,
     pub compute_input: Duration64,
@@ -190,7 +242,7 @@ pub struct BatchStatistics {
 }
 
 /// How often, and how many nanoseconds in all.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
 pub struct Duration64 {
     pub count: u64,
     pub ns: u64,

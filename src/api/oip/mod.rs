@@ -14,7 +14,9 @@ mod preprocessed;
 mod request;
 mod rest;
 
-pub use rest::{health, routes};
+pub use answer::Body as InferAnswerBody;
+pub use request::Body as InferRequestBody;
+pub use rest::{HEADER_LENGTH, health, routes};
 
 /// As in the metrics.
 pub const PROTOCOL: &str = "v2";

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::infer::{InferRequest, InputTensor, InputValue, RequestedOutput, data_type, priority};
 use super::{binary, data};
@@ -40,34 +41,54 @@ impl BinaryOutputs {
     }
 }
 
-/// Unknown fields are the protocol's extensions and are passed over.
-#[derive(Deserialize)]
-struct Body<'a> {
+/// An inference in JSON. Unknown fields are the protocol's extensions and are passed over.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferRequest)]
+pub struct Body<'a> {
+    /// Comes back in the answer.
     id: Option<String>,
+    /// `priority` (0 and 1 go first, the rest is bulk work), `timeout` in microseconds,
+    /// `binary_data_output`.
     #[serde(default)]
+    #[schema(value_type = Object)]
     parameters: Map<String, Value>,
+    /// A tensor for each of the network's inputs; or one called `image` or `text`, of `BYTES`, for a
+    /// model that takes images (in base64) or texts.
     #[serde(borrow)]
     inputs: Vec<Input<'a>>,
+    /// Which outputs to answer; all of them by default.
     #[serde(default)]
     outputs: Vec<Output>,
 }
 
-#[derive(Deserialize)]
-struct Input<'a> {
+/// A tensor.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferInput)]
+pub struct Input<'a> {
     name: String,
     shape: Vec<usize>,
     #[serde(borrow)]
+    #[schema(schema_with = crate::api::openapi::datatypes)]
     datatype: Cow<'a, str>,
+    /// `binary_data_size`: the tensor comes as so many bytes after the JSON, in the place of `data`.
     #[serde(default)]
+    #[schema(value_type = Object)]
     parameters: Map<String, Value>,
+    /// The elements in row-major order: one flat list, or lists nested as the shape.
     #[serde(borrow)]
+    #[schema(value_type = Value, required = false)]
     data: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Output {
+/// An output that is asked for.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferRequestedOutput)]
+pub struct Output {
     name: String,
+    /// `binary_data`: answer as bytes after the JSON. `classification`: the best so many classes as
+    /// `value:number:name`.
     #[serde(default)]
+    #[schema(value_type = Object)]
     parameters: Map<String, Value>,
 }
 

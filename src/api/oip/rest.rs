@@ -6,22 +6,24 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Extension, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::answer::{self, Head};
 use super::infer::{self, InferAnswer};
-use super::metadata::{ModelConfig, ModelMetadata, ModelStatistics, ServerMetadata};
+use super::metadata::{
+    ModelConfig, ModelList, ModelMetadata, ModelReady, ModelStatistics, ServerLive, ServerMetadata,
+    ServerReady, Statistics,
+};
 use super::{PROTOCOL, request};
 use crate::api::account::Account;
 use crate::api::error::ApiError;
 use crate::api::finish::{self, Answered, Finish};
 use crate::api::health::Health;
-use crate::api::{App, body};
+use crate::api::{App, body, method_not_allowed};
 use crate::error::{Error, ErrorKind};
 use crate::model::Model;
 
@@ -30,7 +32,10 @@ pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-
 
 /// Probes, which no limit of the data port may refuse.
 pub fn health() -> Router<App> {
-    Router::new().route("/v2/health/live", get(live)).route("/v2/health/ready", get(ready))
+    Router::new()
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 pub fn routes() -> Router<App> {
@@ -76,12 +81,12 @@ impl Named {
 
 async fn live(Extension(health): Extension<Arc<Health>>) -> Response {
     let live = health.liveness().live;
-    (status(live), Json(json!({"live": live}))).into_response()
+    (status(live), Json(ServerLive { live })).into_response()
 }
 
 async fn ready(Extension(health): Extension<Arc<Health>>) -> Response {
     let ready = health.readiness().ready;
-    (status(ready), Json(json!({"ready": ready}))).into_response()
+    (status(ready), Json(ServerReady { ready })).into_response()
 }
 
 fn status(good: bool) -> StatusCode {
@@ -92,10 +97,8 @@ async fn server() -> Json<ServerMetadata> {
     Json(ServerMetadata::default())
 }
 
-async fn models(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    let mut names: Vec<String> = app.repository()?.iter().map(|model| model.name.clone()).collect();
-    names.dedup();
-    Ok(Json(json!({ "models": names })))
+async fn models(State(app): State<App>) -> Result<Json<ModelList>, ApiError> {
+    Ok(Json(ModelList::of(app.repository()?)))
 }
 
 async fn metadata(State(app): State<App>, named: Named) -> Result<Json<ModelMetadata>, ApiError> {
@@ -107,7 +110,8 @@ async fn metadata(State(app): State<App>, named: Named) -> Result<Json<ModelMeta
 async fn model_ready(State(app): State<App>, named: Named) -> Result<Response, ApiError> {
     let model = named.find(&app)?;
     let ready = model.live_sessions() > 0;
-    Ok((status(ready), Json(json!({"name": model.name, "ready": ready}))).into_response())
+    let answer = ModelReady { name: model.name.clone(), ready };
+    Ok((status(ready), Json(answer)).into_response())
 }
 
 async fn configuration(
@@ -117,14 +121,14 @@ async fn configuration(
     Ok(Json(ModelConfig::of(&*named.find(&app)?)))
 }
 
-async fn statistics(State(app): State<App>, named: Named) -> Result<Json<Value>, ApiError> {
+async fn statistics(State(app): State<App>, named: Named) -> Result<Json<Statistics>, ApiError> {
     let model = named.find(&app)?;
-    Ok(Json(json!({ "model_stats": [ModelStatistics::of(&model)] })))
+    Ok(Json(Statistics { model_stats: vec![ModelStatistics::of(&model)] }))
 }
 
-async fn all_statistics(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    let all: Vec<_> = app.repository()?.iter().map(|model| ModelStatistics::of(&model)).collect();
-    Ok(Json(json!({ "model_stats": all })))
+async fn all_statistics(State(app): State<App>) -> Result<Json<Statistics>, ApiError> {
+    let all = app.repository()?.iter().map(|model| ModelStatistics::of(&model));
+    Ok(Json(Statistics { model_stats: all.collect() }))
 }
 
 async fn infer(
@@ -182,7 +186,14 @@ async fn answer(
 fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Error> {
     let Some(given) = headers.get(HEADER_LENGTH) else { return Ok(None) };
     let given = String::from_utf8_lossy(given.as_bytes());
-    given.parse().map(Some).map_err(|_| {
-        Error::invalid(HEADER_LENGTH.as_str(), "the length of the JSON in bytes", given.clone())
-    })
+    let wrong = |expected| Error::invalid(HEADER_LENGTH.as_str(), expected, given.clone());
+    let length = given.parse().map_err(|_| wrong("the length of the JSON in bytes"))?;
+    // Else what was meant as JSON could pass for the bytes of a tensor.
+    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if length == 0 && media_type.is_some_and(|given| given.starts_with(b"application/json")) {
+        return Err(wrong(
+            "a length over 0, or `application/octet-stream` for a body without JSON",
+        ));
+    }
+    Ok(Some(length))
 }

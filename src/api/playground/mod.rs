@@ -20,7 +20,7 @@ use super::scrape::{self, Scrape};
 use super::{App, compression, method_not_allowed, unknown_route};
 use crate::config::Server;
 use crate::error::{Error, ErrorKind, excerpt};
-use models::Playground;
+pub use models::Playground;
 
 /// Nothing from elsewhere, no script or style within the page, and no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \

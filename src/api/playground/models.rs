@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::App;
 use crate::api::oip::metadata::TensorMetadata;
@@ -11,7 +12,7 @@ use crate::tasks::{Cells, FeatureColumn, ImageSource, Input, InputKind};
 use crate::tensor::DataType;
 
 /// The answer to `/playground/models`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Playground {
     version: &'static str,
     limits: InputLimits,
@@ -20,7 +21,8 @@ pub struct Playground {
 }
 
 /// What an input may be; the page makes larger images smaller.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlaygroundLimits)]
 #[expect(clippy::struct_field_names, reason = "the configuration's names")]
 struct InputLimits {
     /// Bytes.
@@ -32,7 +34,8 @@ struct InputLimits {
     max_text_bytes: usize,
 }
 
-#[derive(Serialize)]
+/// A model and its form.
+#[derive(Serialize, ToSchema)]
 struct PlaygroundModel {
     name: String,
     version: String,
@@ -55,7 +58,8 @@ struct PlaygroundModel {
 }
 
 /// A field of the form.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlaygroundColumn)]
 struct ColumnForm {
     name: Option<String>,
     /// `number`, `integer`, `boolean` (0 or 1) or `text`.
@@ -76,7 +80,8 @@ impl From<FeatureColumn> for ColumnForm {
 }
 
 /// An input that the model is known to answer well.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlaygroundExample)]
 #[serde(rename_all = "lowercase")]
 enum Example {
     Text(String),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{PoisonError, Weak};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ModelRepository;
 use crate::metrics::Metrics;
@@ -12,7 +13,7 @@ use crate::runtime::device;
 
 /// How a version stands, in the words of Triton's extension of the Open Inference Protocol for model
 /// repositories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum State {
     Unknown,
@@ -37,10 +38,11 @@ impl State {
 }
 
 /// One version, or a model of which no version was ever loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IndexEntry {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub version: Option<String>,
     pub state: State,
     /// Why it is not as it should be; of a version that is ready, why it was not replaced.

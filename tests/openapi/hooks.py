@@ -1,0 +1,32 @@
+"""Files of images for Schemathesis: real ones, broken ones, and bytes that are none."""
+
+from pathlib import Path
+
+import schemathesis
+from hypothesis import strategies
+
+IMAGES = Path(__file__).resolve().parents[1] / "fixtures" / "images"
+# Small ones, so that a run is not spent on sending.
+FILES = sorted(path for path in IMAGES.rglob("*.*") if path.stat().st_size < 20_000)
+
+
+def files(*suffixes: str) -> strategies.SearchStrategy[bytes]:
+    chosen = [path.read_bytes() for path in FILES if path.suffix in suffixes or not suffixes]
+    return strategies.sampled_from(chosen) | strategies.binary(max_size=200)
+
+
+for media_type, suffixes in (
+    ("image/jpeg", (".jpg",)),
+    ("image/png", (".png",)),
+    ("image/webp", (".webp",)),
+    ("image/gif", (".gif",)),
+    ("image/bmp", (".bmp",)),
+    ("application/octet-stream", ()),
+):
+    schemathesis.openapi.media_type(media_type, files(*suffixes))
+
+
+@schemathesis.hook
+def filter_case(_context, case) -> bool:
+    """Headers that nobody knows are passed over, as HTTP asks, so that to take one is no fault."""
+    return "x-schemathesis-unknown-property" not in (case.headers or {})
