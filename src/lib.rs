@@ -40,6 +40,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod evaluate;
 pub mod load;
 pub mod metrics;
 pub mod model;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod config;
+mod evaluate;
 mod health;
 mod predict;
 mod serve;
@@ -51,6 +52,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
+    Evaluate(evaluate::Evaluate),
     Bench(bench::Bench),
     Tune(tune::Tune),
     Health(health::Health),
@@ -81,6 +83,7 @@ pub fn main() -> ! {
     let result = match Cli::parse().command {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
+        Command::Evaluate(command) => evaluate::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Tune(command) => tune::run(command),
         Command::Health(command) => health::run(command),
