@@ -302,6 +302,22 @@ impl std::fmt::Display for Word {
     }
 }
 
+impl Asked {
+    /// What tells two models apart in a table's header, shortly.
+    #[must_use]
+    pub fn names_beside(&self, other: &Self) -> [String; 2] {
+        let both = |of: fn(&Self) -> String| [of(self), of(other)];
+        let shorter = [
+            both(|model| model.name.clone()),
+            both(|model| model.file.clone()),
+            both(|model| format!("{}@{}", model.name, model.version)),
+        ];
+        let tells_apart = |[own, other]: &[String; 2]| own != other;
+        let whole = both(|model| format!("{}@{}/{}", model.name, model.version, model.file));
+        shorter.into_iter().find(tells_apart).unwrap_or(whole)
+    }
+}
+
 impl std::fmt::Display for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({}, {} on {})", self.name, self.task, self.file, self.device)

@@ -23,8 +23,8 @@ pub fn text(report: &Report) -> String {
     if report.skipped > 0 {
         text += &format!("{} unusable items were left out\n", report.skipped);
     }
+    text += &format!("\n{}\n", metrics(report));
     let mut part = |title: &str, table: String| text += &format!("\n{title}\n{table}\n");
-    part("", metrics(report));
     if !figures.classes.is_empty() {
         part(&classes_title(figures), classes(figures));
         if figures.classes.len() <= MATRIX {
@@ -66,10 +66,11 @@ fn cut(text: &str, most: usize) -> String {
 fn metrics(report: &Report) -> String {
     let figures = &report.figures;
     let against = report.against.as_ref();
-    let own = file_or(report, "value");
-    let other = against.map(|against| against.model.file.clone());
-    let header: Vec<&str> = ["metric", own.as_str()].into_iter().chain(other.as_deref()).collect();
-    let mut table = table(&header, 1);
+    let names = against.map(|against| report.model.names_beside(&against.model));
+    let mut table = match &names {
+        Some([own, other]) => table(&["metric", own, other], 1),
+        None => table(&["metric", "value"], 1),
+    };
     for (name, value) in &figures.metrics {
         let Some(value) = value else { continue };
         let mut row = vec![words(name), number(*value)];
@@ -89,10 +90,6 @@ fn metrics(report: &Report) -> String {
         }
     }
     table.to_string()
-}
-
-fn file_or(report: &Report, alone: &str) -> String {
-    if report.against.is_some() { report.model.file.clone() } else { alone.to_owned() }
 }
 
 fn classes_title(figures: &Figures) -> String {
@@ -199,7 +196,8 @@ fn comparison(report: &Report, against: &Against) -> String {
         text.push('\n');
     }
     if report.classifies() && !against.differences.is_empty() {
-        let mut table = table(&["input", "label", &report.model.file, &against.model.file], 4);
+        let [own, other] = report.model.names_beside(&against.model);
+        let mut table = table(&["input", "label", &own, &other], 4);
         for item in against.differences.iter().take(DIFFERENCES) {
             let said = |said: &Word, score: Option<f64>| match score {
                 Some(score) => format!("{} {score:.4}", word(said)),

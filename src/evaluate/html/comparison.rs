@@ -2,15 +2,16 @@
 
 use maud::{Markup, html};
 
-use super::{number, words};
+use super::{last_part, number, words};
 use crate::evaluate::mcnemar::{McNemar, Method};
 use crate::evaluate::metrics::lower_is_better;
 use crate::evaluate::report::{Against, Report};
 
 pub fn section(report: &Report, against: &Against) -> Markup {
+    let [own, other] = report.model.names_beside(&against.model);
     html! {
         section {
-            h2 { "Against " (against.model.name) ", " (against.model.file) }
+            h2 { (own) " against " (other) }
             p.soft {
                 "They say the same of " (against.agree) " of " (report.items) " items. Their "
                 @if report.classifies() { "probabilities of an item" } @else { "values" }
@@ -18,9 +19,9 @@ pub fn section(report: &Report, against: &Against) -> Markup {
                 (number(against.largest_difference)) " at most."
             }
             @if let Some(test) = &against.mcnemar { p { (sentence(test)) } }
-            div.scroll { (metrics(report, against)) }
+            div.scroll { (metrics(report, against, [&own, &other])) }
         }
-        @if !against.differences.is_empty() { (differences(report, against)) }
+        @if !against.differences.is_empty() { (differences(against, [&own, &other])) }
     }
 }
 
@@ -44,7 +45,7 @@ pub fn sentence(test: &McNemar) -> String {
     )
 }
 
-fn metrics(report: &Report, against: &Against) -> Markup {
+fn metrics(report: &Report, against: &Against, [own, other]: [&str; 2]) -> Markup {
     let rows = report.figures.metrics.iter().filter_map(|(name, value)| {
         let other = against.figures.metrics.get(name).copied().flatten()?;
         Some((*name, (*value)?, other))
@@ -52,8 +53,7 @@ fn metrics(report: &Report, against: &Against) -> Markup {
     html! {
         table {
             thead { tr {
-                th { "metric" } th.n { (report.model.file) } th.n { (against.model.file) }
-                th.n { "difference" }
+                th { "metric" } th.n { (own) } th.n { (other) } th.n { "difference" }
             } }
             tbody {
                 @for (name, value, other) in rows {
@@ -64,7 +64,7 @@ fn metrics(report: &Report, against: &Against) -> Markup {
                         td.n { (number(value)) } td.n { (number(other)) }
                         td.n.up[difference != 0.0 && better && name != "mean_error"]
                             .down[difference != 0.0 && !better && name != "mean_error"] {
-                            (if difference > 0.0 { "+" } else { "" }) (number(difference))
+                            (format!("{difference:+.4}"))
                         }
                     }
                 }
@@ -73,7 +73,7 @@ fn metrics(report: &Report, against: &Against) -> Markup {
     }
 }
 
-fn differences(report: &Report, against: &Against) -> Markup {
+fn differences(against: &Against, [own, other]: [&str; 2]) -> Markup {
     html! {
         section {
             h2 { "Items of which they say different things" }
@@ -83,8 +83,8 @@ fn differences(report: &Report, against: &Against) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th { "input" } th { "label" } th { (report.model.file) } th.n { }
-                        th { (against.model.file) } th.n { } th { "where" }
+                        th { "input" } th { "label" } th { (own) } th.n { } th { (other) } th.n { }
+                        th { "where" }
                     } }
                     tbody {
                         @for item in &against.differences {
@@ -96,7 +96,7 @@ fn differences(report: &Report, against: &Against) -> Markup {
                                 td.n { (item.score.map_or(String::new(), number)) }
                                 td { span class=(tag(item.other_prediction == item.label)) { (item.other_prediction) } }
                                 td.n { (item.other_score.map_or(String::new(), number)) }
-                                td.place { (item.item.input) }
+                                td.place title=(item.item.input) { (last_part(&item.item.input)) }
                             }
                         }
                     }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::number;
+use super::{last_part, number};
 use crate::evaluate::report::{Mistake, Report};
 use crate::evaluate::thumbnail;
 
@@ -38,7 +38,7 @@ fn photos(mistakes: &[Mistake]) -> Markup {
                     figcaption {
                         span { span.tag.is { (label) } }
                         span { span.tag.said { (prediction) } " " (score.map_or(String::new(), number)) }
-                        span.soft { (item.input) }
+                        span.soft { (last_part(&item.input)) }
                     }
                 }
             }
@@ -66,7 +66,7 @@ fn rows(mistakes: &[Mistake]) -> Markup {
                                 td.n { (mistake.score.map_or(String::new(), number)) }
                                 td.n { (mistake.label_score.map_or(String::new(), number)) }
                             }
-                            td.place { (mistake.item.input) }
+                            td.place title=(mistake.item.input) { (last_part(&mistake.item.input)) }
                         }
                     }
                 }

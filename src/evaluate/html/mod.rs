@@ -16,6 +16,16 @@ use super::report::{Figures, Report};
 const STYLE: &str = include_str!("style.css");
 /// Classes whose figures are shown one by one.
 const CLASSES: usize = 1000;
+/// Metrics that have a place of their own further down.
+const ELSEWHERE: [&str; 7] = [
+    "macro_precision",
+    "macro_recall",
+    "weighted_precision",
+    "weighted_recall",
+    "agreement",
+    "mean_difference",
+    "largest_difference",
+];
 
 /// The whole page.
 #[must_use]
@@ -78,11 +88,11 @@ fn bars(report: &Report) -> Markup {
         @if !report.bars.is_empty() {
             ul.bars {
                 @for bar in &report.bars {
-                    @let sign = match bar.bound { Bound::AtLeast => "≥", Bound::AtMost => "≤" };
+                    @let bound = match bar.bound { Bound::AtLeast => "at least", Bound::AtMost => "at most" };
                     li class=(if bar.met { "met" } else { "missed" }) {
                         (if bar.met { "✓ " } else { "✗ " })
-                        (words(&bar.metric)) " " (sign) " " (bar.bar)
-                        @if !bar.met { ": " (bar.value.map_or("none".to_owned(), number)) }
+                        (words(&bar.metric)) " " (bar.value.map_or("none".to_owned(), number)) ", "
+                        (bound) " " (bar.bar)
                     }
                 }
             }
@@ -92,16 +102,15 @@ fn bars(report: &Report) -> Markup {
 
 fn tiles(report: &Report) -> Markup {
     let figures = &report.figures;
-    let interval = figures
-        .accuracy_interval
-        .map(|[low, high]| format!("95 %: {} to {}", number(low), number(high)));
+    let told = |[low, high]: [f64; 2]| format!("{low:.3} to {high:.3} (95 %)");
+    let interval = figures.accuracy_interval.map(told);
     html! {
         div.tiles {
             @for (index, (name, value)) in figures.metrics.iter().enumerate() {
-                @if let Some(value) = value {
+                @if let Some(value) = value.filter(|_| !ELSEWHERE.contains(name)) {
                     div.tile.main[index == 0] {
                         div.name { (words(name)) }
-                        div.value { (number(*value)) }
+                        div.value { (number(value)) }
                         @if let (0, Some(interval)) = (index, &interval) { div.note { (interval) } }
                     }
                 }
@@ -136,6 +145,19 @@ fn classes(figures: &Figures) -> Markup {
                                 td.meter {
                                     div { span style=(format!("width:{:.1}%", of.f1 * 100.0)) { } }
                                 }
+                            }
+                        }
+                    }
+                    tfoot {
+                        @for kind in ["macro", "weighted"] {
+                            @let of = |name: &str| {
+                                let value = figures.metrics.get(format!("{kind}_{name}").as_str());
+                                value.copied().flatten().map_or_else(String::new, number)
+                            };
+                            tr {
+                                td { (kind) " average" } td { } td { }
+                                td.n { (of("precision")) } td.n { (of("recall")) } td.n { (of("f1")) }
+                                td { }
                             }
                         }
                     }
@@ -204,4 +226,9 @@ pub fn number(value: f64) -> String {
         size if size < 0.001 => format!("{value:.2e}"),
         _ => format!("{value:.4}"),
     }
+}
+
+/// A path without its folders.
+fn last_part(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
