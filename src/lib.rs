@@ -3,7 +3,8 @@
 //! # Layers
 //! `cli → server → api → model → { tasks, runtime } → { signature, rows, tensor, metrics,
 //! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
-//! and `plot` need nothing. `tune` stands beside `server`: `cli → tune → { model, load, plot }`.
+//! and `plot` need nothing. `tune` and `evaluate` stand beside `server`: `cli → tune → { model, load,
+//! plot }`, `cli → evaluate → { model, tasks, plot }`.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then

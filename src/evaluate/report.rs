@@ -13,7 +13,7 @@ use super::data::Problem;
 use super::mcnemar::McNemar;
 use super::metrics::{self, Metrics};
 use super::survey::Truth;
-use super::tally::{self, Counts, Said, Shown, Tally};
+use super::tally::{self, Counts, Said, Shown, Tally, short};
 
 /// Pairs of label and prediction that a report holds, the commonest.
 const PAIRS: usize = 10_000;
@@ -297,7 +297,7 @@ impl std::fmt::Display for Word {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Class(name) => f.write_str(name),
-            Self::Value(value) => value.fmt(f),
+            Self::Value(value) => f.write_str(&short(*value)),
         }
     }
 }
@@ -309,8 +309,8 @@ impl Asked {
         let both = |of: fn(&Self) -> String| [of(self), of(other)];
         let shorter = [
             both(|model| model.name.clone()),
-            both(|model| model.file.clone()),
             both(|model| format!("{}@{}", model.name, model.version)),
+            both(|model| model.file.clone()),
         ];
         let tells_apart = |[own, other]: &[String; 2]| own != other;
         let whole = both(|model| format!("{}@{}/{}", model.name, model.version, model.file));

@@ -1,7 +1,7 @@
 //! Everything that is counted over the items, in memory that does not grow with them.
 
 use super::classification::{Classification, Scores};
-use super::data::{Item, Payload, Problem};
+use super::data::{Cell, Item, Payload, Problem};
 use super::regression::Regression;
 use super::run::{Answer, Asked};
 use super::survey::Truth;
@@ -198,11 +198,31 @@ impl Shown {
                 (Some(format!("{} ⁄ {}", cut(text), cut(pair))), None)
             }
             Payload::Row(cells) => {
-                let cells: Vec<String> = cells.iter().map(ToString::to_string).collect();
+                let cells: Vec<String> = cells.iter().map(told).collect();
                 (Some(cut(&cells.join(", "))), None)
             }
         };
         Self { place: item.place.clone(), excerpt, image }
+    }
+}
+
+fn told(cell: &Cell) -> String {
+    match cell {
+        Cell::Number(number) => short(*number),
+        Cell::Text(text) => text.clone(),
+    }
+}
+
+/// A number of any size in a few digits.
+#[must_use]
+pub fn short(number: f64) -> String {
+    match number.abs() {
+        0.0 => "0".to_owned(),
+        1e-3..1e9 => {
+            let text = format!("{number:.4}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{number:.4e}"),
     }
 }
 

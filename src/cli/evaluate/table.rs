@@ -11,7 +11,7 @@ const MATRIX: usize = 10;
 const MISTAKES: usize = 5;
 const DIFFERENCES: usize = 10;
 /// Characters of a text or of the name of a class.
-const TEXT: usize = 60;
+const TEXT: usize = 44;
 const NAME: usize = 24;
 
 /// Everything that is told, a line break at its end.
@@ -147,18 +147,18 @@ fn mistakes_title(report: &Report) -> String {
 }
 
 fn mistakes(report: &Report) -> String {
-    let mut table = table(&["input", "label", "prediction", "score", ""], 4);
-    for column in table.column_iter_mut().skip(4) {
-        column.set_cell_alignment(CellAlignment::Left);
-    }
+    let header: &[&str] = if report.classifies() {
+        &["input", "label", "prediction", "score", ""]
+    } else {
+        &["input", "value", "prediction", ""]
+    };
+    let mut table = table(header, header.len());
     for mistake in report.mistakes.iter().take(MISTAKES) {
-        table.add_row([
-            cut_start(&mistake.item.input),
-            word(&mistake.label),
-            word(&mistake.prediction),
-            mistake.score.map_or_else(String::new, |score| format!("{score:.4}")),
-            cut(mistake.item.excerpt.as_deref().unwrap_or_default(), TEXT),
-        ]);
+        let said = [word(&mistake.label), word(&mistake.prediction)];
+        let score = mistake.score.map(|score| format!("{score:.4}"));
+        let excerpt = cut(mistake.item.excerpt.as_deref().unwrap_or_default(), TEXT);
+        let cells = std::iter::once(cut_start(&mistake.item.input)).chain(said).chain(score);
+        table.add_row(cells.chain([excerpt]).collect::<Vec<_>>());
     }
     table.to_string()
 }

@@ -64,7 +64,7 @@ fn metrics(report: &Report, against: &Against, [own, other]: [&str; 2]) -> Marku
                         td.n { (number(value)) } td.n { (number(other)) }
                         td.n.up[difference != 0.0 && better && name != "mean_error"]
                             .down[difference != 0.0 && !better && name != "mean_error"] {
-                            (format!("{difference:+.4}"))
+                            (if difference == 0.0 { "0".to_owned() } else { format!("{difference:+.4}") })
                         }
                     }
                 }

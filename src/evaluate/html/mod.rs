@@ -221,7 +221,7 @@ pub fn words(metric: &str) -> String {
 #[must_use]
 pub fn number(value: f64) -> String {
     match value.abs() {
-        0.0 => "0".to_owned(),
+        0.0 => "0.0000".to_owned(),
         size if size >= 1000.0 => format!("{value:.1}"),
         size if size < 0.001 => format!("{value:.2e}"),
         _ => format!("{value:.4}"),
