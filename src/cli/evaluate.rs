@@ -6,7 +6,6 @@ mod table;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::contender::{Contender, Name};
-use super::{Common, compute, loader};
+use super::{Common, ExitCode, compute, loader};
 use crate::config::Limits;
 use crate::error::one_of;
 use crate::evaluate::bars::{Bar, Bound, Verdict};
@@ -99,7 +98,7 @@ pub fn run(command: Evaluate) -> anyhow::Result<ExitCode> {
     let first = load(&command.model)?;
     let other = command.against.as_ref().map(load).transpose()?;
     let runtime = threads::start(config.runtime.cores())?;
-    let shape = first.feature_shape()?;
+    let shape = first.feature_shape();
     let (target, entrants) = runtime.block_on(prepare(&command, &first, other.as_ref()))?;
     let names = match &target {
         Target::Classes(labels) => labels.names().to_vec(),

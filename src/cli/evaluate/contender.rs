@@ -9,11 +9,12 @@ use anyhow::{Context, Error, anyhow, bail, ensure};
 use crate::config::ModelConfig;
 use crate::evaluate::data::FeatureShape;
 use crate::evaluate::report::Asked;
-use crate::model::load::{Loader, Location};
+use crate::model::load::Loader;
 use crate::model::repository::{locate, locate_version};
 use crate::model::{Model, Terms};
 use crate::runtime::provider::ExecutionProvider;
-use crate::tasks::{Cells, Column, Input, InputKind, Parameters, Prediction};
+use crate::tasks::{FeatureColumn, InputKind, Parameters, Prediction};
+use crate::tensor::DataType;
 
 /// `NAME`, with `@VERSION` and `/FILE` where it is not the newest version or not the file that the device
 /// would take.
@@ -46,10 +47,9 @@ impl FromStr for Name {
     }
 }
 
-/// A loaded model and where it lies.
+/// A loaded model.
 pub struct Contender {
     pub model: Arc<Model>,
-    location: Location,
 }
 
 impl Contender {
@@ -74,7 +74,7 @@ impl Contender {
         let loaded = loader.load_with(&location, take_file);
         let model = loaded.map_err(|reason| anyhow!("{} ({folder}): {reason}", name.model))?;
         loader.grow(&model).map_err(Error::msg)?;
-        Ok(Self { model: Arc::new(model), location })
+        Ok(Self { model: Arc::new(model) })
     }
 
     /// # Errors
@@ -124,23 +124,22 @@ impl Contender {
     }
 
     /// What a model of features takes; `None` of other models.
-    ///
-    /// # Errors
-    /// `model.toml` cannot be read.
-    pub fn feature_shape(&self) -> anyhow::Result<Option<FeatureShape>> {
+    #[must_use]
+    pub fn feature_shape(&self) -> Option<FeatureShape> {
         if self.model.input_kind() != InputKind::Features {
-            return Ok(None);
+            return None;
         }
-        if let Input::Features(features) = self.model.sample()
-            && let Cells::Columns { columns, .. } = features.cells
-        {
-            let is_text = |column: &Column| matches!(column, Column::Strings(_));
-            let columns = columns.iter().map(|(name, column)| (name.clone(), is_text(column)));
-            return Ok(Some(FeatureShape::Columns(columns.collect())));
-        }
-        let toml = self.location.files().read("model.toml").map_err(Error::msg)?;
-        let toml = ModelConfig::parse(toml.as_deref().unwrap_or("")).map_err(Error::msg)?;
-        Ok(Some(FeatureShape::Row { names: toml.feature_names }))
+        let columns = self.model.columns();
+        let is_text = |column: &FeatureColumn| column.data_type == DataType::String;
+        let names: Option<Vec<String>> = columns.iter().map(|column| column.name.clone()).collect();
+        let names = names.filter(|names| !names.is_empty());
+        let count = Some(columns.len()).filter(|count| *count > 0);
+        Some(match names {
+            Some(names) if columns.iter().any(is_text) => {
+                FeatureShape::Columns(names.into_iter().zip(columns.iter().map(is_text)).collect())
+            }
+            names => FeatureShape::Row { names, count },
+        })
     }
 
     #[must_use]

@@ -29,9 +29,10 @@ pub struct ColumnOptions {
 /// What a model of features takes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FeatureShape {
-    /// A row of numbers, whose names a file of the model may tell.
-    Row { names: Option<Vec<String>> },
-    /// Columns by name, and whether a column holds text.
+    /// A row of numbers, whose names a file of the model may tell; `None` for a number of them that the
+    /// model leaves open.
+    Row { names: Option<Vec<String>>, count: Option<usize> },
+    /// Columns by name, some of which hold text.
     Columns(Vec<(String, bool)>),
 }
 
@@ -181,7 +182,7 @@ fn features(
         Some(FeatureShape::Columns(columns)) => {
             columns.iter().map(|(name, is_text)| (name.as_str(), *is_text)).collect()
         }
-        Some(FeatureShape::Row { names: Some(names) }) => {
+        Some(FeatureShape::Row { names: Some(names), .. }) => {
             names.iter().map(|name| (name.as_str(), false)).collect()
         }
         _ => Vec::new(),
@@ -217,12 +218,16 @@ fn features(
     if !names.is_empty() && missing.len() < names.len() {
         bail!("no column is called {}: there is {}", missing.join(", "), list(header));
     }
-    if !names.is_empty() && others.len() != names.len() {
+    let count = match shape {
+        Some(FeatureShape::Row { count, .. }) => *count,
+        _ => Some(names.len()),
+    };
+    if let Some(count) = count.filter(|count| *count != others.len()) {
         let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        let named =
+            if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
         bail!(
-            "the model takes {} features ({}), and beside the label there are {} columns: {}",
-            names.len(),
-            names.join(", "),
+            "the model takes {count} features{named}, and beside the label there are {} columns: {}",
             others.len(),
             list(header)
         );
@@ -311,6 +316,7 @@ mod tests {
     fn features_go_by_the_models_names_and_else_by_their_order() {
         let names = |names: &[&str]| FeatureShape::Row {
             names: Some(names.iter().map(ToString::to_string).collect()),
+            count: Some(names.len()),
         };
         let shape = names(&["b", "a"]);
         let choose = |header: &[&str], shape: &FeatureShape| {
@@ -334,6 +340,9 @@ mod tests {
         assert!(error.contains("no column is called b"), "{error}");
         let error = choose(&["c", "label"], &shape).err().unwrap().to_string();
         assert!(error.contains("takes 2 features (b, a)"), "{error}");
+        let unnamed = FeatureShape::Row { names: None, count: Some(3) };
+        let error = choose(&["a", "b", "label"], &unnamed).err().unwrap().to_string();
+        assert!(error.contains("takes 3 features, and"), "{error}");
     }
 
     #[test]

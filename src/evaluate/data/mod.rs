@@ -197,7 +197,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.csv");
         std::fs::write(&path, "a,b,label\n1,2,x\n3,oops,y\n\n5,6\n7,8,\n9,10,z\n").unwrap();
-        let shape = FeatureShape::Row { names: None };
+        let shape = FeatureShape::Row { names: None, count: None };
         let options = ColumnOptions::default();
         let data = Dataset::open(&path, InputKind::Features, &options, Some(&shape)).unwrap();
         for _ in 0..2 {
@@ -234,7 +234,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let wanted = Cells::Rows { values: vec![1.0, 2.0, 3.0, 4.0], columns: 2, rows: 2 };
-        assert_eq!(cells(FeatureShape::Row { names: None }), wanted);
+        assert_eq!(cells(FeatureShape::Row { names: None, count: None }), wanted);
         let names = [("a".to_owned(), false), ("b".to_owned(), true)];
         let columns = vec![
             ("a".to_owned(), Column::Numbers(vec![1.0, 3.0])),
