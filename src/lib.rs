@@ -3,8 +3,8 @@
 //! # Layers
 //! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
 //! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
-//! and `plot` need nothing. `tune` and `inspect` stand beside `server`: `cli → tune → { model, load, plot }`,
-//! `cli → inspect → model`.
+//! and `plot` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
+//! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 //!
 //! # The path of one request
 //! 1. `server` reads its head; `api` admits it, reads the body and parses the envelope, then
@@ -42,7 +42,8 @@ pub mod bulk;
 pub mod cli;
 pub mod config;
 pub mod error;
-pub mod inspect;
+//! and `plot` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
+//! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 pub mod load;
 pub mod metrics;
 pub mod model;

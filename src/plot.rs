@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use anyhow::{Context, ensure};
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use plotters::coord::ranged1d::{
+    BoldPoints, KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter,
+};
 use plotters::prelude::*;
 
 /// Pixels.
@@ -147,6 +149,13 @@ impl Chart {
     }
 }
 
+/// Round values within a linear range, as they are written beside an axis.
+#[must_use]
+pub fn ticks(range: Range<f64>) -> Vec<(f64, String)> {
+    let ticks = Scale { range, log: false }.key_points(BoldPoints(8));
+    ticks.into_iter().map(|tick| (tick, Scale::format(&tick))).collect()
+}
+
 impl Axis {
     fn shows(&self, value: f64) -> bool {
         value.is_finite() && (value > 0.0 || !self.log)
@@ -239,7 +248,6 @@ impl ValueFormatter<f64> for Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plotters::coord::ranged1d::BoldPoints;
 
     fn ticks(values: &[f64], log: bool) -> Vec<String> {
         let ticks = Scale::around(values, log).key_points(BoldPoints(10));

@@ -2,6 +2,7 @@
 
 mod bench;
 mod config;
+mod evaluate;
 mod health;
 mod inspect;
 mod predict;
@@ -53,6 +54,7 @@ enum Command {
     Serve(serve::Serve),
     Predict(predict::Predict),
     Inspect(inspect::Inspect),
+    Evaluate(evaluate::Evaluate),
     Bench(bench::Bench),
     Tune(tune::Tune),
     Health(health::Health),
@@ -84,6 +86,7 @@ pub fn main() -> ! {
         Command::Serve(command) => serve::run(command),
         Command::Predict(command) => predict::run(command),
         Command::Inspect(command) => inspect::run(command),
+        Command::Evaluate(command) => evaluate::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Tune(command) => tune::run(command),
         Command::Health(command) => health::run(command),

@@ -267,6 +267,12 @@ impl Model {
         self.engine.task.columns()
     }
 
+    /// Whether an input may have several labels.
+    #[must_use]
+    pub fn is_multi_label(&self) -> bool {
+        self.engine.task.is_multi_label()
+    }
+
     /// The bounds of its queue and batches.
     #[must_use]
     pub fn bounds(&self) -> Bounds {

@@ -126,6 +126,11 @@ impl Head {
     }
 
     #[must_use]
+    pub fn is_multi_label(&self) -> bool {
+        self.meaning == Meaning::Classes(Activation::Sigmoid)
+    }
+
+    #[must_use]
     pub fn assumptions(&self) -> &[String] {
         &self.assumptions
     }
@@ -242,10 +247,10 @@ impl Head {
         };
         let classes: Vec<ClassScore> = top(&scores, parameters.top_k)
             .into_iter()
-            .map(|class| ClassScore { label: label(class), score: scores[class] })
+            .map(|class| ClassScore { label: label(class), score: scores[class], index: class })
             .collect();
         let best = classes.first().cloned();
-        let best = best.unwrap_or_else(|| ClassScore { label: "".into(), score: 0.0 });
+        let best = best.unwrap_or_else(|| ClassScore { label: "".into(), score: 0.0, index: 0 });
         Prediction::Classes { label: best.label, score: best.score, classes }
     }
 

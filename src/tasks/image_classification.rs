@@ -345,6 +345,10 @@ impl Task for ImageClassification {
         self.head.labels()
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.head.is_multi_label()
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }

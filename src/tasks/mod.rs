@@ -85,6 +85,9 @@ pub struct ClassScore {
     #[schema(value_type = String)]
     pub label: Arc<str>,
     pub score: f32,
+    /// The class's number, which tells apart classes of one name.
+    #[serde(skip)]
+    pub index: usize,
 }
 
 /// What a regression gives.
@@ -117,6 +120,11 @@ pub trait Task: Send + Sync {
     /// leaves the number of features open.
     fn columns(&self) -> Vec<FeatureColumn> {
         Vec::new()
+    }
+
+    /// Whether each class has a probability of its own, so that an input may have several labels.
+    fn is_multi_label(&self) -> bool {
+        false
     }
 
     /// Whether [`Self::encode`] of this input takes less than the way to another thread and back,

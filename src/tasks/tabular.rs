@@ -358,6 +358,10 @@ impl Task for Tabular {
         self.layout.columns()
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.head.is_multi_label()
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }

@@ -47,6 +47,10 @@ impl Task for TextClassification {
         self.head.labels()
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.head.is_multi_label()
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }

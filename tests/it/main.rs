@@ -9,6 +9,8 @@ mod cli;
 mod drain;
 mod edge;
 mod errors;
+mod evaluate;
+mod evaluate_reference;
 mod formats;
 mod gpu;
 mod graph_cache;

@@ -43,6 +43,19 @@ pub fn locate(path: &Path, name: &str) -> anyhow::Result<Location> {
     })
 }
 
+/// This version of this model, whether it would be served or not.
+///
+/// # Errors
+/// There is no such model in `path`, or no such version of it.
+pub fn locate_version(path: &Path, name: &str, version: u64) -> anyhow::Result<Location> {
+    let found = scan::find(path, name)?;
+    let on_disk = found.on_disk.get(&version).map(|on_disk| on_disk.location.clone());
+    on_disk.ok_or_else(|| {
+        let known: Vec<String> = found.on_disk.keys().map(u64::to_string).collect();
+        anyhow!("model `{name}` has no version {version}: there is {}", known.join(", "))
+    })
+}
+
 /// The models of a process, by name.
 pub struct ModelRepository {
     served: RwLock<Arc<Served>>,
