@@ -42,8 +42,8 @@ pub mod bulk;
 pub mod cli;
 pub mod config;
 pub mod error;
-//! and `plot` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
-//! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
+pub mod evaluate;
+pub mod inspect;
 pub mod load;
 pub mod metrics;
 pub mod model;
