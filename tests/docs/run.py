@@ -125,26 +125,30 @@ def check(binary: Path, path: Path) -> tuple[int, int, int]:
     ran = left = failed = 0
     place = None
     with tempfile.TemporaryDirectory(prefix="onnxd-docs-") as folder:
-        for command in page.commands:
-            where, first = f"{name}:{command.line}", command.text.strip().splitlines()[0][:90]
-            reason = NOT_RUN.get(str(name)) or command.not_run
-            if reason:
-                left += 1
-                print(f"   not run  {where}  {first}\n            {reason}")
-                continue
-            place = place or Place(binary, page, Path(folder))
-            began = time.monotonic()
-            problem = failure(place, command)
-            ran += 1
-            failed += problem is not None
-            print(f"{'FAILED' if problem else 'ok':>9}  {where}  {first}  ({time.monotonic() - began:.1f} s)")
-            if problem:
-                print("\n".join(f"            {line}" for line in problem.splitlines()))
-            elif command.not_compared:
-                print(f"            output not compared: {command.not_compared}")
-        if place and place.stop() != 0:
+        try:
+            for command in page.commands:
+                where, first = f"{name}:{command.line}", command.text.strip().splitlines()[0][:90]
+                reason = NOT_RUN.get(str(name)) or command.not_run
+                if reason:
+                    left += 1
+                    print(f"  not run  {where}  {first}\n           {reason}")
+                    continue
+                place = place or Place(binary, page, Path(folder))
+                began = time.monotonic()
+                problem = failure(place, command)
+                ran += 1
+                failed += problem is not None
+                took = time.monotonic() - began
+                print(f"{'FAILED' if problem else 'ok':>9}  {where}  {first}  ({took:.1f} s)")
+                if problem:
+                    print("\n".join(f"           {line}" for line in problem.splitlines()))
+                elif command.not_compared:
+                    print(f"           output not compared: {command.not_compared}")
+        finally:
+            status = place.stop() if place else 0
+        if status:
             failed += 1
-            print(f"   FAILED  {name}: the server did not end with status 0")
+            print(f"   FAILED  {name}: the server ended with status {status}")
     return ran, left, failed
 
 
