@@ -18,7 +18,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import requests
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from PIL import Image, ImageChops
 
 URL = os.environ.get("ONNXD_URL", "http://127.0.0.1:8080")
@@ -83,23 +83,27 @@ for count in CLIENTS:
     measured.append(one)
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-rates = [one["rate"] for one in measured]
+figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+names = [str(one["clients"]) for one in measured]
 for index, name in enumerate(("p50", "p90", "p99")):
-    left.plot(rates, [one["p"][index] for one in measured], marker="o", label=name)
-for one in measured:
-    left.annotate(one["clients"], (one["rate"], one["p"][0]), textcoords="offset points", xytext=(4, -12))
-left.set(xlabel="photos a second", ylabel="milliseconds", yscale="log", title="Latency (numbers: clients)")
-left.legend()
-left.grid(alpha=0.3, which="both")
-for axis in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
-    axis(ScalarFormatter())
+    left.plot(names, [one["p"][index] for one in measured], marker="o", label=name)
+left.set(ylabel="milliseconds", yscale="log", title="Latency")
+left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+left.yaxis.set_major_formatter(ScalarFormatter())
+left.yaxis.set_minor_formatter(NullFormatter())
+middle.bar(names, [one["rate"] for one in measured], color="tab:gray")
+middle.set(ylabel="photos a second", title="Throughput")
 bottom = np.zeros(len(measured))
 for name in measured[0]["stages"]:
     height = np.array([one["stages"][name] for one in measured])
-    right.bar([str(one["clients"]) for one in measured], height, bottom=bottom, label=name)
+    right.bar(names, height, bottom=bottom, label=name)
     bottom += height
-right.set(xlabel="clients", ylabel="milliseconds, mean", title="Where the server spends it")
-right.legend()
+right.set(ylabel="milliseconds, mean", title="Where the server spends it")
+for panel in (left, middle, right):
+    panel.set_xlabel("clients")
+    panel.grid(alpha=0.3, axis="y", which="both")
+    panel.set_axisbelow(True)
+for panel in (left, right):
+    panel.legend()
 figure.savefig(OUTPUT)
 print(f"{OUTPUT} has the plot")
