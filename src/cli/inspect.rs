@@ -4,14 +4,13 @@ mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 
-use super::{Common, EXIT_CONFIG, compute, loader};
+use super::{Common, ExitCode, compute, loader};
 use crate::config::{Device, ModelConfig, ServerConfig};
 use crate::inspect::{Measured, Report, Subject, measure};
 use crate::model::Model;
@@ -62,8 +61,8 @@ pub fn run(command: Inspect) -> anyhow::Result<ExitCode> {
         }
     }
     .context("standard output")?;
-    let failed = report.error.is_some();
-    Ok(if failed { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS })
+    out.flush().context("standard output")?;
+    Ok(if report.error.is_some() { ExitCode::CONFIG } else { ExitCode::SUCCESS })
 }
 
 /// The model, and its network if a file was named. A model of the models folder goes before a path.
