@@ -36,7 +36,7 @@ fn counting(metrics: &Metrics) -> f64 {
         model.in_flight.dec();
         metrics.http_responses.with_label_values(&["/predict/{model}", "200"]).inc();
         let served = ["iris", "1", "tabular-classification", "predict"];
-        metrics.request(served, Outcome::Ok, Duration::from_secs_f64(seconds));
+        metrics.request(served, Outcome::Ok, Some(Duration::from_secs_f64(seconds)));
     }
     start.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES)
 }

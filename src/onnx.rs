@@ -80,6 +80,9 @@ pub struct AttributeProto {
     /// Of an `If` or a `Loop`.
     #[prost(message, optional, tag = "6")]
     pub g: Option<GraphProto>,
+    /// Weights of classical models, among others.
+    #[prost(float, repeated, tag = "7")]
+    pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]

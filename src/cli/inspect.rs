@@ -61,8 +61,8 @@ pub fn run(command: Inspect) -> anyhow::Result<ExitCode> {
         }
     }
     .context("standard output")?;
-    let failed = report.error.is_some();
-    Ok(if failed { ExitCode::CONFIG } else { ExitCode::SUCCESS })
+    out.flush().context("standard output")?;
+    Ok(if report.error.is_some() { ExitCode::CONFIG } else { ExitCode::SUCCESS })
 }
 
 /// The model, and its network if a file was named. A model of the models folder goes before a path.

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::{Limits, ModelConfig};
-use crate::model::load::Location;
+use crate::model::load::{Location, off_gpu};
 use crate::model::{Model, external_data, formats, golden};
 use crate::onnx;
 use crate::runtime::provider::ExecutionProvider;
+use crate::tasks::graph::Operators;
 use crate::tasks::{self, Material, Note};
 
 pub use measure::{Measured, measure};
@@ -129,8 +130,14 @@ impl Subject<'_> {
             })
             .collect();
         self.change(&mut config);
+        let (mut provider, mut device_from) = (provider, device_from);
         report.golden_inputs = golden::inputs(&files)?.len();
-        let path = formats::network_file(version_folder, &files, &config, provider)?;
+        let mut path = formats::network_file(version_folder, &files, &config, provider)?;
+        if let Some(reason) = off_gpu(provider, &config, Operators::of(&path)) {
+            device_from = format!("{device_from}; {reason}");
+            provider = ExecutionProvider::Cpu;
+            path = formats::network_file(version_folder, &files, &config, provider)?;
+        }
         let file = path.strip_prefix(model_folder).unwrap_or(&path).to_string_lossy().into_owned();
         let is_variant = provider.variants().iter().find(|key| config.variants.contains_key(**key));
         let file_from = match (self.file, is_variant) {

@@ -171,6 +171,8 @@ impl Axis {
     }
 }
 
+/// `TensorProto.DataType.FLOAT`.
+const FLOAT: i32 = 1;
 /// Of an output by `ZipMap`.
 const CLASS_MAP: &str = "sequence of maps";
 
@@ -246,6 +248,13 @@ impl Seen {
             *self.operators.entry(name).or_default() += 1;
             self.read.extend(input.iter().cloned());
             for attribute in attribute {
+                // The weights of classical models.
+                if domain == "ai.onnx.ml" && !attribute.floats.is_empty() {
+                    let count = attribute.floats.len() as i64;
+                    let floats =
+                        TensorProto { dims: vec![count], data_type: FLOAT, ..Default::default() };
+                    self.tensor(&floats);
+                }
                 attribute.t.iter().for_each(|tensor| self.tensor(tensor));
                 attribute.g.iter().chain(&attribute.graphs).for_each(|graph| self.graph(graph));
             }

@@ -264,8 +264,7 @@ impl Loader {
             return Ok(Network { provider, path, convolves: false });
         }
         let operators = Operators::of(&path);
-        if config.device.is_none() && operators.is_some_and(|operators| operators.classical) {
-            let reason = format!("{provider} has no operators of classical models");
+        if let Some(reason) = off_gpu(provider, config, operators) {
             tracing::info!(model = location.name, "runs on the CPU: {reason}");
             let provider = ExecutionProvider::Cpu;
             return Ok(Network { provider, path: file(provider)?, convolves: false });
@@ -341,6 +340,18 @@ impl Loader {
         }
         Ok(provider)
     }
+}
+
+/// Why a network runs on the CPU though the process has this GPU.
+#[must_use]
+pub fn off_gpu(
+    provider: ExecutionProvider,
+    config: &ModelConfig,
+    operators: Option<Operators>,
+) -> Option<String> {
+    let classical = operators.is_some_and(|operators| operators.classical);
+    let is_off = provider.gpu().is_some() && config.device.is_none() && classical;
+    is_off.then(|| format!("{provider} has no operators of classical models"))
 }
 
 /// Bytes of a network from which on its optimised graph is kept.

@@ -394,7 +394,7 @@ impl Task for ImageClassification {
         notes.extend(steps.map(|(what, how)| Note::new(what, how, from.clone())));
         let (how, from) = match preprocessing.exact {
             true => ("every pixel", "model.toml (preprocess.exact)"),
-            false => ("large ones at a smaller scale", "the default"),
+            false => ("large ones at a smaller scale", ASSUMED),
         };
         notes.push(Note::new("JPEG decoding", how, from));
         notes.extend(self.head.notes());

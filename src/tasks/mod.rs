@@ -31,7 +31,7 @@ pub use input::{
     Cells, Column, FeatureColumn, Features, Image, ImageSource, Input, InputKind, Parameters, Text,
 };
 
-pub use note::{Note, WARM_UP};
+pub use note::{ASSUMED, Note, WARM_UP};
 pub use stages::Stages;
 
 use crate::config::{Limits, ModelConfig};
@@ -174,7 +174,9 @@ pub trait Task: Send + Sync {
     }
 
     /// What is done before and after the network, and which file says so.
-    fn notes(&self) -> Vec<Note>;
+    fn notes(&self) -> Vec<Note> {
+        Vec::new()
+    }
 
     /// What was assumed for want of a file that says it, and the line that would change it.
     fn assumptions(&self) -> Vec<String>;

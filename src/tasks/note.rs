@@ -13,7 +13,7 @@ pub struct Note {
 }
 
 /// Where a value is from that no file says.
-pub const ASSUMED: &str = "assumed";
+pub const ASSUMED: &str = "assumption";
 /// Where a value is from that the network's inputs and outputs tell.
 pub const SHAPES: &str = "the network's inputs and outputs";
 /// Where a value is from that a run of the network shows.

@@ -22,7 +22,7 @@ struct Raw {
     /// Came and was not read yet; without the chunks' frames.
     lines: Vec<u8>,
     /// Of the head, then of chunks.
-    raw: Vec<u8>,
+    came: Vec<u8>,
     head: String,
     ended: bool,
 }
@@ -38,8 +38,8 @@ impl Raw {
              transfer-encoding: chunked\r\n{headers}\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        let (lines, raw, head) = (Vec::new(), Vec::new(), String::new());
-        Self { stream, lines, raw, head, ended: false }
+        let (lines, came, head) = (Vec::new(), Vec::new(), String::new());
+        Self { stream, lines, came, head, ended: false }
     }
 
     fn chunk(text: &str) -> Vec<u8> {
@@ -58,19 +58,19 @@ impl Raw {
     async fn more(&mut self) -> usize {
         let mut buffer = [0; 4096];
         let length = self.stream.read(&mut buffer).await.unwrap();
-        self.raw.extend_from_slice(&buffer[..length]);
+        self.came.extend_from_slice(&buffer[..length]);
         if self.head.is_empty() {
-            let Some(end) = find(&self.raw, b"\r\n\r\n") else { return length };
-            self.head = String::from_utf8(self.raw.drain(..end + 4).collect()).unwrap();
+            let Some(end) = find(&self.came, b"\r\n\r\n") else { return length };
+            self.head = String::from_utf8(self.came.drain(..end + 4).collect()).unwrap();
         }
-        while let Some(end) = find(&self.raw, b"\r\n") {
-            let size = std::str::from_utf8(&self.raw[..end]).unwrap();
+        while let Some(end) = find(&self.came, b"\r\n") {
+            let size = std::str::from_utf8(&self.came[..end]).unwrap();
             let size = usize::from_str_radix(size, 16).unwrap();
-            if self.raw.len() < end + 2 + size + 2 {
+            if self.came.len() < end + 2 + size + 2 {
                 break;
             }
-            self.lines.extend_from_slice(&self.raw[end + 2..end + 2 + size]);
-            self.raw.drain(..end + 2 + size + 2);
+            self.lines.extend_from_slice(&self.came[end + 2..end + 2 + size]);
+            self.came.drain(..end + 2 + size + 2);
             self.ended |= size == 0;
         }
         length
@@ -299,7 +299,7 @@ async fn a_client_that_does_not_read_is_not_read_from() {
                 client.more().await;
             }
         }
-        answered += client.lines.iter().filter(|byte| **byte == b'\n').count();
+        answered += memchr::memchr_iter(b'\n', &client.lines).count();
         client.lines.clear();
         most = most.max((sent - answered) * line.len());
     }

@@ -145,7 +145,7 @@ fn a_model_that_does_not_load_is_told_as_far_as_it_can_be_read() {
 fn one_file_can_be_named() {
     let file = root().join("models/sentiment-minilm/model.onnx");
     let whole = report(&[file.to_str().unwrap(), "--no-run"]);
-    let small = report(&[&file.with_file_name("model.int8.onnx").to_str().unwrap(), "--no-run"]);
+    let small = report(&[file.with_file_name("model.int8.onnx").to_str().unwrap(), "--no-run"]);
     assert_eq!(
         (&whole["runs"]["file"], &small["runs"]["file"]),
         (&"model.onnx".into(), &"model.int8.onnx".into())

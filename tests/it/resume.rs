@@ -17,8 +17,8 @@ struct Run {
 impl Run {
     fn new() -> Self {
         let folder = Folder::new();
-        let rows: String =
-            (0..ROWS).map(|row| format!("5.1,3.5,1.4,{}\n", (row % 250) as f64 / 100.0)).collect();
+        let row = |row| format!("5.1,3.5,1.4,{}", f64::from(row % 250) / 100.0);
+        let rows = (0..ROWS as u32).map(row).collect::<Vec<_>>().join("\n");
         folder.write("rows.csv", rows);
         Self { folder }
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::inspect::{Axis, Measured, Network, Report, Runs, Value};
+use crate::tasks::ASSUMED;
 
 /// Operators that are listed; JSON has all of them.
 const OPERATORS: usize = 8;
@@ -21,9 +22,8 @@ pub fn of(report: &Report) -> String {
         let outputs = network.outputs.iter().map(|value| signature("output", value));
         section(&mut text, "Inputs and outputs", inputs.chain(outputs).collect());
     }
-    let notes = notes
-        .iter()
-        .map(|note| vec![note.what.to_owned(), note.value.clone(), format!("from {}", note.from)]);
+    let notes =
+        notes.iter().map(|note| vec![note.what.to_owned(), note.value.clone(), from(&note.from)]);
     section(&mut text, "Before and after the network", notes.collect());
     if let Some(runs) = runs {
         section(&mut text, "Serving", serving(report, runs));
@@ -52,6 +52,10 @@ fn section(text: &mut String, title: &str, rows: Vec<Vec<String>>) {
 
 fn row(what: &str, value: impl Into<String>) -> Vec<String> {
     vec![what.to_owned(), value.into()]
+}
+
+fn from(from: &str) -> String {
+    if from == ASSUMED { format!("by {from}") } else { format!("from {from}") }
 }
 
 fn facts(network: &Network) -> Vec<Vec<String>> {
@@ -123,7 +127,8 @@ fn serving(report: &Report, runs: &Runs) -> Vec<Vec<String>> {
         format!("; {threads} threads for a request that is alone")
     });
     rows.push(row("sessions", format!("{sessions} × {threads_a_run} threads{lone}")));
-    rows.push(row("largest batch", format!("{} items", measured.max_batch_size)));
+    let items = if measured.max_batch_size == 1 { "item" } else { "items" };
+    rows.push(row("largest batch", format!("{} {items}", measured.max_batch_size)));
     let batch = measured.batch_p50_ms.map_or(String::new(), |time| {
         format!("; {time:.2} ms of {} at once", measured.max_batch_size)
     });
@@ -132,7 +137,7 @@ fn serving(report: &Report, runs: &Runs) -> Vec<Vec<String>> {
         let (model, process) = (bytes(model as u64), bytes(process as u64));
         rows.push(row("resident memory", format!("{model} for the model, {process} in all")));
     }
-    rows.push(row("load", format!("{:.2} s", measured.load_seconds)));
+    rows.push(row("load", format!("{:.0} ms", measured.load_seconds * 1e3)));
     rows
 }
 
