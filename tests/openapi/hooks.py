@@ -1,4 +1,4 @@
-"""Files of images for Schemathesis: real ones, broken ones, and bytes that are none."""
+"""Files of images and lines of JSON for Schemathesis: real ones, broken ones, and bytes that are none."""
 
 from pathlib import Path
 
@@ -24,6 +24,17 @@ for media_type, suffixes in (
     ("application/octet-stream", ()),
 ):
     schemathesis.openapi.media_type(media_type, files(*suffixes))
+
+# One good line, one bad one, one that is no JSON, and none.
+LINES = (
+    b'{"id": 1, "features": [[5.1, 3.5, 1.4, 0.2]]}\n{"id": 2, "features": [[5.1]]}\n',
+    b'{"text": "It broke after a week."}\n{"text": ["a", "b"], "parameters": {"top_k": 1}}',
+    b'{"text": "unended\n\n[]\nnull\n',
+    b"\n",
+)
+schemathesis.openapi.media_type(
+    "application/x-ndjson", strategies.sampled_from(LINES) | strategies.binary(max_size=200)
+)
 
 
 @schemathesis.hook
