@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::Ref;
+use utoipa::openapi::schema::{ObjectBuilder, Ref, Type};
 use utoipa::openapi::{Required, ResponseBuilder};
 
 use super::operation::{Described, INFERENCE, with_examples};
@@ -15,6 +15,13 @@ use crate::api::predict::Answer;
 use crate::tasks::image::Format;
 
 pub const TAG: &str = "predict";
+
+/// The media type of lines of JSON; others that are taken mean the same.
+const LINES: &str = "application/x-ndjson";
+const LINES_ASKED: &str = "{\"id\": 1, \"text\": \"It broke after a week.\"}\n\
+                           {\"id\": 2, \"text\": \"I love it!\", \"parameters\": {\"top_k\": 1}}\n";
+const LINES_ANSWERED: &str = "{\"id\":1,\"result\":[{\"label\":\"negative\",\"score\":0.9654254,\"classes\":\
+                              [{\"label\":\"negative\",\"score\":0.9654254}]}]}\n";
 
 /// An espresso, made small.
 const PHOTO: &[u8] = include_bytes!("espresso.webp");
@@ -36,7 +43,9 @@ pub fn operations() -> Vec<Described> {
 
 fn describe(path: &str) -> String {
     format!(
-        "The body is an image's file, a text, a form, or JSON with one of them or a list:\n\n\
+        "The body is an image's file, a text, a form, JSON with one of them or a list, or lines of such \
+         JSON (NDJSON), which are answered line by line while further ones are still arriving; what is \
+         wrong with a line is its answer:\n\n\
          ```sh\n\
          curl -s '127.0.0.1:8080{path}?top_k=3' --data-binary @photo.jpg -H 'content-type: image/jpeg'\n\
          curl -s 127.0.0.1:8080{path} -F image=@a.jpg -F image=@b.png\n\
@@ -53,7 +62,8 @@ fn predict(path: &str, id: &str) -> Described {
     let content = with_examples(answer, answers());
     let response = ResponseBuilder::new()
         .description("An entry in `result` for each input, in order")
-        .content("application/json", content);
+        .content("application/json", content)
+        .content(LINES, lines("A `PredictLineResponse` for each line, in order", LINES_ANSWERED));
     described.response(200, of_inference(response)).fails(INFERENCE).on_data_port()
 }
 
@@ -83,7 +93,14 @@ fn body() -> RequestBody {
         .content("application/json", json)
         .content("multipart/form-data", form)
         .content("text/plain", text)
+        .content(LINES, lines("A `PredictLine` each", LINES_ASKED))
         .build()
+}
+
+/// Lines of JSON. `OpenAPI` 3.1 has no word for the schema of one of several items.
+fn lines(description: &str, example: &str) -> Content {
+    let lines = ObjectBuilder::new().schema_type(Type::String).description(Some(description));
+    ContentBuilder::new().schema(Some(lines)).example(Some(json!(example))).build()
 }
 
 /// An image as JSON carries it.

@@ -17,6 +17,8 @@ use crate::tensor::DataType;
 pub fn by_hand() -> Schemas {
     vec![
         ("PredictRequest".to_owned(), predict_request().into()),
+        ("PredictLine".to_owned(), predict_line().into()),
+        ("PredictLineResponse".to_owned(), predict_line_response().into()),
         ("PredictParameters".to_owned(), predict_parameters().into()),
         ("PredictForm".to_owned(), predict_form().into()),
         ("ImageInput".to_owned(), image_input().into()),
@@ -57,20 +59,47 @@ fn closed(object: ObjectBuilder) -> Object {
 }
 
 fn predict_request() -> Object {
+    closed(predict_fields())
+}
+
+/// A line of NDJSON.
+fn predict_line() -> Object {
+    let id = any("The client's own name for the line, which comes back");
+    closed(predict_fields().property("id", id))
+}
+
+fn predict_line_response() -> Object {
+    let line = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .description(Some("Beside an error: the number of the line"));
+    let stopped = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).description(
+        Some("In the last line alone, of a stream that ends early: the last line that was read"),
+    );
+    ObjectBuilder::new()
+        .description(Some("Either `result`, as in a `PredictResponse`, or `error`."))
+        .property("id", any("As in the line that is answered"))
+        .property("line", line)
+        .property("result", ArrayBuilder::new().items(reference("Prediction")))
+        .property("error", reference("Problem"))
+        .property("stopped_after", stopped)
+        .build()
+}
+
+fn predict_fields() -> ObjectBuilder {
     let described = "Exactly one of `image`, `text`, `features` and `inputs`, which may hold one item \
                      or a list of them.";
     let model = ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some("The model's name, where the path does not name it"));
-    let object = ObjectBuilder::new()
+    ObjectBuilder::new()
         .description(Some(described))
         .property("model", model)
         .property("image", reference("ImageInput"))
         .property("text", reference("TextInput"))
         .property("features", reference("FeaturesInput"))
         .property("inputs", any("Any of the three, as the named model takes it"))
-        .property("parameters", reference("PredictParameters"));
-    closed(object)
+        .property("parameters", reference("PredictParameters"))
 }
 
 fn any(description: &str) -> Object {
