@@ -1,6 +1,6 @@
 //! ONNX's own file format: what a network says of itself, without its weights.
 //!
-//! Only the fields that are looked at are listed; `prost` steps over the rest, and [`FileBuf`] makes a
+//! Only the fields that are looked at are listed; `prost` steps over the rest, and `FileBuf` makes a
 //! step over weights a seek, so that a network of any size takes little memory. Field numbers are those
 //! of `onnx.proto`. Files of external data and where they may lie: `model/external_data.rs`.
 

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde_json::Value;
 
 use super::Problem;
 
@@ -115,7 +116,7 @@ impl Table {
                 };
                 Some(match object(&text) {
                     Ok(mut object) => {
-                        let cell = |name| object.remove(name).unwrap_or_default();
+                        let cell = |name| object.shift_remove(name).unwrap_or_default();
                         Ok(Record { line, cells: header.iter().map(cell).collect() })
                     }
                     Err(reason) => problem(line, reason),
@@ -153,12 +154,12 @@ fn told(error: csv::Error) -> String {
     }
 }
 
-fn object(line: &str) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(line) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("expected a JSON object".to_owned()),
-        Err(error) => Err(format!("no JSON: {error}")),
-    }
+/// Keys in the line's own order, which is that of the columns.
+fn object(line: &str) -> Result<IndexMap<String, Value>, String> {
+    serde_json::from_str(line).map_err(|error| match error.is_data() {
+        true => "expected a JSON object".to_owned(),
+        false => format!("no JSON: {error}"),
+    })
 }
 
 #[cfg(test)]
