@@ -196,7 +196,7 @@ mod tests {
     fn a_table_gives_items_with_their_lines_and_says_what_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.csv");
-        std::fs::write(&path, "a,b,label\n1,2,x\n3,oops,y\n5,6\n7,8,\n9,10,z\n").unwrap();
+        std::fs::write(&path, "a,b,label\n1,2,x\n3,oops,y\n\n5,6\n7,8,\n9,10,z\n").unwrap();
         let shape = FeatureShape::Row { names: None, count: None };
         let options = ColumnOptions::default();
         let data = Dataset::open(&path, InputKind::Features, &options, Some(&shape)).unwrap();
@@ -212,9 +212,9 @@ mod tests {
             let expected = [
                 ("2", "x"),
                 ("3", "column `b`: expected a number, got `oops`"),
-                ("4", "2 cells, but the first line names 3"),
-                ("5", "column `label` is empty"),
-                ("6", "z"),
+                ("5", "2 cells, but the first line names 3"),
+                ("6", "column `label` is empty"),
+                ("7", "z"),
             ];
             assert_eq!(places, expected);
         }

@@ -125,17 +125,21 @@ impl Table {
         }
         let names = header.len();
         let mut records = self.csv()?.into_records();
+        let mut lines = LineCounter::open(&self.path)?;
         Ok(Box::new(std::iter::from_fn(move || {
-            // Where the record begins; one in quotes may have several lines.
-            let line = records.reader().position().line();
-            let record = match records.next()? {
-                Ok(record) => record,
-                Err(error) => {
-                    let line = error.position().map_or(line, csv::Position::line);
-                    return Some(problem(line, told(error)));
-                }
+            let record = records.next()?;
+            let began = match &record {
+                Ok(record) => record.position(),
+                Err(error) => error.position(),
             };
-            let line = record.position().map_or(line, csv::Position::line);
+            let line = match lines.at(began.map_or(0, csv::Position::byte)) {
+                Ok(line) => line,
+                Err(error) => return Some(problem(0, error.to_string())),
+            };
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => return Some(problem(line, told(error))),
+            };
             Some(if record.len() == names {
                 let cells = record.iter().map(|cell| Value::String(cell.to_owned())).collect();
                 Ok(Record { line, cells })
@@ -143,6 +147,41 @@ impl Table {
                 problem(line, format!("{} cells, but the first line names {names}", record.len()))
             })
         })))
+    }
+}
+
+/// Numbers of lines by places in a file. The reader's own take no notice of blank lines before a record,
+/// and count those that end as on Windows late.
+struct LineCounter {
+    file: BufReader<File>,
+    /// How far it has read.
+    byte: u64,
+    line: u64,
+}
+
+impl LineCounter {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = File::open(path).with_context(|| path.display().to_string())?;
+        Ok(Self { file: BufReader::new(file), byte: 0, line: 1 })
+    }
+
+    /// The line of the first record from this byte on, which is none before the last one's.
+    fn at(&mut self, byte: u64) -> std::io::Result<u64> {
+        loop {
+            let read = self.file.fill_buf()?;
+            let before = usize::try_from(byte - self.byte.min(byte)).unwrap_or(usize::MAX);
+            let count = if before > 0 {
+                before.min(read.len())
+            } else {
+                read.iter().take_while(|byte| matches!(**byte, b'\n' | b'\r')).count()
+            };
+            if count == 0 {
+                return Ok(self.line);
+            }
+            self.line += memchr::memchr_iter(b'\n', &read[..count]).count() as u64;
+            self.file.consume(count);
+            self.byte += count as u64;
+        }
     }
 }
 
@@ -187,6 +226,16 @@ mod tests {
             read("a.csv", "\u{feff}text, label\n\"one,\ntwo \"\"x\"\"\",a\nthree,b\n");
         assert_eq!(header, ["text", "label"]);
         assert_eq!(records, [r#"2: ["one,\ntwo \"x\"","a"]"#, r#"4: ["three","b"]"#]);
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_does() {
+        for end in ["\n", "\r\n"] {
+            let text = ["text,label", "", "one,a", "", "", "\"two", "lines\",b", "odd", "three,c"];
+            let (_, records) = read("a.csv", text.join(end));
+            let lines: Vec<_> = records.iter().map(|record| record[..2].to_owned()).collect();
+            assert_eq!(lines, ["3:", "6:", "8!", "9:"], "{end:?}");
+        }
     }
 
     #[test]
