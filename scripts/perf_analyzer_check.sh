@@ -40,7 +40,7 @@ work=$(mktemp -d)
 ONNXD_ADMIN__LISTEN='' "$binary" serve --listen 127.0.0.1:0 --device cpu >"$work/out" 2>"$work/log" &
 server=$!
 trap 'kill $server && wait $server; rm -rf "$work"' EXIT
-until address=$(grep -os 'http://[0-9.:]*' "$work/out"); do
+until address=$(grep -osm1 'http://[0-9.:]*' "$work/out"); do
     kill -0 $server 2>/dev/null || { tail -5 "$work/log" >&2; exit 1; }
     sleep 0.1
 done
