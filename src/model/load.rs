@@ -144,11 +144,11 @@ impl Loader {
         }
 
         let rows = run::max_batch_size(axis, rows);
-        let open: Arc<OpenWith> = Arc::new(move |threads| {
+        let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
-        let open = if convolves { by_size(open, task.as_ref(), rows)? } else { open };
-        if convolves {
+        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), rows)? {
+            open = by_size;
             first = open(layout.intra_op_threads)?;
         }
         let (golden, examples) = golden::check(&files, task.as_ref(), first.as_mut())?;

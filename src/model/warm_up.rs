@@ -72,22 +72,27 @@ pub fn warm_up(
     Ok(samples)
 }
 
-/// Sessions that each see one size of batch, up to `largest`, where rows are all of one shape.
+/// Sessions that each see one size of batch, up to `largest`, for a network that takes batches of any size
+/// and whose rows are all of one shape; of others, none.
 pub fn by_size(
-    open: Arc<OpenWith>,
+    open: &Arc<OpenWith>,
     task: &dyn Task,
     largest: usize,
-) -> Result<Arc<OpenWith>, String> {
+) -> Result<Option<Arc<OpenWith>>, String> {
+    // The shape of a network without a batch axis, or with a fixed one, never changes.
+    if task.batch_axis() != BatchAxis::Dynamic {
+        return Ok(None);
+    }
     let sample = task.warm_up(1).map_err(|error| error.to_string())?;
     if sample.is_opaque() || sample.lengths.is_some() {
-        return Ok(open);
+        return Ok(None);
     }
-    let names = task.outputs();
-    Ok(Arc::new(move |threads| {
+    let (open, names) = (open.clone(), task.outputs());
+    Ok(Some(Arc::new(move |threads| {
         let open = || open(threads);
         let session = SessionBySize::open(largest, &sample.tensors, &names, open)?;
         Ok(Box::new(session))
-    }))
+    })))
 }
 
 fn has_text_columns(input: &Input) -> bool {
