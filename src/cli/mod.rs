@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod evaluate;
+mod figures;
 mod health;
 mod inspect;
 mod predict;

@@ -1,8 +1,9 @@
 //! The figures for people.
 
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::Table;
 
 use super::report::{ClosedLoop, Part, Ratio, Report};
+use crate::cli::figures::table;
 use crate::load::summary::Summary;
 
 /// Everything that is told, a line break at its end.
@@ -25,17 +26,6 @@ pub fn text(report: &Report) -> String {
         rates(report),
         summary(report)
     )
-}
-
-fn table(header: &[&str], left: usize) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
-    table.remove_style(TableComponent::HorizontalLines);
-    table.remove_style(TableComponent::MiddleIntersections);
-    for column in table.column_iter_mut().skip(left) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 fn parts(report: &Report) -> Table {

@@ -1,7 +1,6 @@
 //! The figures for people on a terminal.
 
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
-
+use crate::cli::figures::table;
 use crate::evaluate::html::{number, sentence, words};
 use crate::evaluate::report::{Against, Figures, Report, Word};
 
@@ -40,17 +39,6 @@ pub fn text(report: &Report) -> String {
         text += &format!("\n{}\n", comparison(report, against));
     }
     text
-}
-
-fn table(header: &[&str], left: usize) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
-    table.remove_style(TableComponent::HorizontalLines);
-    table.remove_style(TableComponent::MiddleIntersections);
-    for column in table.column_iter_mut().skip(left) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 fn cut(text: &str, most: usize) -> String {
