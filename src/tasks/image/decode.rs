@@ -127,6 +127,11 @@ impl Decoded {
         Ok(Self { image, orientation, full: (width, height), scale: 1.0 })
     }
 
+    /// Says that the pixels are this many eighths of a side of an image of `full` pixels, rounded up.
+    pub fn scaled(self, full: (u32, u32), eighths: u32) -> Self {
+        Self { full, scale: f64::from(eighths) / 8.0, ..self }
+    }
+
     fn upright(self) -> DecodedImage {
         use Orientation::{
             FlipHorizontal, FlipVertical, Rotate90, Rotate90FlipH, Rotate180, Rotate270,

@@ -79,6 +79,20 @@ pub(super) fn dispatch(work: impl Work) {
     );
 }
 
+/// Does work of plain loops, compiled for the widest vectors that the machine has. What it calls has to be
+/// inlined always, and `work` too.
+pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V4::try_new() {
+        return simd.vectorize(work);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return simd.vectorize(work);
+    }
+    work()
+}
+
 /// Plain loops, for the compiler to vectorise.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;

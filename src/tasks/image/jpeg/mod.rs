@@ -3,11 +3,14 @@
 //! in the crate names it.
 //!
 //! It is young, so what it is given is kept to what encoders write; `docs/architecture.md` says what
-//! fuzzing showed.
+//! fuzzing showed. Photos that are many times too large go to `scaled`, if they are as usual.
+
+mod scaled;
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat, ScalingFactor};
 
 use super::{Format, ImageError, ImageLimits, decode::Decoded};
+use scaled::Scaled;
 
 /// Scans that a progressive file may have. Encoders write about ten; each costs a pass over all
 /// coefficients.
@@ -24,14 +27,46 @@ const MARGIN: f64 = 4.0;
 /// of it then equals Pillow's.
 const LARGE: u64 = 4_000_000;
 
-/// The eighths of a side that are worth while: 5 to 7 take longer than all 8, and 2 as long as 3.
-const SCALES: [u32; 3] = [1, 3, 4];
-
 /// `reduction`: see [`super::decode()`].
 pub(super) fn decode(
     bytes: &[u8],
     limits: &ImageLimits,
     reduction: impl Fn(u32, u32) -> f64,
+) -> Result<Decoded, ImageError> {
+    match decode_scaled(bytes, limits, &reduction) {
+        Some(decoded) => Ok(decoded),
+        None => decode_any(bytes, limits, &reduction),
+    }
+}
+
+/// How many eighths of a side to decode: 1 to 4 or all 8, since 5 to 7 take longer than these.
+fn eighths(width: u32, height: u32, reduction: &impl Fn(u32, u32) -> f64) -> u32 {
+    if u64::from(width) * u64::from(height) < LARGE {
+        return 8;
+    }
+    let least = MARGIN * 8.0 / reduction(width, height);
+    (1..=4).find(|&scale| f64::from(scale) >= least).unwrap_or(8)
+}
+
+/// None for a photo that is not much too large, and for a file that `scaled` leaves to the other decoder.
+fn decode_scaled(
+    bytes: &[u8],
+    limits: &ImageLimits,
+    reduction: &impl Fn(u32, u32) -> f64,
+) -> Option<Decoded> {
+    let (mut full, mut scale) = ((0, 0), 8);
+    let Scaled { size, rgb, exif } = scaled::decode(bytes, MAX_SCANS, |width, height| {
+        full = limits.check(Format::Jpeg, width.into(), height.into()).ok()?;
+        scale = eighths(width, height, reduction);
+        (scale < 8).then_some(scale as usize)
+    })?;
+    Some(Decoded::new(Format::Jpeg, size, rgb, exif).ok()?.scaled(full, scale))
+}
+
+fn decode_any(
+    bytes: &[u8],
+    limits: &ImageLimits,
+    reduction: &impl Fn(u32, u32) -> f64,
 ) -> Result<Decoded, ImageError> {
     let bounds = DecodeLimits {
         max_scans: MAX_SCANS,
@@ -45,10 +80,7 @@ pub(super) fn decode(
         return Err(unsupported());
     }
     let cmyk = header.components.len() == 4;
-    let is_large = u64::from(size.0) * u64::from(size.1) >= LARGE;
-    let reduction = if is_large { reduction(size.0, size.1) } else { 1.0 };
-    let eighths = MARGIN * 8.0 / reduction;
-    let eighths = SCALES.into_iter().find(|&scale| f64::from(scale) >= eighths).unwrap_or(8);
+    let eighths = eighths(size.0, size.1, reduction);
     let common = 1 << eighths.trailing_zeros();
     decoder.set_scale(ScalingFactor::try_new(eighths / common, 8 / common).map_err(error)?);
     decoder.set_output_format(if cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
@@ -56,7 +88,7 @@ pub(super) fn decode(
     let pixels = if cmyk { cmyk_to_rgb(image.data) } else { image.data };
     let decoded = (image.width as u32, image.height as u32);
     let decoded = Decoded::new(Format::Jpeg, decoded, pixels, image.exif_data.as_deref())?;
-    Ok(Decoded { full: size, scale: f64::from(eighths) / 8.0, ..decoded })
+    Ok(decoded.scaled(size, eighths))
 }
 
 /// Huffman-coded DCT of 8 bits; of four components, the first and last full-size and the two
