@@ -13,7 +13,7 @@ use support::{Bench, ImageSteps, root};
 /// A class that leads by less has no certain top-1.
 const COIN_TOSS: f32 = 0.03;
 /// The eighths that `decode` chooses from.
-const SCALES: [f64; 3] = [1.0, 3.0, 4.0];
+const SCALES: [f64; 4] = [1.0, 2.0, 3.0, 4.0];
 /// Bounds of the table's rows.
 const MARGINS: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 

@@ -1,6 +1,6 @@
 //! The coefficients of a component's blocks that a smaller scale needs.
 
-use super::header::ZIGZAG;
+use super::frame::ZIGZAG;
 
 /// Those of the lowest frequencies, as many across as down, of rows of blocks.
 pub(super) struct Coefficients {

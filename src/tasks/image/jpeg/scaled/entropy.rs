@@ -1,7 +1,7 @@
 //! The entropy-coded data of a scan, of which each restart interval is decoded by itself.
 
 use super::bits::Bits;
-use super::header::Reader;
+use super::reader::Reader;
 
 /// Row and column of MCUs, one after the other.
 pub(super) struct Positions {

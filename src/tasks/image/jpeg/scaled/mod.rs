@@ -11,14 +11,15 @@
 mod bits;
 mod coefficients;
 mod entropy;
-mod header;
+mod frame;
 mod huffman;
 mod picture;
 mod progressive;
+mod reader;
 mod sequential;
 
-use header::{Next, Reader};
 use picture::Picture;
+use reader::{Next, Reader};
 
 use super::super::kernel::vectorised;
 

@@ -5,7 +5,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::super::super::kernel::vectorised;
 use super::coefficients::Coefficients;
-use super::header::{Component, Frame, Reader, ZIGZAG};
+use super::frame::{Component, Frame, ZIGZAG};
+use super::reader::Reader;
 
 /// Most pixels a side that a block becomes, and how many are made at a time.
 const SIDE: usize = 8;

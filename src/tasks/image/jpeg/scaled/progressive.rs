@@ -3,9 +3,10 @@
 use super::bits::Bits;
 use super::coefficients::{Block, Coefficients};
 use super::entropy::intervals;
-use super::header::{Next, Reader, Scan, ScanComponent};
+use super::frame::{Scan, ScanComponent};
 use super::huffman::{END, Table};
 use super::picture::Picture;
+use super::reader::{Next, Reader};
 
 /// The bit of a coefficient of which nothing is known.
 const UNKNOWN: u8 = u8::MAX;

@@ -3,9 +3,10 @@
 use super::bits::Bits;
 use super::coefficients::{Block, Coefficients};
 use super::entropy::intervals;
-use super::header::{Reader, Scan};
+use super::frame::Scan;
 use super::huffman::{END, Table};
 use super::picture::Picture;
+use super::reader::Reader;
 
 /// Decodes the only scan into the picture.
 #[allow(clippy::inline_always)]
