@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::cancel::Cancel;
@@ -37,12 +38,44 @@ pub struct Job {
     pub outputs: Arc<[String]>,
     pub priority: Priority,
     pub enqueued: Instant,
+    /// The async threads that the caller is on, if it is on any.
+    callers: Option<Handle>,
     progress: Mutex<Progress>,
 }
 
+/// The answers of one run, on their way. Dropping them sends them.
+#[derive(Default)]
+pub struct Answers {
+    ready: Vec<(Reply, Result<Outputs, Error>)>,
+    callers: Option<Handle>,
+}
+
+impl Answers {
+    /// Sends them. Several go to an async thread together, which is woken once for them: woken for each,
+    /// it would take the core from a session's thread as often.
+    pub fn send(mut self) {
+        match self.callers.take() {
+            Some(callers) if self.ready.len() > 1 => drop(callers.spawn(async move { drop(self) })),
+            _ => drop(self),
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for (reply, result) in self.ready.drain(..) {
+            // The caller may have left meanwhile; then the answer is for nobody.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Where a job's answer goes.
+type Reply = oneshot::Sender<Result<Outputs, Error>>;
+
 struct Progress {
     /// Gone when the job is answered.
-    reply: Option<oneshot::Sender<Result<Outputs, Error>>>,
+    reply: Option<Reply>,
     parts: Vec<(usize, Tensors)>,
     remaining: usize,
     started: Option<Instant>,
@@ -72,6 +105,7 @@ impl Job {
             outputs,
             priority,
             enqueued: Instant::now(),
+            callers: Handle::try_current().ok(),
             progress: Mutex::new(progress),
         };
         (Arc::new(job), answer)
@@ -114,7 +148,12 @@ impl Job {
 
     /// Takes the outputs of some rows; the last ones complete the answer. An error is the answer
     /// at once.
-    pub fn finish(&self, rows: Range<usize>, result: Result<Tensors, Error>) {
+    pub fn finish(
+        &self,
+        rows: Range<usize>,
+        result: Result<Tensors, Error>,
+        answers: &mut Answers,
+    ) {
         let mut progress = self.progress();
         let result = match result {
             Ok(tensors) => {
@@ -128,8 +167,8 @@ impl Job {
             Err(error) => Err(error),
         };
         if let Some(reply) = progress.reply.take() {
-            // The caller may have left meanwhile; then the answer is for nobody.
-            let _ = reply.send(result);
+            answers.ready.push((reply, result));
+            answers.callers = answers.callers.take().or_else(|| self.callers.clone());
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::cancel::Cancel;
 use super::cost::Cost;
 use super::crowd::Crowd;
-use super::job::{Job, Outputs, Priority};
+use super::job::{Answers, Job, Outputs, Priority};
 use super::memory;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
 use super::run::{PANICKED, run, whole};
@@ -288,11 +288,7 @@ impl Engine {
                 }
             };
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                for share in &batch {
-                    share
-                        .job
-                        .finish(share.rows.clone(), Err(Error::internal("the engine panicked")));
-                }
+                refuse(&batch, &Error::internal("the engine panicked"));
             }
             *lock(running) = None;
         }
@@ -353,15 +349,19 @@ impl Engine {
         }
         match result {
             Ok(outputs) => {
+                let mut answers = Answers::default();
                 if let [only] = parts.as_slice() {
-                    return only.job.finish(only.rows.clone(), Ok(outputs));
+                    only.job.finish(only.rows.clone(), Ok(outputs), &mut answers);
+                    return answers.send();
                 }
                 let mut row = 0;
                 for share in parts {
                     let end = row + share.rows.len();
-                    share.job.finish(share.rows.clone(), Ok(outputs.slice_rows(row, end)));
+                    let outputs = outputs.slice_rows(row, end);
+                    share.job.finish(share.rows.clone(), Ok(outputs), &mut answers);
                     row = end;
                 }
+                answers.send();
             }
             Err(error) => {
                 match halves(&parts) {
@@ -372,11 +372,7 @@ impl Engine {
                         }
                     }
                     // One row's own failure, or no session for any of them.
-                    _ => {
-                        for share in parts {
-                            share.job.finish(share.rows.clone(), Err(error.clone()));
-                        }
-                    }
+                    _ => refuse(parts, &error),
                 }
             }
         }
@@ -396,6 +392,15 @@ impl Engine {
         }
         session.as_mut().ok_or_else(gone)
     }
+}
+
+/// Answers all of them with this error.
+fn refuse<'a>(batch: impl IntoIterator<Item = &'a Share>, error: &Error) {
+    let mut answers = Answers::default();
+    for share in batch {
+        share.job.finish(share.rows.clone(), Err(error.clone()), &mut answers);
+    }
+    answers.send();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -144,6 +144,29 @@ async fn rows_of_different_requests_run_as_one_batch() {
     assert_eq!(session.sizes(), [1, 4]);
 }
 
+#[test]
+fn answers_of_one_run_arrive_although_the_async_threads_of_one_caller_have_ended() {
+    let (session, gate) = Doubler::gated();
+    let pool = session.start(1, BatchAxis::Dynamic, 100);
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (ends, stays) = (runtime(), runtime());
+    let first = start(&pool, &[1.0]);
+    gate.starts.recv().unwrap();
+    let entered = ends.enter();
+    let second = start(&pool, &[2.0]);
+    drop(entered);
+    let entered = stays.enter();
+    let third = start(&pool, &[3.0]);
+    drop(entered);
+    drop(ends);
+    for _ in 0..2 {
+        gate.permits.send(()).unwrap();
+    }
+    let answers = stays.block_on(async { [first.await, second.await, third.await] });
+    assert_eq!(answers.map(Result::unwrap), [[2.0], [4.0], [6.0]]);
+    assert_eq!(session.sizes(), [1, 2]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_caller_gets_its_own_rows() {
     let pool = Arc::new(Doubler::default().start(3, BatchAxis::Dynamic, 100_000));

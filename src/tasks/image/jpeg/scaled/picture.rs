@@ -56,12 +56,11 @@ impl Picture {
     /// Room for the coefficients of rows of MCUs, by component.
     pub fn coefficients(&self, mcu_rows: usize) -> Vec<Coefficients> {
         let (across, _) = self.frame.mcus();
-        let components = self.frame.components.iter();
+        let components = self.frame.components.iter().zip(&self.transforms);
         components
-            .map(|component| {
-                let order = order(&self.frame, component, self.scale);
+            .map(|(component, transform)| {
                 let (across, down) = (across * component.horizontal, mcu_rows * component.vertical);
-                Coefficients::new(order, across, down)
+                Coefficients::new(transform.order, across, down)
             })
             .collect()
     }
@@ -84,12 +83,8 @@ impl Picture {
             for block_row in 0..vertical {
                 let start = block_row * transform.down * self.stride;
                 let plane = &mut self.planes[index][start..];
-                transform.apply(
-                    &coefficients[index],
-                    from * vertical + block_row,
-                    plane,
-                    self.stride,
-                );
+                let row = from * vertical + block_row;
+                transform.apply(&coefficients[index], row, plane, self.stride);
             }
         }
         let rows = self.frame.vertical * self.scale;
