@@ -54,13 +54,12 @@ fn decode_scaled(
     limits: &ImageLimits,
     reduction: &impl Fn(u32, u32) -> f64,
 ) -> Option<Decoded> {
-    let (mut full, mut scale) = ((0, 0), 8);
-    let Scaled { size, rgb, exif } = scaled::decode(bytes, MAX_SCANS, |width, height| {
-        full = limits.check(Format::Jpeg, width.into(), height.into()).ok()?;
-        scale = eighths(width, height, reduction);
-        (scale < 8).then_some(scale as usize)
-    })?;
-    Some(Decoded::new(Format::Jpeg, size, rgb, exif).ok()?.scaled(full, scale))
+    let Scaled { full, eighths, size, rgb, exif } =
+        scaled::decode(bytes, MAX_SCANS, |width, height| {
+            limits.check(Format::Jpeg, width.into(), height.into()).ok()?;
+            Some(eighths(width, height, reduction)).filter(|&eighths| eighths < 8)
+        })?;
+    Some(Decoded::new(Format::Jpeg, size, rgb, exif).ok()?.scaled(full, eighths))
 }
 
 fn decode_any(
@@ -81,14 +80,18 @@ fn decode_any(
     }
     let cmyk = header.components.len() == 4;
     let eighths = eighths(size.0, size.1, reduction);
-    let common = 1 << eighths.trailing_zeros();
-    decoder.set_scale(ScalingFactor::try_new(eighths / common, 8 / common).map_err(error)?);
+    decoder.set_scale(scaling(eighths).map_err(error)?);
     decoder.set_output_format(if cmyk { PixelFormat::Cmyk } else { PixelFormat::Rgb });
     let image = decoder.decode_image().map_err(error)?;
     let pixels = if cmyk { cmyk_to_rgb(image.data) } else { image.data };
     let decoded = (image.width as u32, image.height as u32);
     let decoded = Decoded::new(Format::Jpeg, decoded, pixels, image.exif_data.as_deref())?;
     Ok(decoded.scaled(size, eighths))
+}
+
+fn scaling(eighths: u32) -> Result<ScalingFactor, JpegError> {
+    let common = 1 << eighths.trailing_zeros();
+    ScalingFactor::try_new(eighths / common, 8 / common)
 }
 
 /// Huffman-coded DCT of 8 bits; of four components, the first and last full-size and the two

@@ -2,8 +2,7 @@
 
 /// Reads on past the end as if zeros followed; [`Bits::left`] tells that it did.
 ///
-/// A copy is a position of its own. Functions that are not inlined take and give back a copy, so that the
-/// fields stay in registers.
+/// A copy is a position of its own.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],

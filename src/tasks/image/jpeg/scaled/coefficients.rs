@@ -1,6 +1,6 @@
 //! The coefficients of a component's blocks that a smaller scale needs.
 
-use super::frame::ZIGZAG;
+use super::frame::zigzag;
 
 /// Those of the lowest frequencies, as many across as down, of rows of blocks.
 pub(super) struct Coefficients {
@@ -22,8 +22,7 @@ impl Coefficients {
         let kept = order * order;
         let mut index = [kept as u8; 256];
         let mut last = 0;
-        for (place, position) in ZIGZAG.into_iter().enumerate() {
-            let (row, column) = (usize::from(position) / 8, usize::from(position) % 8);
+        for (place, (row, column)) in zigzag().enumerate() {
             if row < order && column < order {
                 index[place] = (row * order + column) as u8;
                 last = place as u32;
@@ -42,10 +41,21 @@ impl Coefficients {
         self.values.fill(0);
     }
 
+    /// How many blocks there are.
+    pub fn count(&self) -> usize {
+        self.values.len() / self.stride
+    }
+
+    /// Which of all blocks this one is.
+    #[inline(always)]
+    pub fn number(&self, row: usize, column: usize) -> usize {
+        row * self.across + column
+    }
+
     /// A block, to be written.
     #[inline(always)]
     pub fn block(&mut self, row: usize, column: usize) -> Block<'_> {
-        let start = (row * self.across + column) * self.stride;
+        let start = self.number(row, column) * self.stride;
         Block { values: &mut self.values[start..][..self.stride], index: &self.index }
     }
 

@@ -2,12 +2,17 @@
 //!
 //! None for what encoders hardly write, and for what is wrong.
 
-/// Of a position in zigzag order: the row (from bit 3 on) and the column of its frequency.
-pub(super) const ZIGZAG: [u8; 64] = [
+/// By place in zigzag order: the row (from bit 3 on) and the column of its frequency.
+const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
+
+/// Row and column of the frequencies, in zigzag order.
+pub(super) fn zigzag() -> impl Iterator<Item = (usize, usize)> {
+    ZIGZAG.into_iter().map(usize::from).map(|position| (position / 8, position % 8))
+}
 
 /// One component of a frame.
 pub(super) struct Component {

@@ -25,7 +25,10 @@ use super::super::kernel::vectorised;
 
 /// A picture of fewer pixels than its file.
 pub(super) struct Scaled<'a> {
-    /// Width and height in pixels.
+    /// Width and height of the whole image in pixels, and how many eighths of them were decoded.
+    pub full: (u32, u32),
+    pub eighths: u32,
+    /// Width and height of what was decoded.
     pub size: (u32, u32),
     /// RGB, 8 bits a channel, row by row.
     pub rgb: Vec<u8>,
@@ -42,13 +45,14 @@ pub(super) struct Scaled<'a> {
 pub(super) fn decode(
     file: &[u8],
     max_scans: usize,
-    eighths: impl FnOnce(u32, u32) -> Option<usize>,
+    eighths: impl FnOnce(u32, u32) -> Option<u32>,
 ) -> Option<Scaled<'_>> {
     let mut reader = Reader::new(file)?;
     let frame = reader.frame()?;
-    let scale = eighths(frame.width as u32, frame.height as u32)?;
+    let full = (frame.width as u32, frame.height as u32);
+    let eighths = eighths(full.0, full.1)?;
     let Next::Scan(first) = reader.next(&frame)? else { return None };
-    let mut picture = Picture::new(frame, scale, &reader)?;
+    let mut picture = Picture::new(frame, eighths as usize, &reader)?;
     // Plain loops, but with the instructions for bits that the machine has.
     vectorised(
         #[allow(clippy::inline_always)]
@@ -63,16 +67,16 @@ pub(super) fn decode(
         },
     )?;
     let size = (picture.width as u32, picture.height as u32);
-    Some(Scaled { size, rgb: picture.finish(), exif: reader.exif })
+    Some(Scaled { full, eighths, size, rgb: picture.finish(), exif: reader.exif })
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use libjpeg_turbo_rs::{Decoder, PixelFormat, ScalingFactor};
+    use libjpeg_turbo_rs::{Decoder, PixelFormat};
 
-    use super::super::MAX_SCANS;
+    use super::super::{MAX_SCANS, scaling};
 
     /// The fixtures that are JPEGs: of all samplings, with restarts, progressive ones, grey ones, and odd ones.
     fn files() -> Vec<(String, Vec<u8>)> {
@@ -85,20 +89,15 @@ mod tests {
         paths.iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
     }
 
-    fn scaled(file: &[u8], eighths: usize) -> Option<((u32, u32), Vec<u8>)> {
+    fn scaled(file: &[u8], eighths: u32) -> Option<((u32, u32), Vec<u8>)> {
         let scaled = super::decode(file, MAX_SCANS, |_, _| Some(eighths))?;
         Some((scaled.size, scaled.rgb))
     }
 
-    fn scaling(eighths: usize) -> ScalingFactor {
-        let common = 1 << eighths.trailing_zeros();
-        ScalingFactor::try_new(eighths as u32 / common, 8 / common).unwrap()
-    }
-
     /// The same by the whole decoder.
-    fn expected(file: &[u8], eighths: usize) -> Option<((u32, u32), Vec<u8>)> {
+    fn expected(file: &[u8], eighths: u32) -> Option<((u32, u32), Vec<u8>)> {
         let mut decoder = Decoder::new(file).ok()?;
-        decoder.set_scale(scaling(eighths));
+        decoder.set_scale(scaling(eighths).unwrap());
         decoder.set_output_format(PixelFormat::Rgb);
         let image = decoder.decode_image().ok()?;
         Some(((image.width as u32, image.height as u32), image.data))

@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::super::super::kernel::vectorised;
 use super::coefficients::Coefficients;
-use super::frame::{Component, Frame, ZIGZAG};
+use super::frame::{Component, Frame, zigzag};
 use super::reader::Reader;
 
 /// Most pixels a side that a block becomes, and how many are made at a time.
@@ -148,8 +148,7 @@ impl Transform {
     /// `divisors`: in zigzag order.
     fn new(across: usize, down: usize, order: usize, divisors: &[u16; 64]) -> Self {
         let mut by_frequency = [[0.0; SIDE]; SIDE];
-        for (&position, &divisor) in ZIGZAG.iter().zip(divisors) {
-            let (row, column) = (usize::from(position) / 8, usize::from(position) % 8);
+        for ((row, column), &divisor) in zigzag().zip(divisors) {
             by_frequency[row][column] = f32::from(divisor);
         }
         let (horizontal, vertical) = (cosines(across), cosines(down));

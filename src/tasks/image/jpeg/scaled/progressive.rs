@@ -14,11 +14,9 @@ const UNKNOWN: u8 = u8::MAX;
 /// What is known of a component.
 struct Component {
     kept: Coefficients,
-    /// Of each block, in rows as long as those of `kept`: which places in zigzag order are not zero, a bit
-    /// each. The scans that refine a band have a bit for each of them, kept or not.
+    /// By the block's number: which places in zigzag order are not zero, a bit each. The scans that refine a
+    /// band have a bit for each of them, kept or not.
     nonzero: Vec<u64>,
-    /// Blocks in a row of `nonzero`.
-    across: usize,
     /// By place, the lowest bit that is known.
     known: [u8; 64],
 }
@@ -32,15 +30,10 @@ pub(super) fn decode(
     max_scans: usize,
     picture: &mut Picture,
 ) -> Option<()> {
-    let (across, down) = picture.frame.mcus();
+    let (_, down) = picture.frame.mcus();
     let kept = picture.coefficients(down).into_iter();
     let mut components: Vec<_> = kept
-        .zip(&picture.frame.components)
-        .map(|(kept, component)| {
-            let across = across * component.horizontal;
-            let nonzero = vec![0; across * down * component.vertical];
-            Component { kept, nonzero, across, known: [UNKNOWN; 64] }
-        })
+        .map(|kept| Component { nonzero: vec![0; kept.count()], kept, known: [UNKNOWN; 64] })
         .collect();
     let mut next = Next::Scan(first);
     for _ in 0..max_scans {
@@ -156,7 +149,7 @@ fn ac_scan(
     let part = scan.components[0];
     let table = reader.ac_table(part)?;
     let (across, down) = picture.frame.blocks(part.index);
-    let Component { kept, nonzero, across: stride, .. } = &mut components[part.index];
+    let Component { kept, nonzero, .. } = &mut components[part.index];
     let mut band = Band {
         first: scan.first.into(),
         last: scan.last.into(),
@@ -172,7 +165,7 @@ fn ac_scan(
         |mut bits, blocks| {
             band.end_run = 0;
             for (row, column) in blocks {
-                let nonzero = &mut nonzero[row * *stride + column];
+                let nonzero = &mut nonzero[kept.number(row, column)];
                 if scan.high == 0 {
                     band.begin(&mut bits, kept.block(row, column), nonzero)?;
                 } else {
