@@ -71,7 +71,7 @@ impl Task for Length {
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
         let lengths = outputs.get("x").and_then(onnxd::tensor::Tensor::to_f32).unwrap_or_default();
-        let value = |x: f32| Prediction::Value { value: Value::One(x) };
+        let value = |x: f32| Prediction::Value { value: Value::One(x.into()) };
         Ok(lengths.into_iter().map(value).collect())
     }
 

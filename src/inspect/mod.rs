@@ -16,7 +16,7 @@ use crate::model::load::{Location, off_gpu};
 use crate::model::{Model, external_data, formats, golden};
 use crate::onnx;
 use crate::runtime::provider::ExecutionProvider;
-use crate::tasks::graph::Operators;
+use crate::tasks::graph::{Graph, Operators};
 use crate::tasks::{self, Material, Note};
 
 pub use measure::{Measured, measure};
@@ -165,8 +165,9 @@ impl Subject<'_> {
         report.odd = odd::of_network(&network, &signature);
         report.network = Some(network);
         external?;
+        let graph = Graph::of(model);
         let material = Material {
-            network: &path,
+            graph: graph.as_ref(),
             signature: &signature,
             files: &files,
             config: &config,
@@ -198,7 +199,6 @@ impl Report {
                 self.odd.push(assumption);
             }
         }
-        self.odd.extend(odd::of_notes(&self.notes));
         if let Some(network) = &mut self.network {
             network.fill_in(&model.signature);
         }

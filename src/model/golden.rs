@@ -152,10 +152,17 @@ impl Case {
                 if **label != **expected {
                     return Err(format!("expected label `{expected}`, got `{label}` ({score})"));
                 }
-                self.near("score", self.score, *score)
+                self.near("score", self.score, score.to_f32())
+            }
+            (Prediction::Label { label, .. }, Some(expected), None, None, None) => {
+                let label = label.joined();
+                match **expected == *label {
+                    true => Ok(()),
+                    false => Err(format!("expected label `{expected}`, got `{label}`")),
+                }
             }
             (Prediction::Value { value: Value::One(got) }, None, Some(expected), None, None) => {
-                self.near("value", Some(*expected), *got)
+                self.near("value", Some(*expected), got.to_f32())
             }
             (Prediction::Embedding { embedding }, None, None, Some(expected), None) => {
                 if embedding.len() != expected.len() {
@@ -184,7 +191,9 @@ impl Case {
                     self.near(&format!("entities[{index}].score"), expected.score, got.score)
                 })
             }
-            (Prediction::Classes { .. }, ..) => Err("expected `label` for a classifier".to_owned()),
+            (Prediction::Classes { .. } | Prediction::Label { .. }, ..) => {
+                Err("expected `label` for a classifier".to_owned())
+            }
             (Prediction::Value { .. }, ..) => Err("expected `value` for a regression".to_owned()),
             (Prediction::Embedding { .. }, ..) => {
                 Err("expected `embedding` for a model of embeddings".to_owned())

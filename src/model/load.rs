@@ -19,7 +19,7 @@ use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::OnnxSession;
-use crate::tasks::graph::Operators;
+use crate::tasks::graph::{Graph, Operators};
 use crate::tasks::{self, Material, ModelFiles, Task};
 
 /// What every model is loaded with.
@@ -125,8 +125,9 @@ impl Loader {
         };
         let first = open(layout.intra_op_threads)?;
         let signature = first.signature().clone();
+        let graph = Graph::read(&path);
         let mut task = tasks::build(Material {
-            network: &path,
+            graph: graph.as_ref(),
             signature: &signature,
             files: &files,
             config: &config,

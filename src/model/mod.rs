@@ -491,8 +491,12 @@ impl Engine {
         metrics.infer.observe(timings.infer.as_secs_f64());
         metrics.postprocess.observe(timings.postprocess.as_secs_f64());
         for prediction in predictions {
-            if let Prediction::Classes { label, score, .. } = prediction {
-                metrics.predicted(label, *score);
+            match prediction {
+                Prediction::Classes { label, score, .. } => {
+                    metrics.predicted(label, Some(score.to_f64()));
+                }
+                Prediction::Label { label, .. } => metrics.predicted(&label.joined(), None),
+                _ => {}
             }
         }
     }

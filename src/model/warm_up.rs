@@ -11,7 +11,7 @@ use crate::runtime::cost::Sample;
 use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::BatchAxis;
-use crate::tasks::{Cells, Column, Features, Input, InputKind, Task};
+use crate::tasks::{Cells, Column, Features, Input, InputKind, Task, Unserved};
 
 /// Time that measuring the cost curve may take, a model.
 const MEASURING: Duration = Duration::from_millis(60);
@@ -36,7 +36,7 @@ pub fn warm_up(
         Ok::<_, Error>((outputs, Sample { rows: count, units, time: start.elapsed() }))
     };
     match run(task, 1) {
-        Ok((outputs, _)) => task.calibrate(&outputs)?,
+        Ok((outputs, _)) => task.calibrate(&[outputs]).map_err(Unserved::into_reason)?,
         // A category that we made up may be one that the model refuses.
         Err(error) if has_text_columns(&task.sample(1)) => {
             tracing::warn!(%error, "the warm-up run failed, which made-up categories may explain");

@@ -10,7 +10,7 @@ use super::pooling::{MASK, TokenPooling, normalize};
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
-    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text,
+    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text, Unserved,
 };
 use crate::config::Pooling;
 use crate::error::Error;
@@ -18,8 +18,18 @@ use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
 use crate::tensor::Tensors;
 
-/// An output `[N,H]`, as Optimum exports a model of sentence-transformers.
-const OF_TEXTS: &str = "sentence_embedding";
+/// Outputs `[N,H]`: as Optimum exports a model of sentence-transformers, the text tower of a model of
+/// images and texts, and what other exporters write.
+const OF_TEXTS: [&str; 8] = [
+    "sentence_embedding",
+    "sentence_embeddings",
+    "text_embeds",
+    "text_embeddings",
+    "text_embedding",
+    "embeddings",
+    "embedding",
+    "pooled_output",
+];
 /// Outputs `[N,tokens,H]`.
 const OF_TOKENS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 
@@ -43,16 +53,23 @@ pub fn fits(signature: &Signature) -> bool {
     signature.input("input_ids").is_some() && vectors(signature).is_some() && !scores
 }
 
+/// Whether the network gives one vector a text by itself.
+pub fn pools(signature: &Signature) -> bool {
+    let is_pooled = |spec: &TensorSpec| OF_TEXTS.contains(&spec.name.as_str()) && spec.is(2, &FLOATS);
+    signature.input("input_ids").is_some() && signature.outputs.iter().any(is_pooled)
+}
+
 fn vectors(signature: &Signature) -> Option<&TensorSpec> {
     let called = |name: &str, rank| {
         signature.outputs.iter().find(|spec| spec.name == name && spec.is(rank, &FLOATS))
     };
-    called(OF_TEXTS, 2).or_else(|| OF_TOKENS.iter().find_map(|name| called(name, 3)))
+    let of_texts = OF_TEXTS.iter().find_map(|name| called(name, 2));
+    of_texts.or_else(|| OF_TOKENS.iter().find_map(|name| called(name, 3)))
 }
 
 /// # Errors
 /// What is missing for a model of embeddings.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, files, config, limits, .. } = material;
     let first = signature.inputs.first().ok_or("the model has no inputs")?;
     let found = SentenceTransformer::read(files)?;
@@ -62,15 +79,16 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     let mut notes = vec![Note::new("output", output.name.clone(), of_output)];
     let pooling = if output.shape.len() == 3 {
         if let Some(module) = &found.unserved {
-            return Err(format!(
+            return Err(Unserved::Unfit(format!(
                 "modules.json: a module {module} is not served; export the network with its \
-                 modules, so that it gives `{OF_TEXTS}` [N,H]"
-            ));
+                 modules, so that it gives `{}` [N,H]",
+                OF_TEXTS[0]
+            )));
         }
         if signature.input(MASK).is_none() {
-            return Err(format!(
+            return Err(Unserved::Unfit(format!(
                 "the network takes no `{MASK}`, by which tokens are told from padding"
-            ));
+            )));
         }
         let modes = match (config.pooling, found.pooling) {
             (Some(mode), _) => {
@@ -101,7 +119,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
         };
         Some(Arc::new(TokenPooling::new(&output.name, modes)))
     } else if config.pooling.is_some() {
-        return Err(format!("pooling: output {output} holds one vector a text already"));
+        return Err(format!("pooling: output {output} holds one vector a text already").into());
     } else {
         notes.push(Note::new("pooling", "none: the network gives a vector a text", SHAPES));
         None
@@ -146,7 +164,7 @@ fn pooling_note(modes: &[Pooling], from: &str) -> Note {
 fn choose_output<'a>(
     signature: &'a Signature,
     named: Option<&str>,
-) -> Result<&'a TensorSpec, String> {
+) -> Result<&'a TensorSpec, Unserved> {
     let of_rank = |rank: usize| {
         let mut fitting = signature.outputs.iter().filter(move |spec| spec.is(rank, &FLOATS));
         fitting.next().filter(|_| fitting.next().is_none())
@@ -156,11 +174,11 @@ fn choose_output<'a>(
         None => vectors(signature).or_else(|| of_rank(3)).or_else(|| of_rank(2)),
     };
     found.filter(|spec| (2..=3).any(|rank| spec.is(rank, &FLOATS))).ok_or_else(|| {
-        format!(
+        Unserved::Unfit(format!(
             "cannot tell which output holds the vectors, [N,tokens,H] or [N,H]: {}. Name it in \
              model.toml: output = \"…\"",
             Signature::list(&signature.outputs)
-        )
+        ))
     })
 }
 
@@ -241,8 +259,9 @@ impl Task for FeatureExtraction {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.vectors(outputs).map(|_| ()).map_err(|error| error.to_string())
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        let check = |run| self.vectors(run).map(|_| ());
+        runs.iter().try_for_each(check).map_err(|error| Unserved::Unfit(error.to_string()))
     }
 
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-const PRE_TRAINED: [&str; 2] = ["ForMaskedLM", "ForPreTraining"];
-
 /// The keys of `config.json` that matter for serving; the rest is ignored.
 #[derive(Debug, Default, Deserialize)]
 pub struct HfConfig {
@@ -15,37 +13,53 @@ pub struct HfConfig {
     pub problem_type: Option<String>,
     #[serde(default)]
     id2label: Option<BTreeMap<String, String>>,
+    /// Of timm's own form.
+    #[serde(default)]
+    pub pretrained_cfg: Option<serde::de::IgnoredAny>,
+    pub num_classes: Option<usize>,
+    /// timm's form of `id2label`.
+    label_names: Option<Vec<String>>,
+    /// sentence-transformers' own part.
+    sentence_transformers: Option<CrossEncoder>,
+    /// Its older form.
+    sbert_ce_default_activation_function: Option<String>,
     pub max_position_embeddings: Option<usize>,
     pub pad_token_id: Option<u32>,
 }
 
+/// What sentence-transformers writes of a cross-encoder.
+#[derive(Debug, Default, Deserialize)]
+struct CrossEncoder {
+    activation_fn: Option<String>,
+}
+
+/// What becomes of logits, as the folder says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    Identity,
+    Sigmoid,
+    Softmax,
+}
+
 impl HfConfig {
-    /// The task that the architecture's name ends in. `embeds`: the network gives vectors of tokens
-    /// or texts.
-    ///
-    /// # Errors
-    /// An architecture for a task that is not served.
-    pub fn task(&self, embeds: bool) -> Result<Option<&'static str>, String> {
-        let Some(architecture) = self.architectures.as_ref().and_then(|names| names.first()) else {
-            return Ok(None);
-        };
-        match architecture {
-            name if name.ends_with("ForImageClassification") => Ok(Some("image-classification")),
-            name if name.ends_with("ForSequenceClassification") => Ok(Some("text-classification")),
-            name if name.ends_with("ForTokenClassification") => Ok(Some("token-classification")),
-            // An encoder exported without its head may keep the name that it was pre-trained under.
-            name if embeds
-                && (!name.contains("For") || PRE_TRAINED.iter().any(|h| name.ends_with(h))) =>
-            {
-                Ok(Some("feature-extraction"))
-            }
-            name if name.contains("For") => Err(format!(
-                "config.json: architecture {name} has no task here (…ForImageClassification, \
-                 …ForSequenceClassification, …ForTokenClassification and, for embeddings of text, \
-                 …Model have), so it is served as tensors through /v2 alone, and not by /predict; \
-                 task = \"tensors\" in model.toml says that this is meant"
-            )),
-            _ => Ok(None),
+    /// Whether its architecture classifies.
+    #[must_use]
+    pub fn is_classifier(&self) -> bool {
+        let names = self.architectures.iter().flatten();
+        let is_timm = self.pretrained_cfg.is_some() && self.num_classes != Some(0);
+        is_timm || names.into_iter().any(|name| name.contains("Classification"))
+    }
+
+    /// The activation that sentence-transformers names: a class of PyTorch, by its last word.
+    #[must_use]
+    pub fn activation(&self) -> Option<Activation> {
+        let newer = self.sentence_transformers.as_ref().and_then(|it| it.activation_fn.as_ref());
+        let name = newer.or(self.sbert_ce_default_activation_function.as_ref())?;
+        match name.rsplit('.').next()? {
+            "Identity" => Some(Activation::Identity),
+            "Sigmoid" => Some(Activation::Sigmoid),
+            "Softmax" => Some(Activation::Softmax),
+            _ => None,
         }
     }
 
@@ -54,7 +68,7 @@ impl HfConfig {
     /// # Errors
     /// Keys that are not 0, 1, 2, ….
     pub fn labels(&self) -> Result<Option<Vec<String>>, String> {
-        let Some(id2label) = &self.id2label else { return Ok(None) };
+        let Some(id2label) = &self.id2label else { return Ok(self.label_names.clone()) };
         let mut by_id = BTreeMap::new();
         for (id, label) in id2label {
             let id: usize =

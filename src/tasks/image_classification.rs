@@ -19,7 +19,7 @@ use super::image::{
 use super::note::ASSUMED;
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
-    Stages, Task,
+    Stages, Task, Unserved,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -51,24 +51,24 @@ struct ImageClassification {
 
 /// # Errors
 /// What is missing for a model of images.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, limits, .. } = material;
     let [spec] = signature.inputs.as_slice() else {
-        return Err(format!(
+        return Err(Unserved::Unfit(format!(
             "an image model has one input, this one has {}",
             Signature::list(&signature.inputs)
-        ));
+        )));
     };
     let data_type = spec.data_type().filter(|_| spec.is(4, &FLOATS_AND_BYTES));
     let data_type = data_type
-        .ok_or_else(|| format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}"))?;
+        .ok_or_else(|| Unserved::Unfit(format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}")))?;
     let is_channels = |axis: Option<usize>| matches!(axis, Some(1 | 3));
     let (layout, channels, height, width) = match spec.shape.as_slice() {
         [_, c, h, w] if is_channels(*c) => (Layout::Chw, *c, *h, *w),
         [_, h, w, c] if is_channels(*c) => (Layout::Hwc, *c, *h, *w),
         // Exporters that leave every axis open write planes first.
         [_, None, h, w] => (Layout::Chw, Some(3), *h, *w),
-        _ => return Err(format!("input {spec} has neither 1 nor 3 channels")),
+        _ => return Err(Unserved::Unfit(format!("input {spec} has neither 1 nor 3 channels"))),
     };
     let channels = channels.unwrap_or(3);
     let (mut preprocessing, from, assumptions) =
@@ -382,8 +382,8 @@ impl Task for ImageClassification {
         Input::Images(vec![Image { field: "image".into(), source }; count])
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

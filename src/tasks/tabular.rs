@@ -9,7 +9,7 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
-    Prediction, Stages, Task,
+    Prediction, Stages, Task, Unserved,
 };
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
@@ -62,7 +62,7 @@ pub fn fits(signature: &Signature) -> bool {
 
 /// # Errors
 /// What is missing for a model of features.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, config, .. } = material;
     let layout = Layout::build(signature, config.feature_names.clone())?;
     let batch_axis = match signature.inputs.as_slice() {
@@ -400,8 +400,8 @@ impl Task for Tabular {
         Input::Features(Features { field: "features".into(), cells })
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
+use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -20,7 +20,7 @@ struct TextClassification {
 
 /// # Errors
 /// What is missing for a text model.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let first = material.signature.inputs.first().ok_or("the model has no inputs")?;
     Ok(Box::new(TextClassification {
         encoder: TextEncoder::build(material, hf, None)?,
@@ -71,8 +71,8 @@ impl Task for TextClassification {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {
