@@ -11,6 +11,7 @@ use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
     Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text, Unserved,
+    varied,
 };
 use crate::config::Pooling;
 use crate::error::Error;
@@ -257,6 +258,10 @@ impl Task for FeatureExtraction {
 
     fn sample(&self, count: usize) -> Input {
         text::sample(count)
+    }
+
+    fn varied(&self, count: usize) -> Input {
+        varied::texts(count, &self.encoder)
     }
 
     fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {

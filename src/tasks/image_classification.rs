@@ -20,6 +20,7 @@ use super::note::ASSUMED;
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
     Stages, Task, Unserved,
+    varied,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -380,6 +381,10 @@ impl Task for ImageClassification {
             b"GIF89a\x01\0\x01\0\x80\0\0\x80\x80\x80\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
         let source = ImageSource::File(bytes::Bytes::from_static(PIXEL), None);
         Input::Images(vec![Image { field: "image".into(), source }; count])
+    }
+
+    fn varied(&self, count: usize) -> Input {
+        varied::images(count)
     }
 
     fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {

@@ -23,6 +23,7 @@ mod text;
 mod text_classification;
 mod token_classification;
 mod unserved;
+mod varied;
 
 use std::sync::Arc;
 
@@ -217,8 +218,20 @@ pub trait Task: Send + Sync {
         self.encode(&self.sample(count), &Parameters::default(), &Stages::default())
     }
 
-    /// Learns from several runs, each of one differing row, what the model's files do not say, such as
-    /// whether scores are probabilities already.
+    /// An input of `count` items that the model takes and that differ in length, sign and size, the same
+    /// every time.
+    fn varied(&self, count: usize) -> Input;
+
+    /// Rows of [`Self::varied`].
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    fn varied_rows(&self, count: usize) -> Result<Rows, Error> {
+        self.encode(&self.varied(count), &Parameters::default(), &Stages::default())
+    }
+
+    /// Learns what the model's files do not say, such as whether scores are probabilities already, from
+    /// the outputs of some runs, each of one row of [`Self::varied_rows`].
     ///
     /// # Errors
     /// Outputs that do not fit the task, or the files: another number of classes than labels, for example.

@@ -10,6 +10,7 @@ use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
     Prediction, Stages, Task, Unserved,
+    varied,
 };
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
@@ -394,6 +395,34 @@ impl Task for Tabular {
                     _ => Column::Numbers(vec![1.0; count]),
                 };
                 let columns = specs.iter().map(|spec| (spec.name.clone(), column(spec))).collect();
+                Cells::Columns { columns, rows: count }
+            }
+        };
+        Input::Features(Features { field: "features".into(), cells })
+    }
+
+    fn varied(&self, count: usize) -> Input {
+        let cells = match &self.layout {
+            Layout::Row { columns, data_type, .. } => {
+                let columns = columns.unwrap_or(1);
+                let cell = |cell: usize| varied::number(*data_type, cell / columns, cell % columns);
+                let values = (0..count * columns).map(cell).collect();
+                Cells::Rows { values, columns, rows: count }
+            }
+            Layout::Columns(specs) => {
+                let column = |(index, spec): (usize, &TensorSpec)| {
+                    let column = match spec.data_type() {
+                        // A made-up category may be refused.
+                        Some(DataType::String) => Column::Strings(vec![String::new(); count]),
+                        data_type => {
+                            let data_type = data_type.unwrap_or(DataType::F32);
+                            let cell = |row| varied::number(data_type, row, index);
+                            Column::Numbers((0..count).map(cell).collect())
+                        }
+                    };
+                    (spec.name.clone(), column)
+                };
+                let columns = specs.iter().enumerate().map(column).collect();
                 Cells::Columns { columns, rows: count }
             }
         };

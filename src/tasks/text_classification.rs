@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved};
+use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -69,6 +69,10 @@ impl Task for TextClassification {
 
     fn sample(&self, count: usize) -> Input {
         text::sample(count)
+    }
+
+    fn varied(&self, count: usize) -> Input {
+        varied::texts(count, &self.encoder)
     }
 
     fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {

@@ -10,7 +10,7 @@ use super::head::{FLOATS, check_labels, class_names, labels_note, output_named, 
 use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::text::{self, Offsets, TokenEncoder};
-use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved};
+use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved, varied};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -241,6 +241,10 @@ impl Task for TokenClassification {
 
     fn sample(&self, count: usize) -> Input {
         text::sample(count)
+    }
+
+    fn varied(&self, count: usize) -> Input {
+        varied::tokens(count, &self.encoder)
     }
 
     fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
