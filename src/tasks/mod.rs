@@ -58,6 +58,7 @@ pub enum Prediction {
     Classes {
         #[schema(value_type = String)]
         label: Arc<str>,
+        #[schema(value_type = f64)]
         score: Number,
         classes: Vec<ClassScore>,
     },
@@ -100,6 +101,7 @@ pub struct Entity {
 pub struct ClassScore {
     #[schema(value_type = String)]
     pub label: Arc<str>,
+    #[schema(value_type = f64)]
     pub score: Number,
     /// The class's number, which tells apart classes of one name.
     #[serde(skip)]
@@ -111,7 +113,9 @@ pub struct ClassScore {
 #[schema(as = RegressionValue)]
 #[serde(untagged)]
 pub enum Value {
+    #[schema(value_type = f64)]
     One(Number),
+    #[schema(value_type = Vec<f64>)]
     Many(Vec<Number>),
 }
 

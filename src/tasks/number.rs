@@ -1,11 +1,9 @@
 //! A number of an answer.
 
 use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
 
 /// A number that is written with the digits of its own type: a score of 0.1 in FP32 is no 0.10000000149.
-#[derive(Debug, Clone, Copy, PartialEq, ToSchema)]
-#[schema(value_type = f64)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     F32(f32),
     F64(f64),

@@ -18,7 +18,7 @@ pub use outputs::output_named;
 use self::names::Named;
 use self::outputs::Outputs;
 use self::scale::Scale;
-use super::graph::{Ending, Graph};
+use super::graph::Ending;
 use super::hugging_face::{Activation, HfConfig};
 use super::note::{ASSUMED, GRAPH, SHAPES, WARM_UP};
 use super::unserved::Unserved;
@@ -81,8 +81,9 @@ impl Head {
     ) -> Result<Self, Unserved> {
         let Material { signature, config, graph, .. } = material;
         let outputs = Outputs::choose(signature, config.output.as_deref())?;
-        let label = outputs.label.as_ref().map(|label| label.output.name.as_str());
-        let first = outputs.scores.first().map(|output| output.name.as_str());
+        let label = outputs.label.as_ref().map(|label| label.output.name.clone());
+        let first = outputs.scores.first().map(|output| output.name.clone());
+        let (label, first) = (label.as_deref(), first.as_deref());
         let mut ending = match (graph, first) {
             (Some(graph), Some(first)) => graph.ending(first),
             _ => Ending::Unknown,
