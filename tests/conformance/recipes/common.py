@@ -106,10 +106,15 @@ def seed_all() -> None:
             (module.random.seed if name == "numpy" else module.manual_seed)(SEED)
 
 
+def unfinished(out: Path) -> Path:
+    """Each recipe's own, since several may run at once."""
+    return out / f".unfinished-{Path(sys.argv[0]).stem}"
+
+
 def write(case: Case, out: Path) -> None:
     folder = out / case.exporter / case.name
-    # Under another name until it is whole, so that what was interrupted is made anew.
-    partial = out / ".partial" / case.exporter / case.name
+    # Elsewhere until it is whole, so that what was interrupted is made anew.
+    partial = unfinished(out) / case.name
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     seed_all()
@@ -150,7 +155,7 @@ def main(cases: Callable[[], Iterable[Case]]) -> None:
             failed += 1
             print(f"{recipe}: {number} of {len(todo)}: {name} FAILED", flush=True)
             traceback.print_exc()
-    shutil.rmtree(options.out / ".partial", ignore_errors=True)
+    shutil.rmtree(unfinished(options.out), ignore_errors=True)
     print(
         f"{recipe}: {len(chosen)} cases, {len(chosen) - len(todo)} were there, {failed} failed, "
         f"{time.monotonic() - start:.0f} s",
