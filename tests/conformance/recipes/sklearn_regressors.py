@@ -93,7 +93,6 @@ TWO_TARGETS = {
         "reg2-multi-output": lambda: MultiOutputRegressor(linear.Ridge()),
         "reg2-multi-output-boosting": lambda: MultiOutputRegressor(GradientBoostingRegressor(n_estimators=2, max_depth=2, random_state=0)),
     },
-    "neural": {"reg2-mlp": lambda: MLPRegressor(hidden_layer_sizes=(6,), max_iter=200, random_state=0)},
 }
 # Of these a few are kept in the repository.
 GENERATED = {"reg-lars", "reg-ard", "reg-theil-sen", "reg-omp", "reg-quantile", "reg-extra-tree", "reg-extra-trees", "reg-nusvr", "reg-huber", "reg-elastic-net"}

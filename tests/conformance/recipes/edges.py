@@ -1,0 +1,341 @@
+"""Requests at the edge of what a model takes, and folders that are not what they seem.
+
+The networks are written by onnx alone, so small that each number can be told by hand.
+"""
+
+import json
+
+import numpy as np
+import onnx
+from common import case, main
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+import tabular
+from sklearn_cases import MADE_WITH, labels, targets
+
+REQUIREMENTS = "classical"
+FLOAT, DOUBLE, INT64, STRING, BOOL = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL
+
+
+def graph(folder, nodes, inputs, outputs, constants=(), name="model.onnx"):
+    value = helper.make_tensor_value_info
+    made = helper.make_graph(
+        nodes,
+        "edge",
+        [value(one, kind, shape) for one, kind, shape in inputs],
+        [value(one, kind, shape) for one, kind, shape in outputs],
+        list(constants),
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, folder / name)
+
+
+def refused(rows, status, *words, query=None):
+    request = {"json": {"features": rows}, "expected": {"error": status, "says": list(words)}}
+    return request | ({"query": query} if query else {})
+
+
+def answered(rows, *values):
+    return {"json": {"features": rows}, "expected": [{"value": value} for value in values]}
+
+
+def edge(name, build, task="tabular-regression", **said):
+    return case("onnx", name, build, family="edges of requests", task=task, made_with=("onnx",), committed=True, **said)
+
+
+def modulo(folder):
+    """x mod 1000 tells whether every digit has come."""
+    thousand = helper.make_tensor("thousand", INT64, [1], [1000])
+    nodes = [
+        helper.make_node("Mod", ["year", "thousand"], ["rest"]),
+        helper.make_node("Cast", ["rest"], ["variable"], to=FLOAT),
+    ]
+    graph(folder, nodes, [("year", INT64, ["N", 1])], [("variable", FLOAT, ["N", 1])], [thousand])
+    return [
+        answered({"year": [9007199254740993, 9007199254740992 + 5, -9007199254740993]}, 993, 997, 7),
+        answered([{"year": 9223372036854775807}, {"year": 1}], 807, 1),
+        answered([[9223372036854775807]], 807),
+        refused({"year": [9223372036854775808]}, 422, "year"),
+        refused({"year": [1e300]}, 422, "year"),
+        refused({"year": [2.5]}, 422, "year"),
+        refused({"year": [None]}, 422, "year"),
+        refused({"year": ["twelve"]}, 422, "year"),
+    ]
+
+
+def int64_answers(folder):
+    """A regression of INT64 answers with every digit as well."""
+    one = helper.make_tensor("one", INT64, [1], [1])
+    graph(folder, [helper.make_node("Add", ["number", "one"], ["variable"])], [("number", INT64, ["N", 1])], [("variable", INT64, ["N", 1])], [one])
+    return [answered({"number": [9007199254740992, 41]}, 9007199254740993, 42), answered([[9007199254740992]], 9007199254740993)]
+
+
+def double(folder):
+    """1 + 1e-12 is no FP32."""
+    graph(folder, [helper.make_node("ReduceSum", ["features", "axis"], ["variable"], keepdims=1)], [("features", DOUBLE, ["N", 3])], [("variable", DOUBLE, ["N", 1])], [helper.make_tensor("axis", INT64, [1], [1])])
+    return [answered([[1.0, 1e-12, 0], [1e300, 1e300, 0]], 1.000000000001, 2e300), answered([[0.1, 0.2, 0.3]], 0.6)]
+
+
+def reciprocal(folder):
+    """Answers NaN and infinity, which JSON has not: the cell is named, and the neighbours are told nothing wrong."""
+    graph(folder, [helper.make_node("ReduceSum", ["features", "axis"], ["variable"], keepdims=1)], [("features", FLOAT, ["N", 2])], [("variable", FLOAT, ["N", 1])], [helper.make_tensor("axis", INT64, [1], [1])])
+    return [
+        answered([[1, 2], [3, 4]], 3, 7),
+        refused([[1, 2], [3, None]], 422, "features[1][1]"),
+        refused([[None, 2]], 422, "features[0][0]"),
+        answered([[1.5, True], [False, 2]], 2.5, 2),
+    ]
+
+
+def columns(folder):
+    """age + fare, and whether a member: columns of three kinds."""
+    nodes = [
+        helper.make_node("Cast", ["member"], ["one"], to=FLOAT),
+        helper.make_node("Cast", ["fare"], ["two"], to=FLOAT),
+        helper.make_node("Add", ["age", "one"], ["three"]),
+        helper.make_node("Add", ["three", "two"], ["variable"]),
+    ]
+    graph(folder, nodes, [("age", FLOAT, ["N", 1]), ("fare", INT64, ["N", 1]), ("member", BOOL, ["N", 1])], [("variable", FLOAT, ["N", 1])])
+    whole = {"age": 1.5, "fare": 10, "member": True}
+    return [
+        answered({"age": [1.5, 2], "fare": [10, 20], "member": [True, False]}, 12.5, 22),
+        answered([whole, {"member": False, "age": 2, "fare": 20}], 12.5, 22),
+        answered([whole | {"member": 1}, whole | {"member": 0}], 12.5, 11.5),
+        refused([whole | {"height": 3}], 422, "height"),
+        refused({"age": [1], "fare": [1], "member": [True], "height": [2]}, 422, "height"),
+        refused([{"age": 1, "fare": 2}], 422, "member"),
+        refused([whole, {"age": 1, "fare": 2}], 422, "member"),
+        refused({"age": [1, 2], "fare": [1], "member": [True, True]}, 422, "fare"),
+        refused([whole | {"fare": None}], 422, "fare"),
+        refused([whole | {"member": None}], 422, "member"),
+        refused([whole | {"age": "old"}], 422, "age"),
+        refused([whole | {"member": "yes"}], 422, "member"),
+        refused([whole | {"member": 2}], 422, "member"),
+        refused([], 422, "features"),
+    ]
+
+
+def strings(folder):
+    """A table of three words, the empty one among them; others are 0."""
+    node = helper.make_node("LabelEncoder", ["word"], ["variable"], domain="ai.onnx.ml", keys_strings=["", "red", "blau grün"], values_floats=[7.0, 1.0, 2.0], default_float=0.0)
+    graph(folder, [node], [("word", STRING, ["N", 1])], [("variable", FLOAT, ["N", 1])])
+    return [
+        {"json": {"inputs": ["red", "", "blau grün", "?"]}, "expected": [{"value": 1}, {"value": 7}, {"value": 2}, {"value": 0}]},
+    ]
+
+
+def string_columns(folder):
+    nodes = [
+        helper.make_node("LabelEncoder", ["colour"], ["one"], domain="ai.onnx.ml", keys_strings=["", "red", "blau grün"], values_floats=[7.0, 1.0, 2.0], default_float=0.0),
+        helper.make_node("Add", ["one", "size"], ["variable"]),
+    ]
+    graph(folder, nodes, [("colour", STRING, ["N", 1]), ("size", FLOAT, ["N", 1])], [("variable", FLOAT, ["N", 1])])
+    return [
+        answered({"colour": ["red", "", "blau grün", "?"], "size": [10, 20, 30, 40]}, 11, 27, 32, 40),
+        answered({"colour": ["red", None], "size": [10, 20]}, 11, 27),
+        answered([{"colour": None, "size": 1}, {"size": 2, "colour": "red"}], 8, 3),
+        refused([{"colour": "red", "size": None}], 422, "size"),
+        refused([{"colour": "red", "size": "large"}], 422, "size"),
+        refused([{"colour": ["red"], "size": 1}], 422, "colour"),
+    ]
+
+
+def classifier(folder, y="three", **more):
+    X = tabular.numbers()
+    model = LogisticRegression().fit(X, targets(y, X))
+    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): {"zipmap": False}}, **more).SerializeToString())
+    rows = tabular.asked(X)
+    expected = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), np.asarray(model.predict_proba(rows), np.float32)), strict=True)
+    return rows, [{"label": label, "scores": scores} for label, scores in expected]
+
+
+def shapes_of_rows(folder):
+    rows, expected = classifier(folder)
+    (folder / "model.toml").write_text('feature_names = ["a", "b", "c", "d"]\n')
+    named = [dict(zip("abcd", map(float, row), strict=True)) for row in rows]
+    one = list(map(float, rows[0]))
+    return tabular.requests(rows, expected) + [
+        {"json": {"features": named}, "expected": expected},
+        {"json": {"features": {name: [float(value) for value in rows[:, number]] for number, name in enumerate("abcd")}}, "expected": expected},
+        {"json": {"inputs": [one]}, "expected": expected[:1]},
+        refused([one[:3]], 422, "4"),
+        refused([one, one + [1.0]], 422, "4"),
+        refused([one, "text"], 422, "features[1]"),
+        refused([named[0], {"a": 1, "b": 2, "c": 3}], 422, "d"),
+        refused([named[0] | {"e": 1}], 422, "e"),
+        refused([one[:1] + [None] + one[2:]], 422, "features[0][1]"),
+        refused([one, one[:3] + [None]], 422, "features[1][3]"),
+        refused([[[1, 2], 3, 4, 5]], 422, "features[0][0]"),
+        refused([[1e39, 0, 0, 0]], 422, "features[0][0]"),
+    ]
+
+
+def labels_beside(folder):
+    rows, expected = classifier(folder)
+    names = ["red", "green", "blue"]
+    (folder / "labels.txt").write_text("\n".join(names) + "\n")
+    renamed = [{"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}} for one in expected]
+    return tabular.requests(rows, renamed)
+
+
+def nocl_with_labels(folder):
+    """nocl: the names are in no graph, and the label output is a number."""
+    X = tabular.numbers()
+    model = LogisticRegression().fit(X, targets("strings", X))
+    options = {id(model): {"zipmap": False, "nocl": True}}
+    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options=options).SerializeToString())
+    (folder / "labels.txt").write_text("\n".join(model.classes_) + "\n")
+    rows = tabular.asked(X)
+    pairs = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), np.asarray(model.predict_proba(rows), np.float32)), strict=True)
+    return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
+
+
+def nocl_alone(folder):
+    X = tabular.numbers()
+    model = LogisticRegression().fit(X, targets("strings", X))
+    options = {id(model): {"zipmap": False, "nocl": True}}
+    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options=options).SerializeToString())
+    rows = tabular.asked(X)
+    numbers = [str(list(model.classes_).index(one)) for one in model.predict(rows)]
+    pairs = zip(numbers, tabular.by_class(["0", "1", "2"], np.asarray(model.predict_proba(rows), np.float32)), strict=True)
+    return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
+
+
+def many_classes(folder):
+    """120 classes that are numbers with gaps."""
+    X = np.arange(240, dtype=np.float32).reshape(-1, 1) / 4
+    X = np.hstack([X, X % 3])
+    model = DecisionTreeClassifier(random_state=0).fit(X, np.repeat(np.arange(120) * 7 + 100, 2))
+    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): {"zipmap": False}}).SerializeToString())
+    rows = X[[3, 100, 239]]
+    pairs = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), model.predict_proba(rows).astype(np.float32)), strict=True)
+    return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
+
+
+def many_rows(folder):
+    """150 rows in one request, each with the answer that it has alone."""
+    X = tabular.numbers(150)
+    model = LogisticRegression().fit(X, targets("strings", X))
+    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): {"zipmap": False}}).SerializeToString())
+    return [{"json": {"features": X}, "expected": [{"label": one} for one in labels(model.predict(X))]}]
+
+
+def lfs_pointer(folder):
+    (folder / "model.onnx").write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+        "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 123456789\n"
+    )
+    return {"refused": ["Git LFS pointer", "git lfs pull"]}
+
+
+def page(folder):
+    (folder / "model.onnx").write_text("<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>\n")
+    return {"refused": ["HTML"]}
+
+
+def json_error(folder):
+    (folder / "model.onnx").write_text(json.dumps({"error": "Repository not found"}))
+    return {"refused": ["JSON"]}
+
+
+def empty(folder):
+    (folder / "model.onnx").write_bytes(b"")
+    return {"refused": ["empty"]}
+
+
+def truncated(folder):
+    classifier(folder)
+    whole = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(whole[: len(whole) * 2 // 3])
+    return {"refused": ["model.onnx"]}
+
+
+def pickled(folder):
+    # What torch.save and zip archives begin with.
+    (folder / "model.onnx").write_bytes(b"PK\x03\x04" + bytes(200))
+    return {"refused": ["model.onnx"]}
+
+
+def names_of_wrong_number(folder):
+    classifier(folder)
+    (folder / "model.toml").write_text('feature_names = ["a", "b", "c"]\n')
+    return {"refused": ["feature_names", "3", "4"]}
+
+
+def labels_of_wrong_number(folder):
+    classifier(folder)
+    (folder / "labels.txt").write_text("red\ngreen\n")
+    return {"refused": ["labels.txt", "2", "3"]}
+
+
+def other_format(folder):
+    (folder / "model.pkl").write_bytes(b"\x80\x04\x95" + bytes(40))
+    return {"refused": ["model.pkl"]}
+
+
+def unknown_operator(folder):
+    node = helper.make_node("Frobnicate", ["features"], ["variable"], domain="org.example")
+    made = helper.make_graph([node], "edge", [helper.make_tensor_value_info("features", FLOAT, ["N", 2])], [helper.make_tensor_value_info("variable", FLOAT, ["N", 1])])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    return {"refused": ["Frobnicate"]}
+
+
+def lost_data(folder):
+    """The weights' file was not copied along."""
+    weights = helper.make_tensor("weights", FLOAT, [4, 1], np.ones(4, np.float32).tobytes(), raw=True)
+    node = helper.make_node("MatMul", ["features", "weights"], ["variable"])
+    graph(folder, [node], [("features", FLOAT, ["N", 4])], [("variable", FLOAT, ["N", 1])], [weights])
+    model = onnx.load(folder / "model.onnx")
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0)
+    (folder / "model.onnx.data").unlink()
+    return {"refused": ["model.onnx.data"]}
+
+
+def two_networks(folder):
+    classifier(folder)
+    (folder / "model.onnx").rename(folder / "first.onnx")
+    (folder / "second.onnx").write_bytes((folder / "first.onnx").read_bytes())
+    return {"refused": ["first.onnx", "second.onnx", "model.toml"]}
+
+
+def cases():
+    yield edge("int64-exact", modulo)
+    yield edge("int64-answers", int64_answers)
+    yield edge("double", double, tolerance=1e-14)
+    yield edge("missing-number", reciprocal)
+    yield edge("columns-of-kinds", columns)
+    yield edge("strings", strings, task=["text-regression", "tabular-regression"])
+    yield edge("string-columns", string_columns)
+    for name, build in {
+        "rows": shapes_of_rows,
+        "labels-beside": labels_beside,
+        "nocl-labels": nocl_with_labels,
+        "nocl-alone": nocl_alone,
+        "many-classes": many_classes,
+        "many-rows": many_rows,
+    }.items():
+        yield case("skl2onnx", f"edge-{name}", build, family="edges of requests", task="tabular-classification", made_with=MADE_WITH, committed=True)
+    for name, build in {
+        "lfs-pointer": lfs_pointer,
+        "html-page": page,
+        "json-error": json_error,
+        "empty": empty,
+        "truncated": truncated,
+        "zip": pickled,
+        "feature-names": names_of_wrong_number,
+        "labels": labels_of_wrong_number,
+        "pickle": other_format,
+        "unknown-operator": unknown_operator,
+        "lost-data": lost_data,
+        "two-networks": two_networks,
+    }.items():
+        yield case("onnx", f"not-{name}", build, family="not what they seem", task="tabular-classification", made_with=("onnx",), committed=True)
+
+
+if __name__ == "__main__":
+    main(cases)
