@@ -16,7 +16,7 @@ def near(got: object, expected: object, tolerance: float) -> bool:
 
 def short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 160 else text[:160] + "…"
+    return text if len(text) <= 240 else text[:240] + "…"
 
 
 def numbers(what: str, got: object, expected: object, tolerance: float) -> str | None:
@@ -88,7 +88,7 @@ def answer(status: int, body: str, request: dict, tolerance: float) -> tuple[str
     if isinstance(expected, dict) and "error" in expected and "expected_v2" not in request:
         return refusal(status, body, expected)
     if status != 200:
-        return "badly", f"answered {status}: {short(body)}"
+        return "badly", f"answered {status}: {short(sentence_of(body))}"
     got = json.loads(body)
     if "expected_v2" in request:
         outputs = {one["name"]: one.get("data") for one in got["outputs"]}
@@ -110,15 +110,19 @@ def answer(status: int, body: str, request: dict, tolerance: float) -> tuple[str
 def refusal(status: int, body: str, expected: dict) -> tuple[str, str | None]:
     if status == 200:
         return "wrong", f"answered, where {expected['error']} is right: {short(body)}"
-    # Words are looked for in the sentence, not in the escapes of JSON.
-    try:
-        said = json.loads(body)
-        sentence = f"{said.get('detail', '')} {said.get('error', '')}"
-    except ValueError:
-        sentence = body
+    sentence = sentence_of(body)
     if status != expected["error"]:
         return "badly", f"refused with {status} instead of {expected['error']}: {short(sentence)}"
     return words(sentence, expected.get("says", []), "refused")
+
+
+def sentence_of(body: str) -> str:
+    """Words are looked for in the sentence, not in the escapes of JSON."""
+    try:
+        said = json.loads(body)
+        return said.get("detail") or said.get("error") or body
+    except (ValueError, AttributeError):
+        return body
 
 
 def words(text: str, wanted: list[str], well: str) -> tuple[str, str | None]:

@@ -55,7 +55,8 @@ def links(folder: Path, cases: dict[str, Path]) -> Path:
 class Exporter:
     """The cases of one folder, and how they come out."""
 
-    def __init__(self, name: str, folders: dict[str, Path], binary: str, scratch: Path) -> None:
+    def __init__(self, name: str, folders: dict[str, Path], binary: str, scratch: Path, all_requests: bool) -> None:
+        self.all_requests = all_requests
         self.name, self.binary, self.scratch = name, binary, scratch
         self.folders = folders
         self.cases = {case: json.loads((path / "case.json").read_text()) for case, path in folders.items()}
@@ -151,12 +152,16 @@ class Exporter:
         said = self.cases[case]
         if "refused" in said:
             return "wrong", f"served ({self.tasks.get(case)}), where it should be refused"
-        kinds = collections.Counter()
+        kinds, whys = set(), []
         for number, request in enumerate(said["requests"]):
             kind, why = self.ask(onnxd, case, request, said.get("tolerance", 1e-4))
+            kinds.add(kind)
             if why:
-                return {"badly": "refused badly"}.get(kind, kind), f"request {number}: {why}"
-            kinds[kind] += 1
+                whys.append(f"request {number}: {why}")
+        if whys:
+            more = f" (and {len(whys) - 1} requests more)" if len(whys) > 1 else ""
+            kind = "wrong" if "wrong" in kinds else "refused badly"
+            return kind, "; ".join(whys) if self.all_requests else whys[0] + more
         wanted, task = said.get("task"), self.tasks.get(case)
         if wanted and task and task not in ([wanted] if isinstance(wanted, str) else wanted):
             return "wrong", f"served as {task}, expected {wanted}"
@@ -165,7 +170,7 @@ class Exporter:
             kind, why = compare.words(self.check({case: self.folders[case]})[1], words, "right")
             if why:
                 return "refused badly", f"the start: {why}"
-        return "refused well" if set(kinds) == {"refused"} else "right", None
+        return "refused well" if kinds == {"refused"} else "right", None
 
     def ask(self, onnxd: server.Server, case: str, request: dict, tolerance: float) -> tuple[str, str | None]:
         name = urllib.parse.quote(case)
@@ -195,6 +200,7 @@ def main() -> None:
     arguments.add_argument("--binary", default="target/release/onnxd")
     arguments.add_argument("--only", default="*", help="such as skl2onnx/svc-*")
     arguments.add_argument("--jobs", type=int, default=1, help="exporters at once")
+    arguments.add_argument("--all", action="store_true", help="print every request that is not right, not the first alone")
     arguments.add_argument("--table", type=Path, help="where to write the table")
     options = arguments.parse_args()
     binary = str(Path(options.binary).absolute())
@@ -207,7 +213,7 @@ def main() -> None:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as name, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         running = [
-            pool.submit(Exporter(exporter, folders, binary, Path(name) / exporter).run)
+            pool.submit(Exporter(exporter, folders, binary, Path(name) / exporter, options.all).run)
             for exporter, folders in exporters.items()
         ]
         for one in running:

@@ -51,19 +51,40 @@ def modulo(folder):
     """x mod 1000 tells whether every digit has come."""
     thousand = helper.make_tensor("thousand", INT64, [1], [1000])
     nodes = [
-        helper.make_node("Mod", ["year", "thousand"], ["rest"]),
-        helper.make_node("Cast", ["rest"], ["variable"], to=FLOAT),
+        helper.make_node("Mod", ["number", "thousand"], ["rest"]),
+        helper.make_node("Add", ["rest", "more"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["variable"], to=FLOAT),
     ]
-    graph(folder, nodes, [("year", INT64, ["N", 1])], [("variable", FLOAT, ["N", 1])], [thousand])
+    inputs = [("number", INT64, ["N", 1]), ("more", INT64, ["N", 1])]
+    graph(folder, nodes, inputs, [("variable", FLOAT, ["N", 1])], [thousand])
     return [
-        answered({"year": [9007199254740993, 9007199254740992 + 5, -9007199254740993]}, 993, 997, 7),
-        answered([{"year": 9223372036854775807}, {"year": 1}], 807, 1),
-        answered([[9223372036854775807]], 807),
-        refused({"year": [9223372036854775808]}, 422, "year"),
-        refused({"year": [1e300]}, 422, "year"),
-        refused({"year": [2.5]}, 422, "year"),
-        refused({"year": [None]}, 422, "year"),
-        refused({"year": ["twelve"]}, 422, "year"),
+        answered({"number": [9007199254740993, 9007199254740997, -9007199254740993], "more": [0, 0, 1]}, 993, 997, 8),
+        answered([{"number": 9223372036854775807, "more": 0}, {"more": True, "number": -1}], 807, 1000),
+        answered({"number": [2.0], "more": [3.0]}, 5),
+        refused({"number": [9223372036854775808], "more": [0]}, 422, "number"),
+        refused({"number": [1e300], "more": [0]}, 422, "number"),
+        refused({"number": [2.5], "more": [0]}, 422, "number"),
+        refused({"number": [None], "more": [0]}, 422, "number"),
+        refused({"number": ["twelve"], "more": [0]}, 422, "number"),
+    ]
+
+
+def rows_of_int64(folder):
+    """The same of rows without names."""
+    thousand = helper.make_tensor("thousand", INT64, [1], [1000])
+    axis = helper.make_tensor("axis", INT64, [1], [1])
+    nodes = [
+        helper.make_node("Mod", ["features", "thousand"], ["rest"]),
+        helper.make_node("ReduceSum", ["rest", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Cast", ["sum"], ["variable"], to=FLOAT),
+    ]
+    graph(folder, nodes, [("features", INT64, ["N", 2])], [("variable", FLOAT, ["N", 1])], [thousand, axis])
+    return [
+        answered([[9007199254740993, 0], [9223372036854775807, 1]], 993, 808),
+        answered([[True, 3.0]], 4),
+        refused([[1, 9223372036854775808]], 422, "features[0][1]"),
+        refused([[1, 2], [2.5, 1]], 422, "features[1][0]"),
+        refused([[None, 1]], 422, "features[0][0]"),
     ]
 
 
@@ -71,7 +92,7 @@ def int64_answers(folder):
     """A regression of INT64 answers with every digit as well."""
     one = helper.make_tensor("one", INT64, [1], [1])
     graph(folder, [helper.make_node("Add", ["number", "one"], ["variable"])], [("number", INT64, ["N", 1])], [("variable", INT64, ["N", 1])], [one])
-    return [answered({"number": [9007199254740992, 41]}, 9007199254740993, 42), answered([[9007199254740992]], 9007199254740993)]
+    return [answered([[9007199254740992], [41]], 9007199254740993, 42)]
 
 
 def double(folder):
@@ -305,6 +326,7 @@ def two_networks(folder):
 
 def cases():
     yield edge("int64-exact", modulo)
+    yield edge("int64-rows", rows_of_int64)
     yield edge("int64-answers", int64_answers)
     yield edge("double", double, tolerance=1e-14)
     yield edge("missing-number", reciprocal)
