@@ -37,6 +37,14 @@ def targets(kind: str, X: np.ndarray) -> np.ndarray:
             return two > 0
         case "digits":
             return np.array(["7", "11", "3"])[three]
+        case "floats":
+            return three.astype(np.float64)
+        case "around-zero":
+            return three - 1
+        case "large":
+            return np.array([2**40 + 1, 7, -(2**33)])[three]
+        case "odd-strings":
+            return np.array(["", "größer, or not", " a b\t"])[three]
         case "flags":
             return tabular.flags(X)
         case "pair":
@@ -53,9 +61,9 @@ def targets(kind: str, X: np.ndarray) -> np.ndarray:
 
 
 def labels(answers: np.ndarray) -> list:
-    """As the network names them: integers for booleans."""
+    """As the network names them: integers for booleans and for whole floats."""
     answers = np.asarray(answers)
-    if answers.dtype.kind == "b":
+    if answers.dtype.kind in "bf":
         answers = answers.astype(np.int64)
     return [list(map(str, one)) if answers.ndim > 1 else str(one) for one in answers.tolist()]
 

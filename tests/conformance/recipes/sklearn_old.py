@@ -83,7 +83,6 @@ def boosters():
     for kind in ("two", "three"):
         yield boosted(f"xgboost-{kind}", lambda: xgboost.XGBClassifier(**small), kind, onnxmltools.convert_xgboost)
         yield boosted(f"lightgbm-{kind}", lambda: lightgbm.LGBMClassifier(**small, **leaves), kind, onnxmltools.convert_lightgbm)
-    yield boosted("lightgbm-strings", lambda: lightgbm.LGBMClassifier(**small, **leaves), "strings", onnxmltools.convert_lightgbm, zipmap=False)
     yield boosted("xgboost-value", lambda: xgboost.XGBRegressor(**small), "value", onnxmltools.convert_xgboost, "tabular-regression")
     yield boosted("lightgbm-value", lambda: lightgbm.LGBMRegressor(**small, **leaves), "value", onnxmltools.convert_lightgbm, "tabular-regression")
 
