@@ -81,10 +81,10 @@ class Exporter:
         if not cases:
             return {}
         status, said = self.check(cases)
-        if status == 0:
+        found = server.refusals(said, list(cases)) if status in (0, server.REFUSED) else {}
+        if status == 0 and not found:
             self.tasks |= server.tasks(said)
             return cases
-        found = server.refusals(said, list(cases)) if status == server.REFUSED else {}
         if found:
             self.refused |= found
             return self.sort_out({name: path for name, path in cases.items() if name not in found})

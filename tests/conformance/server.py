@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 # Loading hundreds of small networks on a slow machine; an end to every wait.
-LOAD_SECONDS = 600
+LOAD_SECONDS = 300
 REQUEST_SECONDS = 60
 # EX_CONFIG: a model cannot be served.
 REFUSED = 78
@@ -33,16 +33,19 @@ def environment() -> dict[str, str]:
 def check(binary: str, models: Path) -> tuple[int, str]:
     """The status of `serve --check`, and all that it says."""
     command = [binary, "serve", "--check", "--models", str(models)]
-    done = subprocess.run(
-        command,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=LOAD_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=LOAD_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"onnxd serve --check does not end in {LOAD_SECONDS} s"
     return done.returncode, done.stdout
 
 

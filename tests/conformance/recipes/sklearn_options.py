@@ -1,5 +1,7 @@
 """What people ask skl2onnx for beside the defaults: names, types, operators, outputs, labels."""
 
+import json
+
 import numpy as np
 import pandas
 from common import case, main, plain
@@ -62,8 +64,6 @@ def outputs():
             "mlp": lambda: MLPClassifier((6,), max_iter=60, random_state=0),
         }.items():
             yield classifier(EXPORTER, f"opset-{opset}-{name}", make, "strings", family="opsets", convert={"target_opset": versions}, committed=opset in (9, 21))
-    double = GaussianProcessRegressor(RBF() + WhiteKernel(0.1), random_state=0)
-    yield regressor(EXPORTER, "gaussian-process-deviation", lambda: double, family="outputs", X=SMALL.astype(np.float64), options={"return_std": True}, tolerance=1e-6, task=["tabular-regression", "tensors"])
 
 
 def types():
@@ -195,7 +195,7 @@ def noisy():
 
 def alone():
     """Parts that no task fits: the strings and numbers that they give, through /v2."""
-    tensors = ["tensors", "feature-extraction", "tabular-regression", "tabular-classification", "text-classification"]
+    tensors = ["tensors", "feature-extraction", "tabular-regression", "tabular-classification", "text-classification", "text-regression"]
 
     def asked(folder, rows, kind):
         network = tabular.Network(folder / "model.onnx")
@@ -219,7 +219,18 @@ def alone():
         (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=[("text", StringTensorType([None, 1]))]).SerializeToString())
         return asked(folder, np.array(texts, object).reshape(-1, 1), "BYTES")
 
-    for name, build in {"ordinal": ordinal, "label-encoder": encoder, "tfidf": tfidf}.items():
+    def deviation(folder):
+        """The mean and, beside it, its deviation."""
+        X = SMALL.astype(np.float64)
+        model = GaussianProcessRegressor(RBF() + WhiteKernel(0.1), random_state=0).fit(X, targets("value", X))
+        write(folder, model, X[:1], {"return_std": True}, None)
+        rows = tabular.asked(X)
+        requests = asked(folder, rows, "FP64")
+        mean, std = model.predict(rows, return_std=True)
+        requests[0]["expected_v2"] = {"GPmean": mean, "GPcovstd": std}
+        return {"requests": requests, "tolerance": 1e-5}
+
+    for name, build in {"gaussian-process-deviation": deviation, "ordinal": ordinal, "label-encoder": encoder, "tfidf": tfidf}.items():
         yield case(EXPORTER, f"only-{name}", build, family="parts", task=tensors, made_with=MADE_WITH, committed=True)
 
     def dictionary(folder):
@@ -229,9 +240,62 @@ def alone():
 
         kinds = [("cells", DictionaryType(StringTensorType([1]), FloatTensorType([])))]
         (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=kinds, options={id(model): OFF}).SerializeToString())
-        return {"refused": ["cells", "map"]}
+        return {"refused": ["cells", "tensor"]}
 
     yield case(EXPORTER, "only-dictionary", dictionary, family="parts", task="tensors", made_with=MADE_WITH, committed=True)
+
+
+def named():
+    """Names in labels.txt, config.json or model.toml, for classes that the graph calls by numbers."""
+    names = ["red", "green", "blue"]
+
+    def beside(form, count=3):
+        def write_names(folder, model):
+            if form == "labels.txt":
+                (folder / form).write_text("\n".join(names[:count]) + "\n")
+            elif form == "config.json":
+                (folder / form).write_text(json.dumps({"id2label": {str(number): name for number, name in enumerate(names[:count])}}))
+            else:
+                (folder / form).write_text(f"labels = {json.dumps(names[:count])}\n")
+
+        return write_names
+
+    models = {
+        "logistic": (LogisticRegression, "three", {}),
+        "logistic-zipmap": (LogisticRegression, "three", {"options": None}),
+        "one-based": (LogisticRegression, "one-based", {}),
+        "shifted": (LogisticRegression, "shifted", {}),
+        "forest": (lambda: RandomForestClassifier(3, max_depth=2, random_state=0), "three", {}),
+        "knn": (lambda: KNeighborsClassifier(3), "three", {"X": SMALL}),
+        "knn-one-based": (lambda: KNeighborsClassifier(3), "one-based", {"X": SMALL}),
+        "nb": (GaussianNB, "three", {"tolerance": 1e-3}),
+        "mlp": (lambda: MLPClassifier((6,), max_iter=60, random_state=0), "three", {}),
+        "svc": (SVC, "three", {"scores": "network"}),
+        "svc-two": (SVC, "two", {"scores": "network"}),
+        "svc-negative": (SVC, "negative", {"scores": "network"}),
+    }
+    for name, (make, kind, more) in models.items():
+        forms = ("labels.txt", "config.json", "model.toml") if name == "logistic" else ("labels.txt",)
+        count = 2 if kind in ("two", "negative") else 3
+        for form in forms:
+            made = classifier(EXPORTER, f"named-{name}-{form.split('.')[0]}", make, kind, family="names beside", beside=beside(form, count), **more)
+            made.build = renamed(made.build, names[:count], kind)
+            yield made
+
+
+def renamed(build, names, kind):
+    def rename(folder):
+        made = build(folder)
+        classes = {"one-based": "1 2 3", "shifted": "10 20 35", "negative": "-1 1"}.get(kind, "0 1 2").split()
+        name = dict(zip(classes, names, strict=False))
+        for request in made["requests"]:
+            request["expected"] = [
+                {"label": name[one["label"]], "scores": {name[key]: score for key, score in one["scores"].items()}}
+                for one in request["expected"]
+            ]
+        return made
+
+    return rename
 
 
 def more_meta():
@@ -243,7 +307,7 @@ def more_meta():
 
 
 def cases():
-    for part in (odd_labels, outputs, types, fixed, frames, text_and_numbers, noisy, alone, more_meta):
+    for part in (odd_labels, outputs, types, fixed, frames, text_and_numbers, noisy, alone, named, more_meta):
         yield from part()
 
 
