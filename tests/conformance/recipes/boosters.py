@@ -191,9 +191,29 @@ def lightgbms():
     yield booster("lightgbm", "regressor-missing", value(), "value", missing=True, family="missing values", task="tabular-regression")
     yield booster("lightgbm", "regressor-zero-missing", value(zero_as_missing=True), "value", missing=True, family="missing values", task="tabular-regression")
     yield booster("lightgbm", "ranker", lambda: lightgbm.LGBMRanker(**small), "three", fit={"group": [30, 30, 30]}, **regression)
+    yield categories()
+    yield booster("lightgbm", "regressor-split", lambda: lightgbm.LGBMRegressor(**small | {"n_estimators": 12}), "value", options={"split": 4}, **regression)
     for name, objective, target, classes in (("binary", "binary", "two", None), ("multiclass", "multiclass", "three", 3)):
         yield trained_lightgbm(name, objective, target, classes)
     yield trained_lightgbm("regression", "regression", "value", None, **regression)
+
+
+def categories():
+    """A column of whole numbers that are names: the trees compare them for equality."""
+
+    def build(folder):
+        X = tabular.numbers()
+        X[:, 3] = np.random.default_rng(2).integers(0, 5, len(X))
+        wanted = targets("value", X) + 2 * (X[:, 3] == 2)
+        model = lightgbm.LGBMRegressor(n_estimators=3, num_leaves=4, min_child_samples=5, verbose=-1, random_state=0, min_data_per_group=3, cat_smooth=1)
+        model.fit(X, wanted, categorical_feature=[3])
+        convert("lightgbm", model, folder)
+        rows = X[7:12]
+        theirs = model.predict(rows).astype(np.float32)
+        tabular.same(theirs, next(iter(tabular.Network(folder / "model.onnx").run(rows).values())), 1e-4, "predict")
+        return tabular.requests(rows, [{"value": value} for value in theirs])
+
+    return case("lightgbm", "regressor-categories", build, family="regression", task="tabular-regression", made_with=LIBRARIES["lightgbm"], committed=True, tolerance=1e-4)
 
 
 def trained_lightgbm(name, objective, target, classes, family="booster", task="tabular-classification"):

@@ -317,6 +317,49 @@ def lost_data(folder):
     return {"refused": ["model.onnx.data"]}
 
 
+def pointer_of_data(folder):
+    """The network came, its weights are still at the LFS server."""
+    lost_data(folder)
+    (folder / "model.onnx.data").write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+        "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 16\n"
+    )
+    return {"refused": ["model.onnx.data", "Git LFS pointer", "git lfs pull"]}
+
+
+def page_for_config(folder):
+    classifier(folder)
+    (folder / "config.json").write_text("<!DOCTYPE html>\n<html><body>Not found</body></html>\n")
+    return {"refused": ["config.json"]}
+
+
+def broken_toml(folder):
+    classifier(folder)
+    (folder / "model.toml").write_text('labels = ["a", "b"\ntask = \n')
+    return {"refused": ["model.toml"]}
+
+
+def unknown_key(folder):
+    classifier(folder)
+    (folder / "model.toml").write_text('lables = ["a", "b", "c"]\n')
+    return {"refused": ["model.toml", "lables"]}
+
+
+def labels_of_another_encoding(folder):
+    classifier(folder)
+    (folder / "labels.txt").write_bytes("grün\nblau\nrot\n".encode("latin-1"))
+    return {"refused": ["labels.txt", "UTF-8"]}
+
+
+def labels_of_windows(folder):
+    """A byte order mark, carriage returns, and no end of the last line."""
+    rows, expected = classifier(folder)
+    names = ["grün", "light blue", "red"]
+    (folder / "labels.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(names).encode())
+    renamed = [{"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}} for one in expected]
+    return tabular.requests(rows, renamed)
+
+
 def two_networks(folder):
     classifier(folder)
     (folder / "model.onnx").rename(folder / "first.onnx")
@@ -336,6 +379,7 @@ def cases():
     for name, build in {
         "rows": shapes_of_rows,
         "labels-beside": labels_beside,
+        "labels-of-windows": labels_of_windows,
         "nocl-labels": nocl_with_labels,
         "nocl-alone": nocl_alone,
         "many-classes": many_classes,
@@ -354,6 +398,11 @@ def cases():
         "pickle": other_format,
         "unknown-operator": unknown_operator,
         "lost-data": lost_data,
+        "lfs-data": pointer_of_data,
+        "config-page": page_for_config,
+        "toml": broken_toml,
+        "toml-key": unknown_key,
+        "labels-encoding": labels_of_another_encoding,
         "two-networks": two_networks,
     }.items():
         yield case("onnx", f"not-{name}", build, family="not what they seem", task="tabular-classification", made_with=("onnx",), committed=True)

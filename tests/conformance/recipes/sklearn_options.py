@@ -7,7 +7,8 @@ import pandas
 from common import case, main, plain
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_extraction import DictVectorizer
@@ -298,6 +299,33 @@ def renamed(build, names, kind):
     return rename
 
 
+def cut():
+    """One output kept of two, as select_model_inputs_outputs cuts a network down."""
+
+    def only(output, kind):
+        def build(folder):
+            X = tabular.numbers()
+            model = LogisticRegression().fit(X, targets(kind, X))
+            onnx = select_model_inputs_outputs(to_onnx(model, X[:1], options={id(model): OFF}), outputs=[output])
+            (folder / "model.onnx").write_bytes(onnx.SerializeToString())
+            rows = tabular.asked(X)
+            own, chances = labels(model.predict(rows)), model.predict_proba(rows).astype(np.float32)
+            if output == "label":
+                # A label alone is no task's answer everywhere; the tensors are right in any case.
+                data = {"name": "X", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel()}
+                requests = [{"v2": {"inputs": [data]}, "expected_v2": {"label": model.predict(rows)}}]
+                return {"requests": requests, "task": ["tabular-classification", "tensors"]}
+            pairs = zip(own, tabular.by_class(labels(model.classes_), chances), strict=True)
+            return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
+
+        return case(EXPORTER, f"cut-{output}-{kind}", build, family="outputs", task="tabular-classification", made_with=MADE_WITH, committed=True)
+
+    for kind in ("two", "strings", "one-based"):
+        yield only("probabilities", kind)
+    yield only("label", "strings")
+    yield only("label", "three")
+
+
 def more_meta():
     parts = lambda: [("one", LogisticRegression()), ("two", DecisionTreeClassifier(max_depth=2, random_state=0))]  # noqa: E731
     yield classifier(EXPORTER, "voting-weights", lambda: VotingClassifier(parts(), voting="soft", weights=np.array([3, 1]), flatten_transform=False), "strings", family="meta")
@@ -307,7 +335,7 @@ def more_meta():
 
 
 def cases():
-    for part in (odd_labels, outputs, types, fixed, frames, text_and_numbers, noisy, alone, named, more_meta):
+    for part in (odd_labels, outputs, types, fixed, frames, text_and_numbers, noisy, alone, named, cut, more_meta):
         yield from part()
 
 

@@ -33,7 +33,7 @@ TEXTS = [
     "the team won its last match",
 ] * 2
 KINDS = np.array((["good"] * 4 + ["bad"] * 4 + ["sport"] * 4) * 2)
-ASKED = ["a warm and good film", "bad music and a dull plot", "the team won", "nothing of these words: xyzzy", "Too LOUD!"]
+ASKED = ["a warm and good film", "bad music and a dull plot", "the team won", "nothing of these words: xyzzy", "Too LOUD!", ""]
 # The default locale of the converter is missing on many servers.
 SEPARATORS = {"locale": "C"}
 
