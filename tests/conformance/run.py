@@ -200,7 +200,9 @@ def main() -> None:
     arguments.add_argument("--binary", default="target/release/onnxd")
     arguments.add_argument("--only", default="*", help="such as skl2onnx/svc-*")
     arguments.add_argument("--jobs", type=int, default=1, help="exporters at once")
-    arguments.add_argument("--all", action="store_true", help="print every request that is not right, not the first alone")
+    arguments.add_argument(
+        "--all", action="store_true", help="print every request that is not right, not the first alone"
+    )
     arguments.add_argument("--table", type=Path, help="where to write the table")
     options = arguments.parse_args()
     binary = str(Path(options.binary).absolute())

@@ -9,7 +9,10 @@ from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_li
 from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
 from skl2onnx import to_onnx, update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes, calculate_linear_regressor_output_shapes
+from skl2onnx.common.shape_calculator import (
+    calculate_linear_classifier_output_shapes,
+    calculate_linear_regressor_output_shapes,
+)
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier, VotingClassifier
@@ -28,8 +31,16 @@ OPSET = {"": 17, "ai.onnx.ml": 3}
 for kind, convert in (("XGB", convert_xgboost), ("LGBM", convert_lightgbm)):
     library = xgboost if kind == "XGB" else lightgbm
     options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
-    update_registered_converter(getattr(library, f"{kind}Classifier"), f"Own{kind}Classifier", calculate_linear_classifier_output_shapes, convert, options=options)
-    update_registered_converter(getattr(library, f"{kind}Regressor"), f"Own{kind}Regressor", calculate_linear_regressor_output_shapes, convert)
+    update_registered_converter(
+        getattr(library, f"{kind}Classifier"),
+        f"Own{kind}Classifier",
+        calculate_linear_classifier_output_shapes,
+        convert,
+        options=options,
+    )
+    update_registered_converter(
+        getattr(library, f"{kind}Regressor"), f"Own{kind}Regressor", calculate_linear_regressor_output_shapes, convert
+    )
 
 XGB = {"n_estimators": 3, "max_depth": 2, "random_state": 0}
 LGBM = XGB | {"num_leaves": 4, "min_child_samples": 5, "verbose": -1}
@@ -37,7 +48,19 @@ CLASSIFIERS = {"xgboost": lambda: xgboost.XGBClassifier(**XGB), "lightgbm": lamb
 REGRESSORS = {"xgboost": lambda: xgboost.XGBRegressor(**XGB), "lightgbm": lambda: lightgbm.LGBMRegressor(**LGBM)}
 
 
-def pipeline(library, name, make, target, *, options=None, missing=False, scores=True, task="tabular-classification", committed=True, **said):
+def pipeline(
+    library,
+    name,
+    make,
+    target,
+    *,
+    options=None,
+    missing=False,
+    scores=True,
+    task="tabular-classification",
+    committed=True,
+    **said,
+):
     def build(folder):
         X = tabular.numbers()
         rows = tabular.asked(X)
@@ -68,7 +91,11 @@ def pipeline(library, name, make, target, *, options=None, missing=False, scores
         pairs = zip(own, tabular.by_class(labels(model.classes_), theirs), strict=True)
         return tabular.requests(rows, [{"label": label, "scores": one} for label, one in pairs])
 
-    said = {"family": f"pipelines, {library}", "task": task, "made_with": (library, "scikit-learn", "skl2onnx", "onnxmltools")} | said
+    said = {
+        "family": f"pipelines, {library}",
+        "task": task,
+        "made_with": (library, "scikit-learn", "skl2onnx", "onnxmltools"),
+    } | said
     return case(EXPORTER, f"{library}-{name}", build, committed=committed, **said)
 
 
@@ -77,10 +104,20 @@ def passengers(library, make):
 
     def build(folder):
         random = np.random.default_rng(0)
-        table = pandas.DataFrame({"age": random.uniform(1, 80, 80).astype(np.float32), "sex": random.choice(["female", "male"], 80).astype(object)})
+        table = pandas.DataFrame(
+            {
+                "age": random.uniform(1, 80, 80).astype(np.float32),
+                "sex": random.choice(["female", "male"], 80).astype(object),
+            }
+        )
         table.loc[random.random(80) < 0.2, "age"] = np.nan
         wanted = ((table["sex"] == "female") & ~(table["age"] > 50)).astype(int)
-        columns = ColumnTransformer([("number", StandardScaler(), ["age"]), ("text", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["sex"])])
+        columns = ColumnTransformer(
+            [
+                ("number", StandardScaler(), ["age"]),
+                ("text", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["sex"]),
+            ]
+        )
         model = make_pipeline(columns, make()).fit(table, wanted)
         kinds = [("age", FloatTensorType([None, 1])), ("sex", StringTensorType([None, 1]))]
         onnx = to_onnx(model, initial_types=kinds, options={id(model): {"zipmap": False}}, target_opset=OPSET)
@@ -91,12 +128,26 @@ def passengers(library, make):
         cells = {"age": rows["age"].to_numpy(), "sex": rows["sex"].tolist()}
         network = list(tabular.Network(folder / "model.onnx").run(cells).values())
         tabular.same(theirs, network[1], 1e-4, "predict_proba")
-        expected = [{"label": label, "scores": one} for label, one in zip(labels(model.predict(rows)), tabular.by_class(["0", "1"], theirs), strict=True)]
+        expected = [
+            {"label": label, "scores": one}
+            for label, one in zip(labels(model.predict(rows)), tabular.by_class(["0", "1"], theirs), strict=True)
+        ]
         cells = plain(cells)
         records = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-        return [{"json": {"features": cells}, "expected": expected}, {"json": {"features": records}, "expected": expected}]
+        return [
+            {"json": {"features": cells}, "expected": expected},
+            {"json": {"features": records}, "expected": expected},
+        ]
 
-    return case(EXPORTER, f"{library}-columns", build, family=f"pipelines, {library}", task="tabular-classification", made_with=(library, "scikit-learn", "skl2onnx", "onnxmltools"), committed=True)
+    return case(
+        EXPORTER,
+        f"{library}-columns",
+        build,
+        family=f"pipelines, {library}",
+        task="tabular-classification",
+        made_with=(library, "scikit-learn", "skl2onnx", "onnxmltools"),
+        committed=True,
+    )
 
 
 def cases():
@@ -107,16 +158,53 @@ def cases():
         for kind in ("two", "three"):
             yield pipeline(library, f"scaled-{kind}", scaled, kind, options=off)
             yield pipeline(library, f"scaled-zipmap-{kind}", scaled, kind)
-            yield pipeline(library, f"scaled-columns-{kind}", scaled, kind, options={"zipmap": "columns"}, committed=kind == "three")
+            yield pipeline(
+                library,
+                f"scaled-columns-{kind}",
+                scaled,
+                kind,
+                options={"zipmap": "columns"},
+                committed=kind == "three",
+            )
         yield pipeline(library, "scaled-missing", scaled, "three", options=off, missing=True)
-        yield pipeline(library, "scaled-value", lambda value=value: make_pipeline(StandardScaler(), value()), "value", task="tabular-regression")
+        yield pipeline(
+            library,
+            "scaled-value",
+            lambda value=value: make_pipeline(StandardScaler(), value()),
+            "value",
+            task="tabular-regression",
+        )
         # A calibrated LightGBM comes out with other numbers than the library's.
         if library == "xgboost":
-            yield pipeline(library, "calibrated", lambda make=make: CalibratedClassifierCV(make(), cv=2), "two", options=off)
-        yield pipeline(library, "voting", lambda make=make: VotingClassifier([("a", make()), ("b", LogisticRegression())], voting="soft", flatten_transform=False), "three", options=off)
-        yield pipeline(library, "stacking", lambda make=make: StackingClassifier([("a", make()), ("b", LogisticRegression())], LogisticRegression(), cv=2), "three", options=off)
+            yield pipeline(
+                library, "calibrated", lambda make=make: CalibratedClassifierCV(make(), cv=2), "two", options=off
+            )
+        yield pipeline(
+            library,
+            "voting",
+            lambda make=make: VotingClassifier(
+                [("a", make()), ("b", LogisticRegression())], voting="soft", flatten_transform=False
+            ),
+            "three",
+            options=off,
+        )
+        yield pipeline(
+            library,
+            "stacking",
+            lambda make=make: StackingClassifier(
+                [("a", make()), ("b", LogisticRegression())], LogisticRegression(), cv=2
+            ),
+            "three",
+            options=off,
+        )
         yield pipeline(library, "multi-output", lambda make=make: MultiOutputClassifier(make()), "flags", scores=False)
-        yield pipeline(library, "two-values", lambda value=value: MultiOutputRegressor(value()), "values", task="tabular-regression")
+        yield pipeline(
+            library,
+            "two-values",
+            lambda value=value: MultiOutputRegressor(value()),
+            "values",
+            task="tabular-regression",
+        )
         yield passengers(library, make)
 
 

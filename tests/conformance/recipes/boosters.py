@@ -97,7 +97,7 @@ def booster(
                 tabular.same(own, labels(np.asarray(network[0]).reshape(-1)), 0, "predict")
         got = network[1]
         if isinstance(got, list):
-            known = [key for key in got[0]]
+            known = list(got[0])
             got = zipped(got, known)
         got = np.asarray(got, np.float32)
         known = known or [str(number) for number in range(got.shape[1])]
@@ -124,13 +124,36 @@ def xgboosts():
     for kind in ("two", "three"):
         yield booster("xgboost", f"classifier-{kind}", make(), kind, family="classifier")
         yield booster("xgboost", f"classifier-missing-{kind}", make(), kind, family="missing values", missing=True)
-        yield booster("xgboost", f"classifier-deeper-{kind}", lambda: xgboost.XGBClassifier(n_estimators=20, max_depth=4), kind, family="classifier", committed=False)
-    yield booster("xgboost", "softmax-margins", make(objective="multi:softmax"), "three", family="classifier", difference="onnxmltools passes on the margins of multi:softmax, without a softmax")
-    yield booster("xgboost", "forest-two", lambda: xgboost.XGBRFClassifier(**small), "two", family="classifier", difference="onnxmltools scales an XGBRFClassifier's margins in another way")
+        yield booster(
+            "xgboost",
+            f"classifier-deeper-{kind}",
+            lambda: xgboost.XGBClassifier(n_estimators=20, max_depth=4),
+            kind,
+            family="classifier",
+            committed=False,
+        )
+    yield booster(
+        "xgboost",
+        "softmax-margins",
+        make(objective="multi:softmax"),
+        "three",
+        family="classifier",
+        difference="onnxmltools passes on the margins of multi:softmax, without a softmax",
+    )
+    yield booster(
+        "xgboost",
+        "forest-two",
+        lambda: xgboost.XGBRFClassifier(**small),
+        "two",
+        family="classifier",
+        difference="onnxmltools scales an XGBRFClassifier's margins in another way",
+    )
     yield booster("xgboost", "hinge", make(objective="binary:hinge"), "two", family="classifier", scores=False)
     yield booster("xgboost", "scale-pos-weight", make(scale_pos_weight=3), "two", family="classifier")
     yield booster("xgboost", "base-score", make(base_score=0.3), "two", family="classifier")
-    yield booster("xgboost", "early", make(learning_rate=0.3, subsample=0.8), "three", family="classifier", committed=False)
+    yield booster(
+        "xgboost", "early", make(learning_rate=0.3, subsample=0.8), "three", family="classifier", committed=False
+    )
     for name, more, target in (
         ("squared", {}, "value"),
         ("absolute", {"objective": "reg:absoluteerror"}, "value"),
@@ -142,12 +165,37 @@ def xgboosts():
         ("quantile", {"objective": "reg:quantileerror", "quantile_alpha": 0.5}, "value"),
     ):
         yield booster("xgboost", f"regressor-{name}", value(**more), target, **regression)
-    yield booster("xgboost", "regressor-missing", value(), "value", missing=True, family="missing values", task="tabular-regression")
+    yield booster(
+        "xgboost",
+        "regressor-missing",
+        value(),
+        "value",
+        missing=True,
+        family="missing values",
+        task="tabular-regression",
+    )
     yield booster("xgboost", "regressor-base-score", value(base_score=2.5), "value", **regression)
     yield booster("xgboost", "regressor-forest", lambda: xgboost.XGBRFRegressor(**small), "value", **regression)
-    yield booster("xgboost", "regressor-logistic", value(objective="reg:logistic"), "two", difference="onnxmltools leaves out the sigmoid of reg:logistic", **regression)
-    yield booster("xgboost", "regressor-two-targets", value(), "values", difference="onnxmltools writes one target of several", **regression)
-    for name, objective, target, classes in (("binary", "binary:logistic", "two", None), ("softprob", "multi:softprob", "three", 3)):
+    yield booster(
+        "xgboost",
+        "regressor-logistic",
+        value(objective="reg:logistic"),
+        "two",
+        difference="onnxmltools leaves out the sigmoid of reg:logistic",
+        **regression,
+    )
+    yield booster(
+        "xgboost",
+        "regressor-two-targets",
+        value(),
+        "values",
+        difference="onnxmltools writes one target of several",
+        **regression,
+    )
+    for name, objective, target, classes in (
+        ("binary", "binary:logistic", "two", None),
+        ("softprob", "multi:softprob", "three", 3),
+    ):
         yield trained_xgboost(name, objective, target, classes)
     one = trained_xgboost("regression", "reg:squarederror", "value", None, **regression)
     yield one
@@ -167,7 +215,14 @@ def trained_xgboost(name, objective, target, classes, family="booster", task="ta
 
 
 def lightgbms():
-    small = {"n_estimators": 3, "max_depth": 2, "num_leaves": 4, "min_child_samples": 5, "verbose": -1, "random_state": 0}
+    small = {
+        "n_estimators": 3,
+        "max_depth": 2,
+        "num_leaves": 4,
+        "min_child_samples": 5,
+        "verbose": -1,
+        "random_state": 0,
+    }
     make = lambda **more: lambda: lightgbm.LGBMClassifier(**small | more)  # noqa: E731
     value = lambda **more: lambda: lightgbm.LGBMRegressor(**small | more)  # noqa: E731
     regression = {"family": "regression", "task": "tabular-regression"}
@@ -175,9 +230,33 @@ def lightgbms():
         yield booster("lightgbm", f"classifier-{kind}", make(), kind, family="classifier", options={"zipmap": False})
         yield booster("lightgbm", f"classifier-zipmap-{kind}", make(), kind, family="classifier")
     for kind in ("two", "three"):
-        yield booster("lightgbm", f"classifier-missing-{kind}", make(), kind, family="missing values", missing=True, options={"zipmap": False})
-        yield booster("lightgbm", f"classifier-dart-{kind}", make(boosting_type="dart"), kind, family="classifier", options={"zipmap": False}, committed=False)
-    yield booster("lightgbm", "classifier-ova", make(objective="multiclassova"), "three", family="classifier", options={"zipmap": False}, difference="onnxmltools scales one-vs-all probabilities to a sum of 1")
+        yield booster(
+            "lightgbm",
+            f"classifier-missing-{kind}",
+            make(),
+            kind,
+            family="missing values",
+            missing=True,
+            options={"zipmap": False},
+        )
+        yield booster(
+            "lightgbm",
+            f"classifier-dart-{kind}",
+            make(boosting_type="dart"),
+            kind,
+            family="classifier",
+            options={"zipmap": False},
+            committed=False,
+        )
+    yield booster(
+        "lightgbm",
+        "classifier-ova",
+        make(objective="multiclassova"),
+        "three",
+        family="classifier",
+        options={"zipmap": False},
+        difference="onnxmltools scales one-vs-all probabilities to a sum of 1",
+    )
     for name, more, target in (
         ("l2", {}, "value"),
         ("l1", {"objective": "l1"}, "value"),
@@ -188,12 +267,40 @@ def lightgbms():
         ("gamma", {"objective": "gamma"}, "positive"),
     ):
         yield booster("lightgbm", f"regressor-{name}", value(**more), target, **regression)
-    yield booster("lightgbm", "regressor-missing", value(), "value", missing=True, family="missing values", task="tabular-regression")
-    yield booster("lightgbm", "regressor-zero-missing", value(zero_as_missing=True), "value", missing=True, family="missing values", task="tabular-regression")
-    yield booster("lightgbm", "ranker", lambda: lightgbm.LGBMRanker(**small), "three", fit={"group": [30, 30, 30]}, **regression)
+    yield booster(
+        "lightgbm",
+        "regressor-missing",
+        value(),
+        "value",
+        missing=True,
+        family="missing values",
+        task="tabular-regression",
+    )
+    yield booster(
+        "lightgbm",
+        "regressor-zero-missing",
+        value(zero_as_missing=True),
+        "value",
+        missing=True,
+        family="missing values",
+        task="tabular-regression",
+    )
+    yield booster(
+        "lightgbm", "ranker", lambda: lightgbm.LGBMRanker(**small), "three", fit={"group": [30, 30, 30]}, **regression
+    )
     yield categories()
-    yield booster("lightgbm", "regressor-split", lambda: lightgbm.LGBMRegressor(**small | {"n_estimators": 12}), "value", options={"split": 4}, **regression)
-    for name, objective, target, classes in (("binary", "binary", "two", None), ("multiclass", "multiclass", "three", 3)):
+    yield booster(
+        "lightgbm",
+        "regressor-split",
+        lambda: lightgbm.LGBMRegressor(**small | {"n_estimators": 12}),
+        "value",
+        options={"split": 4},
+        **regression,
+    )
+    for name, objective, target, classes in (
+        ("binary", "binary", "two", None),
+        ("multiclass", "multiclass", "three", 3),
+    ):
         yield trained_lightgbm(name, objective, target, classes)
     yield trained_lightgbm("regression", "regression", "value", None, **regression)
 
@@ -205,7 +312,15 @@ def categories():
         X = tabular.numbers()
         X[:, 3] = np.random.default_rng(2).integers(0, 5, len(X))
         wanted = targets("value", X) + 2 * (X[:, 3] == 2)
-        model = lightgbm.LGBMRegressor(n_estimators=3, num_leaves=4, min_child_samples=5, verbose=-1, random_state=0, min_data_per_group=3, cat_smooth=1)
+        model = lightgbm.LGBMRegressor(
+            n_estimators=3,
+            num_leaves=4,
+            min_child_samples=5,
+            verbose=-1,
+            random_state=0,
+            min_data_per_group=3,
+            cat_smooth=1,
+        )
         model.fit(X, wanted, categorical_feature=[3])
         convert("lightgbm", model, folder)
         rows = X[7:12]
@@ -213,7 +328,16 @@ def categories():
         tabular.same(theirs, next(iter(tabular.Network(folder / "model.onnx").run(rows).values())), 1e-4, "predict")
         return tabular.requests(rows, [{"value": value} for value in theirs])
 
-    return case("lightgbm", "regressor-categories", build, family="regression", task="tabular-regression", made_with=LIBRARIES["lightgbm"], committed=True, tolerance=1e-4)
+    return case(
+        "lightgbm",
+        "regressor-categories",
+        build,
+        family="regression",
+        task="tabular-regression",
+        made_with=LIBRARIES["lightgbm"],
+        committed=True,
+        tolerance=1e-4,
+    )
 
 
 def trained_lightgbm(name, objective, target, classes, family="booster", task="tabular-classification"):
@@ -228,11 +352,20 @@ def trained_lightgbm(name, objective, target, classes, family="booster", task="t
 
     predict = lambda rows: model[0].predict(rows)  # noqa: E731
     options = {"zipmap": False} if task == "tabular-classification" else {}
-    return booster("lightgbm", f"booster-{name}", make, target, family=family, task=task, predict=predict, options=options)
+    return booster(
+        "lightgbm", f"booster-{name}", make, target, family=family, task=task, predict=predict, options=options
+    )
 
 
 def catboosts():
-    small = {"iterations": 3, "depth": 2, "verbose": 0, "allow_writing_files": False, "random_seed": 0, "thread_count": 1}
+    small = {
+        "iterations": 3,
+        "depth": 2,
+        "verbose": 0,
+        "allow_writing_files": False,
+        "random_seed": 0,
+        "thread_count": 1,
+    }
     make = lambda **more: lambda: catboost.CatBoostClassifier(**small, **more)  # noqa: E731
     value = lambda **more: lambda: catboost.CatBoostRegressor(**small, **more)  # noqa: E731
     regression = {"family": "regression", "task": "tabular-regression"}
@@ -240,10 +373,26 @@ def catboosts():
         yield booster("catboost", f"classifier-{kind}", make(), kind, family="classifier", odd_label=kind == "negative")
     for kind in ("two", "three"):
         yield booster("catboost", f"classifier-missing-{kind}", make(), kind, family="missing values", missing=True)
-    yield booster("catboost", "classifier-weights", make(class_weights=[1, 3]), "two", family="classifier", committed=False)
+    yield booster(
+        "catboost", "classifier-weights", make(class_weights=[1, 3]), "two", family="classifier", committed=False
+    )
     yield booster("catboost", "cross-entropy", make(loss_function="CrossEntropy"), "two", family="classifier")
-    yield booster("catboost", "one-vs-all", make(loss_function="MultiClassOneVsAll"), "three", family="classifier", difference="CatBoost exports a softmax for one-vs-all classes, which its own predict_proba does not take")
-    yield booster("catboost", "multi-label", make(loss_function="MultiLogloss"), "flags", family="classifier", difference="CatBoost exports a softmax and one label for several labels a row")
+    yield booster(
+        "catboost",
+        "one-vs-all",
+        make(loss_function="MultiClassOneVsAll"),
+        "three",
+        family="classifier",
+        difference="CatBoost exports a softmax for one-vs-all classes, which its own predict_proba does not take",
+    )
+    yield booster(
+        "catboost",
+        "multi-label",
+        make(loss_function="MultiLogloss"),
+        "flags",
+        family="classifier",
+        difference="CatBoost exports a softmax and one label for several labels a row",
+    )
     for name, loss, target in (
         ("rmse", "RMSE", "value"),
         ("mae", "MAE", "value"),
@@ -253,9 +402,31 @@ def catboosts():
     ):
         yield booster("catboost", f"regressor-{name}", value(loss_function=loss), target, **regression)
     for name, loss in (("poisson", "Poisson"), ("tweedie", "Tweedie:variance_power=1.5")):
-        yield booster("catboost", f"regressor-{name}", value(loss_function=loss), "positive", difference="CatBoost exports the logarithm of what it predicts under a Poisson or Tweedie loss", **regression)
-    yield booster("catboost", "regressor-missing", value(), "value", missing=True, family="missing values", task="tabular-regression")
-    yield booster("catboost", "ranker", lambda: catboost.CatBoostRanker(**small, loss_function="YetiRank"), "three", fit={"group_id": np.arange(90) // 30}, **regression)
+        yield booster(
+            "catboost",
+            f"regressor-{name}",
+            value(loss_function=loss),
+            "positive",
+            difference="CatBoost exports the logarithm of what it predicts under a Poisson or Tweedie loss",
+            **regression,
+        )
+    yield booster(
+        "catboost",
+        "regressor-missing",
+        value(),
+        "value",
+        missing=True,
+        family="missing values",
+        task="tabular-regression",
+    )
+    yield booster(
+        "catboost",
+        "ranker",
+        lambda: catboost.CatBoostRanker(**small, loss_function="YetiRank"),
+        "three",
+        fit={"group_id": np.arange(90) // 30},
+        **regression,
+    )
 
 
 def cases():

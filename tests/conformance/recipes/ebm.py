@@ -63,7 +63,10 @@ def ebm(name, kind, *, text=True, matrix=False, **options):
         records = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
         if kind != "value" and "probabilities" not in got:
             # A label alone is no task's answer everywhere; the tensors are right in any case.
-            data = [{"name": one, "shape": [len(column)], "datatype": "BYTES" if one == "town" else "FP32", "data": column} for one, column in cells.items()]
+            data = [
+                {"name": one, "shape": [len(column)], "datatype": "BYTES" if one == "town" else "FP32", "data": column}
+                for one, column in cells.items()
+            ]
             return [{"v2": {"inputs": data}, "expected_v2": {"prediction": plain(got["prediction"])}}]
         return [
             {"json": {"features": cells}, "expected": expected},

@@ -1,37 +1,17 @@
-"""Requests at the edge of what a model takes, and folders that are not what they seem.
-
-The networks are written by onnx alone, so small that each number can be told by hand.
-"""
-
-import json
+"""Requests at the edge of what a model takes: exact numbers, missing cells, wrong forms."""
 
 import numpy as np
-import onnx
 from common import case, main
-from onnx import TensorProto, helper
+from onnx import helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import tabular
 from sklearn_cases import MADE_WITH, labels, targets
+from small_networks import BOOL, DOUBLE, FLOAT, INT64, STRING, classifier, graph
 
 REQUIREMENTS = "classical"
-FLOAT, DOUBLE, INT64, STRING, BOOL = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.STRING, TensorProto.BOOL
-
-
-def graph(folder, nodes, inputs, outputs, constants=(), name="model.onnx"):
-    value = helper.make_tensor_value_info
-    made = helper.make_graph(
-        nodes,
-        "edge",
-        [value(one, kind, shape) for one, kind, shape in inputs],
-        [value(one, kind, shape) for one, kind, shape in outputs],
-        list(constants),
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
-    onnx.checker.check_model(model)
-    onnx.save(model, folder / name)
 
 
 def refused(rows, status, *words, query=None):
@@ -91,19 +71,37 @@ def rows_of_int64(folder):
 def int64_answers(folder):
     """A regression of INT64 answers with every digit as well."""
     one = helper.make_tensor("one", INT64, [1], [1])
-    graph(folder, [helper.make_node("Add", ["number", "one"], ["variable"])], [("number", INT64, ["N", 1])], [("variable", INT64, ["N", 1])], [one])
+    graph(
+        folder,
+        [helper.make_node("Add", ["number", "one"], ["variable"])],
+        [("number", INT64, ["N", 1])],
+        [("variable", INT64, ["N", 1])],
+        [one],
+    )
     return [answered([[9007199254740992], [41]], 9007199254740993, 42)]
 
 
 def double(folder):
     """1 + 1e-12 is no FP32."""
-    graph(folder, [helper.make_node("ReduceSum", ["features", "axis"], ["variable"], keepdims=1)], [("features", DOUBLE, ["N", 3])], [("variable", DOUBLE, ["N", 1])], [helper.make_tensor("axis", INT64, [1], [1])])
+    graph(
+        folder,
+        [helper.make_node("ReduceSum", ["features", "axis"], ["variable"], keepdims=1)],
+        [("features", DOUBLE, ["N", 3])],
+        [("variable", DOUBLE, ["N", 1])],
+        [helper.make_tensor("axis", INT64, [1], [1])],
+    )
     return [answered([[1.0, 1e-12, 0], [1e300, 1e300, 0]], 1.000000000001, 2e300), answered([[0.1, 0.2, 0.3]], 0.6)]
 
 
 def reciprocal(folder):
     """Answers NaN and infinity, which JSON has not: the cell is named, and the neighbours are told nothing wrong."""
-    graph(folder, [helper.make_node("ReduceSum", ["features", "axis"], ["variable"], keepdims=1)], [("features", FLOAT, ["N", 2])], [("variable", FLOAT, ["N", 1])], [helper.make_tensor("axis", INT64, [1], [1])])
+    graph(
+        folder,
+        [helper.make_node("ReduceSum", ["features", "axis"], ["variable"], keepdims=1)],
+        [("features", FLOAT, ["N", 2])],
+        [("variable", FLOAT, ["N", 1])],
+        [helper.make_tensor("axis", INT64, [1], [1])],
+    )
     return [
         answered([[1, 2], [3, 4]], 3, 7),
         refused([[1, 2], [3, None]], 422, "features[1][1]"),
@@ -120,7 +118,12 @@ def columns(folder):
         helper.make_node("Add", ["age", "one"], ["three"]),
         helper.make_node("Add", ["three", "two"], ["variable"]),
     ]
-    graph(folder, nodes, [("age", FLOAT, ["N", 1]), ("fare", INT64, ["N", 1]), ("member", BOOL, ["N", 1])], [("variable", FLOAT, ["N", 1])])
+    graph(
+        folder,
+        nodes,
+        [("age", FLOAT, ["N", 1]), ("fare", INT64, ["N", 1]), ("member", BOOL, ["N", 1])],
+        [("variable", FLOAT, ["N", 1])],
+    )
     whole = {"age": 1.5, "fare": 10, "member": True}
     return [
         answered({"age": [1.5, 2], "fare": [10, 20], "member": [True, False]}, 12.5, 22),
@@ -142,16 +145,35 @@ def columns(folder):
 
 def strings(folder):
     """A table of three words, the empty one among them; others are 0."""
-    node = helper.make_node("LabelEncoder", ["word"], ["variable"], domain="ai.onnx.ml", keys_strings=["", "red", "blau grün"], values_floats=[7.0, 1.0, 2.0], default_float=0.0)
+    node = helper.make_node(
+        "LabelEncoder",
+        ["word"],
+        ["variable"],
+        domain="ai.onnx.ml",
+        keys_strings=["", "red", "blau grün"],
+        values_floats=[7.0, 1.0, 2.0],
+        default_float=0.0,
+    )
     graph(folder, [node], [("word", STRING, ["N", 1])], [("variable", FLOAT, ["N", 1])])
     return [
-        {"json": {"inputs": ["red", "", "blau grün", "?"]}, "expected": [{"value": 1}, {"value": 7}, {"value": 2}, {"value": 0}]},
+        {
+            "json": {"inputs": ["red", "", "blau grün", "?"]},
+            "expected": [{"value": 1}, {"value": 7}, {"value": 2}, {"value": 0}],
+        },
     ]
 
 
 def string_columns(folder):
     nodes = [
-        helper.make_node("LabelEncoder", ["colour"], ["one"], domain="ai.onnx.ml", keys_strings=["", "red", "blau grün"], values_floats=[7.0, 1.0, 2.0], default_float=0.0),
+        helper.make_node(
+            "LabelEncoder",
+            ["colour"],
+            ["one"],
+            domain="ai.onnx.ml",
+            keys_strings=["", "red", "blau grün"],
+            values_floats=[7.0, 1.0, 2.0],
+            default_float=0.0,
+        ),
         helper.make_node("Add", ["one", "size"], ["variable"]),
     ]
     graph(folder, nodes, [("colour", STRING, ["N", 1]), ("size", FLOAT, ["N", 1])], [("variable", FLOAT, ["N", 1])])
@@ -165,15 +187,6 @@ def string_columns(folder):
     ]
 
 
-def classifier(folder, y="three", **more):
-    X = tabular.numbers()
-    model = LogisticRegression().fit(X, targets(y, X))
-    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): {"zipmap": False}}, **more).SerializeToString())
-    rows = tabular.asked(X)
-    expected = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), np.asarray(model.predict_proba(rows), np.float32)), strict=True)
-    return rows, [{"label": label, "scores": scores} for label, scores in expected]
-
-
 def shapes_of_rows(folder):
     rows, expected = classifier(folder)
     (folder / "model.toml").write_text('feature_names = ["a", "b", "c", "d"]\n')
@@ -181,7 +194,12 @@ def shapes_of_rows(folder):
     one = list(map(float, rows[0]))
     return tabular.requests(rows, expected) + [
         {"json": {"features": named}, "expected": expected},
-        {"json": {"features": {name: [float(value) for value in rows[:, number]] for number, name in enumerate("abcd")}}, "expected": expected},
+        {
+            "json": {
+                "features": {name: [float(value) for value in rows[:, number]] for number, name in enumerate("abcd")}
+            },
+            "expected": expected,
+        },
         {"json": {"inputs": [one]}, "expected": expected[:1]},
         refused([one[:3]], 422, "4"),
         refused([one, one + [1.0]], 422, "4"),
@@ -199,7 +217,10 @@ def labels_beside(folder):
     rows, expected = classifier(folder)
     names = ["red", "green", "blue"]
     (folder / "labels.txt").write_text("\n".join(names) + "\n")
-    renamed = [{"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}} for one in expected]
+    renamed = [
+        {"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}}
+        for one in expected
+    ]
     return tabular.requests(rows, renamed)
 
 
@@ -211,7 +232,11 @@ def nocl_with_labels(folder):
     (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options=options).SerializeToString())
     (folder / "labels.txt").write_text("\n".join(model.classes_) + "\n")
     rows = tabular.asked(X)
-    pairs = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), np.asarray(model.predict_proba(rows), np.float32)), strict=True)
+    pairs = zip(
+        labels(model.predict(rows)),
+        tabular.by_class(labels(model.classes_), np.asarray(model.predict_proba(rows), np.float32)),
+        strict=True,
+    )
     return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
 
 
@@ -222,7 +247,9 @@ def nocl_alone(folder):
     (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options=options).SerializeToString())
     rows = tabular.asked(X)
     numbers = [str(list(model.classes_).index(one)) for one in model.predict(rows)]
-    pairs = zip(numbers, tabular.by_class(["0", "1", "2"], np.asarray(model.predict_proba(rows), np.float32)), strict=True)
+    pairs = zip(
+        numbers, tabular.by_class(["0", "1", "2"], np.asarray(model.predict_proba(rows), np.float32)), strict=True
+    )
     return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
 
 
@@ -231,9 +258,15 @@ def many_classes(folder):
     X = np.arange(240, dtype=np.float32).reshape(-1, 1) / 4
     X = np.hstack([X, X % 3])
     model = DecisionTreeClassifier(random_state=0).fit(X, np.repeat(np.arange(120) * 7 + 100, 2))
-    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): {"zipmap": False}}).SerializeToString())
+    (folder / "model.onnx").write_bytes(
+        to_onnx(model, X[:1], options={id(model): {"zipmap": False}}).SerializeToString()
+    )
     rows = X[[3, 100, 239]]
-    pairs = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), model.predict_proba(rows).astype(np.float32)), strict=True)
+    pairs = zip(
+        labels(model.predict(rows)),
+        tabular.by_class(labels(model.classes_), model.predict_proba(rows).astype(np.float32)),
+        strict=True,
+    )
     return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
 
 
@@ -241,114 +274,10 @@ def many_rows(folder):
     """150 rows in one request, each with the answer that it has alone."""
     X = tabular.numbers(150)
     model = LogisticRegression().fit(X, targets("strings", X))
-    (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): {"zipmap": False}}).SerializeToString())
+    (folder / "model.onnx").write_bytes(
+        to_onnx(model, X[:1], options={id(model): {"zipmap": False}}).SerializeToString()
+    )
     return [{"json": {"features": X}, "expected": [{"label": one} for one in labels(model.predict(X))]}]
-
-
-def lfs_pointer(folder):
-    (folder / "model.onnx").write_text(
-        "version https://git-lfs.github.com/spec/v1\n"
-        "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 123456789\n"
-    )
-    return {"refused": ["Git LFS pointer", "git lfs pull"]}
-
-
-def page(folder):
-    (folder / "model.onnx").write_text("<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>\n")
-    return {"refused": ["HTML"]}
-
-
-def json_error(folder):
-    (folder / "model.onnx").write_text(json.dumps({"error": "Repository not found"}))
-    return {"refused": ["JSON"]}
-
-
-def empty(folder):
-    (folder / "model.onnx").write_bytes(b"")
-    return {"refused": ["empty"]}
-
-
-def truncated(folder):
-    classifier(folder)
-    whole = (folder / "model.onnx").read_bytes()
-    (folder / "model.onnx").write_bytes(whole[: len(whole) * 2 // 3])
-    return {"refused": ["model.onnx"]}
-
-
-def pickled(folder):
-    # What torch.save and zip archives begin with.
-    (folder / "model.onnx").write_bytes(b"PK\x03\x04" + bytes(200))
-    return {"refused": ["model.onnx"]}
-
-
-def names_of_wrong_number(folder):
-    classifier(folder)
-    (folder / "model.toml").write_text('feature_names = ["a", "b", "c"]\n')
-    return {"refused": ["feature_names", "3", "4"]}
-
-
-def labels_of_wrong_number(folder):
-    classifier(folder)
-    (folder / "labels.txt").write_text("red\ngreen\n")
-    return {"refused": ["labels.txt", "2", "3"]}
-
-
-def other_format(folder):
-    (folder / "model.pkl").write_bytes(b"\x80\x04\x95" + bytes(40))
-    return {"refused": ["model.pkl"]}
-
-
-def unknown_operator(folder):
-    node = helper.make_node("Frobnicate", ["features"], ["variable"], domain="org.example")
-    made = helper.make_graph([node], "edge", [helper.make_tensor_value_info("features", FLOAT, ["N", 2])], [helper.make_tensor_value_info("variable", FLOAT, ["N", 1])])
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1)], ir_version=8)
-    onnx.save(model, folder / "model.onnx")
-    return {"refused": ["Frobnicate"]}
-
-
-def lost_data(folder):
-    """The weights' file was not copied along."""
-    weights = helper.make_tensor("weights", FLOAT, [4, 1], np.ones(4, np.float32).tobytes(), raw=True)
-    node = helper.make_node("MatMul", ["features", "weights"], ["variable"])
-    graph(folder, [node], [("features", FLOAT, ["N", 4])], [("variable", FLOAT, ["N", 1])], [weights])
-    model = onnx.load(folder / "model.onnx")
-    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0)
-    (folder / "model.onnx.data").unlink()
-    return {"refused": ["model.onnx.data"]}
-
-
-def pointer_of_data(folder):
-    """The network came, its weights are still at the LFS server."""
-    lost_data(folder)
-    (folder / "model.onnx.data").write_text(
-        "version https://git-lfs.github.com/spec/v1\n"
-        "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 16\n"
-    )
-    return {"refused": ["model.onnx.data", "Git LFS pointer", "git lfs pull"]}
-
-
-def page_for_config(folder):
-    classifier(folder)
-    (folder / "config.json").write_text("<!DOCTYPE html>\n<html><body>Not found</body></html>\n")
-    return {"refused": ["config.json"]}
-
-
-def broken_toml(folder):
-    classifier(folder)
-    (folder / "model.toml").write_text('labels = ["a", "b"\ntask = \n')
-    return {"refused": ["model.toml"]}
-
-
-def unknown_key(folder):
-    classifier(folder)
-    (folder / "model.toml").write_text('lables = ["a", "b", "c"]\n')
-    return {"refused": ["model.toml", "lables"]}
-
-
-def labels_of_another_encoding(folder):
-    classifier(folder)
-    (folder / "labels.txt").write_bytes("grün\nblau\nrot\n".encode("latin-1"))
-    return {"refused": ["labels.txt", "UTF-8"]}
 
 
 def labels_of_windows(folder):
@@ -356,15 +285,11 @@ def labels_of_windows(folder):
     rows, expected = classifier(folder)
     names = ["grün", "light blue", "red"]
     (folder / "labels.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(names).encode())
-    renamed = [{"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}} for one in expected]
+    renamed = [
+        {"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}}
+        for one in expected
+    ]
     return tabular.requests(rows, renamed)
-
-
-def two_networks(folder):
-    classifier(folder)
-    (folder / "model.onnx").rename(folder / "first.onnx")
-    (folder / "second.onnx").write_bytes((folder / "first.onnx").read_bytes())
-    return {"refused": ["first.onnx", "second.onnx", "model.toml"]}
 
 
 def cases():
@@ -385,27 +310,15 @@ def cases():
         "many-classes": many_classes,
         "many-rows": many_rows,
     }.items():
-        yield case("skl2onnx", f"edge-{name}", build, family="edges of requests", task="tabular-classification", made_with=MADE_WITH, committed=True)
-    for name, build in {
-        "lfs-pointer": lfs_pointer,
-        "html-page": page,
-        "json-error": json_error,
-        "empty": empty,
-        "truncated": truncated,
-        "zip": pickled,
-        "feature-names": names_of_wrong_number,
-        "labels": labels_of_wrong_number,
-        "pickle": other_format,
-        "unknown-operator": unknown_operator,
-        "lost-data": lost_data,
-        "lfs-data": pointer_of_data,
-        "config-page": page_for_config,
-        "toml": broken_toml,
-        "toml-key": unknown_key,
-        "labels-encoding": labels_of_another_encoding,
-        "two-networks": two_networks,
-    }.items():
-        yield case("onnx", f"not-{name}", build, family="not what they seem", task="tabular-classification", made_with=("onnx",), committed=True)
+        yield case(
+            "skl2onnx",
+            f"edge-{name}",
+            build,
+            family="edges of requests",
+            task="tabular-classification",
+            made_with=MADE_WITH,
+            committed=True,
+        )
 
 
 if __name__ == "__main__":

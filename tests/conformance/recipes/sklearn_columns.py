@@ -4,7 +4,13 @@ import numpy as np
 import pandas
 from common import case, main, plain
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+from skl2onnx.common.data_types import (
+    BooleanTensorType,
+    DoubleTensorType,
+    FloatTensorType,
+    Int64TensorType,
+    StringTensorType,
+)
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -85,7 +91,9 @@ def asked(table: pandas.DataFrame, missing: bool) -> pandas.DataFrame:
     return rows
 
 
-def pipeline(name, make, *, names=("0", "1"), target=None, options=None, missing=False, scores="predict_proba", more=None, **said):
+def pipeline(
+    name, make, *, names=("0", "1"), target=None, options=None, missing=False, scores="predict_proba", more=None, **said
+):
     """`make` gives the last step; `names` are those of the classes 0 and 1, or none for a regression."""
     said = {"family": "columns", "task": "tabular-classification", "made_with": MADE_WITH, "committed": True} | said
 
@@ -127,18 +135,72 @@ def plain_pipelines():
     off = {"zipmap": False}
     for options, end in ((off, ""), (None, "-zipmap")):
         yield pipeline(f"logistic{end}", lambda: make_pipeline(by_column(), LogisticRegression()), options=options)
-        yield pipeline(f"forest{end}", lambda: make_pipeline(by_column(), RandomForestClassifier(3, max_depth=3, random_state=0)), options=options)
-        yield pipeline(f"boosting-strings{end}", lambda: make_pipeline(by_column(), GradientBoostingClassifier(n_estimators=3, max_depth=2, random_state=0)), target=("no", "yes"), options=options)
-        yield pipeline(f"missing{end}", lambda: make_pipeline(by_column(missing=True), LogisticRegression()), options=options, missing=True, family="columns, missing")
-        yield pipeline(f"missing-both{end}", lambda: make_pipeline(by_column(missing=True, impute_text=True), LogisticRegression()), options=options, missing=True, family="columns, missing")
+        yield pipeline(
+            f"forest{end}",
+            lambda: make_pipeline(by_column(), RandomForestClassifier(3, max_depth=3, random_state=0)),
+            options=options,
+        )
+        yield pipeline(
+            f"boosting-strings{end}",
+            lambda: make_pipeline(by_column(), GradientBoostingClassifier(n_estimators=3, max_depth=2, random_state=0)),
+            target=("no", "yes"),
+            options=options,
+        )
+        yield pipeline(
+            f"missing{end}",
+            lambda: make_pipeline(by_column(missing=True), LogisticRegression()),
+            options=options,
+            missing=True,
+            family="columns, missing",
+        )
+        yield pipeline(
+            f"missing-both{end}",
+            lambda: make_pipeline(by_column(missing=True, impute_text=True), LogisticRegression()),
+            options=options,
+            missing=True,
+            family="columns, missing",
+        )
     yield pipeline("svc", lambda: make_pipeline(by_column(), SVC()), options=off, scores="network")
-    yield pipeline("columns-zipmap", lambda: make_pipeline(by_column(), LogisticRegression()), options={"zipmap": "columns"}, scores="network", committed=False)
-    yield pipeline("ordinal", lambda: make_pipeline(by_column(encoder=OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)), RandomForestClassifier(3, max_depth=3, random_state=0)), options=off)
-    yield pipeline("dense", lambda: make_pipeline(by_column(encoder=OneHotEncoder(handle_unknown="ignore", sparse_output=False)), GaussianNB()), options=off, target=("no", "yes"), committed=False)
+    yield pipeline(
+        "columns-zipmap",
+        lambda: make_pipeline(by_column(), LogisticRegression()),
+        options={"zipmap": "columns"},
+        scores="network",
+        committed=False,
+    )
+    yield pipeline(
+        "ordinal",
+        lambda: make_pipeline(
+            by_column(encoder=OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)),
+            RandomForestClassifier(3, max_depth=3, random_state=0),
+        ),
+        options=off,
+    )
+    yield pipeline(
+        "dense",
+        lambda: make_pipeline(
+            by_column(encoder=OneHotEncoder(handle_unknown="ignore", sparse_output=False)), GaussianNB()
+        ),
+        options=off,
+        target=("no", "yes"),
+        committed=False,
+    )
     yield pipeline("ridge", lambda: make_pipeline(by_column(), Ridge()), task="tabular-regression")
-    yield pipeline("ridge-missing", lambda: make_pipeline(by_column(missing=True), Ridge()), task="tabular-regression", missing=True, family="columns, missing")
+    yield pipeline(
+        "ridge-missing",
+        lambda: make_pipeline(by_column(missing=True), Ridge()),
+        task="tabular-regression",
+        missing=True,
+        family="columns, missing",
+    )
     for opset in (11, 15, 21):
-        yield pipeline(f"opset-{opset}", lambda: make_pipeline(by_column(), LogisticRegression()), options=off, more={"target_opset": {"": opset, "ai.onnx.ml": 1 if opset < 15 else 3}}, committed=opset == 11)
+        yield pipeline(
+            f"opset-{opset}",
+            lambda: make_pipeline(by_column(), LogisticRegression()),
+            options=off,
+            more={"target_opset": {"": opset, "ai.onnx.ml": 1 if opset < 15 else 3}},
+            committed=opset == 11,
+        )
 
 
 def by_kind():
@@ -149,18 +211,26 @@ def by_kind():
         model = make_pipeline(last, RandomForestClassifier(3, max_depth=3, random_state=0))
         wanted = (np.arange(len(table)) % 3 > 0).astype(np.int64)
         model.fit(table, wanted)
-        onnx = to_onnx(model, initial_types=[(name, kind([None, 1])) for name, kind in kinds.items()], options={"zipmap": False})
+        onnx = to_onnx(
+            model, initial_types=[(name, kind([None, 1])) for name, kind in kinds.items()], options={"zipmap": False}
+        )
         (folder / "model.onnx").write_bytes(onnx.SerializeToString())
         rows = table.iloc[:4]
         network = list(tabular.Network(folder / "model.onnx").run(cells(rows)).values())
         theirs = np.asarray(model.predict_proba(rows), np.float32)
         tabular.same(theirs, network[1], 1e-4, "predict_proba")
-        expected = [{"label": label, "scores": one} for label, one in zip(labels(model.predict(rows)), tabular.by_class(["0", "1"], theirs), strict=True)]
+        expected = [
+            {"label": label, "scores": one}
+            for label, one in zip(labels(model.predict(rows)), tabular.by_class(["0", "1"], theirs), strict=True)
+        ]
         requests = forms(rows, expected)
         if true_too:
             # true and false for a column of numbers, and 1 and 0 for one of truths.
             turned = cells(rows)
-            turned = {name: [(int(one) if isinstance(one, bool) else one) for one in column] for name, column in turned.items()}
+            turned = {
+                name: [(int(one) if isinstance(one, bool) else one) for one in column]
+                for name, column in turned.items()
+            }
             requests.append({"json": {"features": plain(turned)}, "expected": expected})
         return requests
 
@@ -168,11 +238,17 @@ def by_kind():
     whole = pandas.DataFrame({"year": random.integers(1950, 2020, 60), "rooms": random.integers(1, 9, 60)})
     double = pandas.DataFrame({"latitude": random.uniform(40, 60, 60), "longitude": random.uniform(-5, 20, 60)})
     truth = pandas.DataFrame({"member": random.random(60) < 0.5, "vip": random.random(60) < 0.3})
-    for name, kind, table in (("int64", Int64TensorType, whole), ("double", DoubleTensorType, double), ("bool", BooleanTensorType, truth)):
+    for name, kind, table in (
+        ("int64", Int64TensorType, whole),
+        ("double", DoubleTensorType, double),
+        ("bool", BooleanTensorType, truth),
+    ):
         yield case(
             EXPORTER,
             f"columns-{name}",
-            lambda folder, kind=kind, table=table, name=name: mixed(folder, dict.fromkeys(table, kind), table, name == "bool"),
+            lambda folder, kind=kind, table=table, name=name: mixed(
+                folder, dict.fromkeys(table, kind), table, name == "bool"
+            ),
             family="columns, kinds",
             task="tabular-classification",
             made_with=MADE_WITH,

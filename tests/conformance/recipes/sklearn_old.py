@@ -9,7 +9,12 @@ import xgboost
 from common import case, main
 from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.cluster import KMeans
-from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
@@ -33,27 +38,125 @@ AS_IT_IS = None
 def sklearn():
     for kind in ("two", "three", "strings", "one-based", "negative"):
         yield classifier(EXPORTER, f"logistic-{kind}", LogisticRegression, kind, family="linear")
-        yield classifier(EXPORTER, f"forest-{kind}", lambda: RandomForestClassifier(3, max_depth=2, random_state=0), kind, family="trees", options=AS_IT_IS, committed=kind in ("three", "strings"))
-        yield classifier(EXPORTER, f"knn-{kind}", lambda: KNeighborsClassifier(3), kind, family="neighbours", X=SMALL, committed=kind in ("strings", "one-based"))
-        yield classifier(EXPORTER, f"gaussian-nb-{kind}", GaussianNB, kind, family="bayes", tolerance=1e-3, committed=kind == "strings")
-        yield classifier(EXPORTER, f"mlp-{kind}", lambda: MLPClassifier((6,), max_iter=60, random_state=0), kind, family="neural", committed=kind == "one-based")
-    yield classifier(EXPORTER, "hist-boosting-three", lambda: HistGradientBoostingClassifier(max_iter=3, max_depth=2, random_state=0), "three", family="trees")
+        yield classifier(
+            EXPORTER,
+            f"forest-{kind}",
+            lambda: RandomForestClassifier(3, max_depth=2, random_state=0),
+            kind,
+            family="trees",
+            options=AS_IT_IS,
+            committed=kind in ("three", "strings"),
+        )
+        yield classifier(
+            EXPORTER,
+            f"knn-{kind}",
+            lambda: KNeighborsClassifier(3),
+            kind,
+            family="neighbours",
+            X=SMALL,
+            committed=kind in ("strings", "one-based"),
+        )
+        yield classifier(
+            EXPORTER,
+            f"gaussian-nb-{kind}",
+            GaussianNB,
+            kind,
+            family="bayes",
+            tolerance=1e-3,
+            committed=kind == "strings",
+        )
+        yield classifier(
+            EXPORTER,
+            f"mlp-{kind}",
+            lambda: MLPClassifier((6,), max_iter=60, random_state=0),
+            kind,
+            family="neural",
+            committed=kind == "one-based",
+        )
+    yield classifier(
+        EXPORTER,
+        "hist-boosting-three",
+        lambda: HistGradientBoostingClassifier(max_iter=3, max_depth=2, random_state=0),
+        "three",
+        family="trees",
+    )
     for kind in ("two", "three", "two-strings"):
         yield classifier(EXPORTER, f"svc-{kind}", SVC, kind, family="svm", scores="network")
-        yield classifier(EXPORTER, f"svc-zipmap-{kind}", lambda: make_pipeline(StandardScaler(), SVC()), kind, family="svm", options=AS_IT_IS, scores="network")
-        yield classifier(EXPORTER, f"svc-probability-{kind}", lambda: SVC(probability=True, random_state=0), kind, family="svm", committed=kind == "two")
-    yield classifier(EXPORTER, "linearsvc-two", lambda: LinearSVC(random_state=0), "two", family="svm", options=AS_IT_IS, scores="value")
-    yield classifier(EXPORTER, "linearsvc-three", lambda: LinearSVC(random_state=0), "three", family="svm", options=AS_IT_IS, scores="decision_function")
+        yield classifier(
+            EXPORTER,
+            f"svc-zipmap-{kind}",
+            lambda: make_pipeline(StandardScaler(), SVC()),
+            kind,
+            family="svm",
+            options=AS_IT_IS,
+            scores="network",
+        )
+        yield classifier(
+            EXPORTER,
+            f"svc-probability-{kind}",
+            lambda: SVC(probability=True, random_state=0),
+            kind,
+            family="svm",
+            committed=kind == "two",
+        )
+    yield classifier(
+        EXPORTER,
+        "linearsvc-two",
+        lambda: LinearSVC(random_state=0),
+        "two",
+        family="svm",
+        options=AS_IT_IS,
+        scores="value",
+    )
+    yield classifier(
+        EXPORTER,
+        "linearsvc-three",
+        lambda: LinearSVC(random_state=0),
+        "three",
+        family="svm",
+        options=AS_IT_IS,
+        scores="decision_function",
+    )
     yield classifier(EXPORTER, "ovr-three", lambda: OneVsRestClassifier(LogisticRegression()), "three", family="meta")
-    yield classifier(EXPORTER, "ovo-three", lambda: OneVsOneClassifier(LogisticRegression()), "three", family="meta", scores="network")
-    yield classifier(EXPORTER, "pair-multi-output", lambda: MultiOutputClassifier(LogisticRegression()), "pair", family="several outputs", scores="none")
-    yield unsupervised(EXPORTER, "kmeans", lambda: KMeans(3, n_init=2, random_state=0), family="clusters", scores="transform")
-    yield unsupervised(EXPORTER, "isolation-forest", lambda: IsolationForest(n_estimators=4, max_samples=16, random_state=0), family="outliers", scores="decision_function", convert={"target_opset": {"": 17, "ai.onnx.ml": 3}})
+    yield classifier(
+        EXPORTER,
+        "ovo-three",
+        lambda: OneVsOneClassifier(LogisticRegression()),
+        "three",
+        family="meta",
+        scores="network",
+    )
+    yield classifier(
+        EXPORTER,
+        "pair-multi-output",
+        lambda: MultiOutputClassifier(LogisticRegression()),
+        "pair",
+        family="several outputs",
+        scores="none",
+    )
+    yield unsupervised(
+        EXPORTER, "kmeans", lambda: KMeans(3, n_init=2, random_state=0), family="clusters", scores="transform"
+    )
+    yield unsupervised(
+        EXPORTER,
+        "isolation-forest",
+        lambda: IsolationForest(n_estimators=4, max_samples=16, random_state=0),
+        family="outliers",
+        scores="decision_function",
+        convert={"target_opset": {"": 17, "ai.onnx.ml": 3}},
+    )
     yield regressor(EXPORTER, "reg-ridge", Ridge, family="regression, linear")
-    yield regressor(EXPORTER, "reg-forest", lambda: RandomForestRegressor(3, max_depth=3, random_state=0), family="regression, trees")
+    yield regressor(
+        EXPORTER,
+        "reg-forest",
+        lambda: RandomForestRegressor(3, max_depth=3, random_state=0),
+        family="regression, trees",
+    )
 
 
-def boosted(name: str, make: Callable, target: str, convert: Callable, task: str = "tabular-classification", **options: object):
+def boosted(
+    name: str, make: Callable, target: str, convert: Callable, task: str = "tabular-classification", **options: object
+):
     def build(folder):
         X = tabular.numbers()
         model = make().fit(X, targets(target, X))
@@ -82,9 +185,23 @@ def boosters():
     leaves = {"num_leaves": 4, "min_child_samples": 5, "verbose": -1}
     for kind in ("two", "three"):
         yield boosted(f"xgboost-{kind}", lambda: xgboost.XGBClassifier(**small), kind, onnxmltools.convert_xgboost)
-        yield boosted(f"lightgbm-{kind}", lambda: lightgbm.LGBMClassifier(**small, **leaves), kind, onnxmltools.convert_lightgbm)
-    yield boosted("xgboost-value", lambda: xgboost.XGBRegressor(**small), "value", onnxmltools.convert_xgboost, "tabular-regression")
-    yield boosted("lightgbm-value", lambda: lightgbm.LGBMRegressor(**small, **leaves), "value", onnxmltools.convert_lightgbm, "tabular-regression")
+        yield boosted(
+            f"lightgbm-{kind}", lambda: lightgbm.LGBMClassifier(**small, **leaves), kind, onnxmltools.convert_lightgbm
+        )
+    yield boosted(
+        "xgboost-value",
+        lambda: xgboost.XGBRegressor(**small),
+        "value",
+        onnxmltools.convert_xgboost,
+        "tabular-regression",
+    )
+    yield boosted(
+        "lightgbm-value",
+        lambda: lightgbm.LGBMRegressor(**small, **leaves),
+        "value",
+        onnxmltools.convert_lightgbm,
+        "tabular-regression",
+    )
 
 
 def cases():

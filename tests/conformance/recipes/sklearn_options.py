@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import tabular
-from sklearn_cases import MADE_WITH, classifier, labels, regressor, targets, write
+from sklearn_cases import MADE_WITH, classifier, labels, targets, write
 
 REQUIREMENTS = "classical"
 EXPORTER = "skl2onnx"
@@ -36,27 +36,88 @@ SMALL = tabular.numbers(30)
 def odd_labels():
     for kind in ("floats", "around-zero", "large", "odd-strings"):
         for options, end in ((OFF, ""), (None, "-zipmap")):
-            yield classifier(EXPORTER, f"labels-{kind}-logistic{end}", LogisticRegression, kind, family="labels", options=options)
-        yield classifier(EXPORTER, f"labels-{kind}-knn", lambda: KNeighborsClassifier(3), kind, family="labels", X=SMALL)
-        yield classifier(EXPORTER, f"labels-{kind}-svc", SVC, kind, family="labels", scores="network", committed=kind == "odd-strings")
+            yield classifier(
+                EXPORTER, f"labels-{kind}-logistic{end}", LogisticRegression, kind, family="labels", options=options
+            )
+        yield classifier(
+            EXPORTER, f"labels-{kind}-knn", lambda: KNeighborsClassifier(3), kind, family="labels", X=SMALL
+        )
+        yield classifier(
+            EXPORTER,
+            f"labels-{kind}-svc",
+            SVC,
+            kind,
+            family="labels",
+            scores="network",
+            committed=kind == "odd-strings",
+        )
         # Larger numbers than INT32 get lost in these two.
         if kind == "large":
             continue
-        yield classifier(EXPORTER, f"labels-{kind}-nb", GaussianNB, kind, family="labels", tolerance=1e-3, committed=False)
-        yield classifier(EXPORTER, f"labels-{kind}-forest", lambda: RandomForestClassifier(3, max_depth=2, random_state=0), kind, family="labels")
-        yield classifier(EXPORTER, f"labels-{kind}-mlp", lambda: MLPClassifier((6,), max_iter=60, random_state=0), kind, family="labels", committed=kind == "odd-strings")
+        yield classifier(
+            EXPORTER, f"labels-{kind}-nb", GaussianNB, kind, family="labels", tolerance=1e-3, committed=False
+        )
+        yield classifier(
+            EXPORTER,
+            f"labels-{kind}-forest",
+            lambda: RandomForestClassifier(3, max_depth=2, random_state=0),
+            kind,
+            family="labels",
+        )
+        yield classifier(
+            EXPORTER,
+            f"labels-{kind}-mlp",
+            lambda: MLPClassifier((6,), max_iter=60, random_state=0),
+            kind,
+            family="labels",
+            committed=kind == "odd-strings",
+        )
 
 
 def outputs():
-    yield classifier(EXPORTER, "class-labels-three", LogisticRegression, "three", family="outputs", options={"zipmap": False, "output_class_labels": True})
-    yield classifier(EXPORTER, "class-labels-strings", LogisticRegression, "strings", family="outputs", options={"zipmap": False, "output_class_labels": True})
+    yield classifier(
+        EXPORTER,
+        "class-labels-three",
+        LogisticRegression,
+        "three",
+        family="outputs",
+        options={"zipmap": False, "output_class_labels": True},
+    )
+    yield classifier(
+        EXPORTER,
+        "class-labels-strings",
+        LogisticRegression,
+        "strings",
+        family="outputs",
+        options={"zipmap": False, "output_class_labels": True},
+    )
     for kind in ("three", "strings", "two"):
-        types = [("predicted", StringTensorType([None]) if kind == "strings" else Int64TensorType([None])), ("chances", FloatTensorType([None, 2 if kind == "two" else 3]))]
-        yield classifier(EXPORTER, f"renamed-{kind}", LogisticRegression, kind, family="outputs", convert={"final_types": types})
+        types = [
+            ("predicted", StringTensorType([None]) if kind == "strings" else Int64TensorType([None])),
+            ("chances", FloatTensorType([None, 2 if kind == "two" else 3])),
+        ]
+        yield classifier(
+            EXPORTER, f"renamed-{kind}", LogisticRegression, kind, family="outputs", convert={"final_types": types}
+        )
     # Without the operators of ai.onnx.ml the names lie in an array of the graph.
     for kind in ("two", "three", "strings", "one-based", "two-strings", "negative"):
-        yield classifier(EXPORTER, f"no-ml-operators-{kind}", LogisticRegression, kind, family="operators", convert={"black_op": {"LinearClassifier", "Normalizer", "Scaler"}})
-        yield classifier(EXPORTER, f"no-ml-operators-scaled-{kind}", lambda: make_pipeline(StandardScaler(), LogisticRegression()), kind, family="operators", convert={"black_op": {"LinearClassifier", "Normalizer", "Scaler"}}, committed=False)
+        yield classifier(
+            EXPORTER,
+            f"no-ml-operators-{kind}",
+            LogisticRegression,
+            kind,
+            family="operators",
+            convert={"black_op": {"LinearClassifier", "Normalizer", "Scaler"}},
+        )
+        yield classifier(
+            EXPORTER,
+            f"no-ml-operators-scaled-{kind}",
+            lambda: make_pipeline(StandardScaler(), LogisticRegression()),
+            kind,
+            family="operators",
+            convert={"black_op": {"LinearClassifier", "Normalizer", "Scaler"}},
+            committed=False,
+        )
     for opset in (9, 10, 11, 12, 13, 14, 15, 17, 19, 21):
         versions = {"": opset, "ai.onnx.ml": 1 if opset < 15 else 3}
         for name, make in {
@@ -64,7 +125,15 @@ def outputs():
             "forest": lambda: RandomForestClassifier(3, max_depth=2, random_state=0),
             "mlp": lambda: MLPClassifier((6,), max_iter=60, random_state=0),
         }.items():
-            yield classifier(EXPORTER, f"opset-{opset}-{name}", make, "strings", family="opsets", convert={"target_opset": versions}, committed=opset in (9, 21))
+            yield classifier(
+                EXPORTER,
+                f"opset-{opset}-{name}",
+                make,
+                "strings",
+                family="opsets",
+                convert={"target_opset": versions},
+                committed=opset in (9, 21),
+            )
 
 
 def types():
@@ -92,7 +161,16 @@ def half(name, kind, keep):
         rows = X[7:12]
         return tabular.requests(rows, [{"value": value} for value in model.predict(rows)])
 
-    return case(EXPORTER, name, build, family="half precision", task="tabular-regression", made_with=(*MADE_WITH, "onnxruntime"), tolerance=1e-2, committed=True)
+    return case(
+        EXPORTER,
+        name,
+        build,
+        family="half precision",
+        task="tabular-regression",
+        made_with=(*MADE_WITH, "onnxruntime"),
+        tolerance=1e-2,
+        committed=True,
+    )
 
 
 def by_rows(name, make, kind, example, *, family, rows=None, beside=None, task="tabular-classification", **options):
@@ -100,11 +178,17 @@ def by_rows(name, make, kind, example, *, family, rows=None, beside=None, task="
         X = tabular.numbers()
         model = make().fit(X, targets(kind, X))
         chosen = {id(model): OFF} if task == "tabular-classification" else None
-        (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=[("float_input", example)], options=chosen).SerializeToString())
+        (folder / "model.onnx").write_bytes(
+            to_onnx(model, initial_types=[("float_input", example)], options=chosen).SerializeToString()
+        )
         asked = tabular.asked(X)
         if task == "tabular-regression":
             return tabular.requests(asked, [{"value": value} for value in np.asarray(model.predict(asked), np.float32)])
-        pairs = zip(labels(model.predict(asked)), tabular.by_class(labels(model.classes_), model.predict_proba(asked).astype(np.float32)), strict=True)
+        pairs = zip(
+            labels(model.predict(asked)),
+            tabular.by_class(labels(model.classes_), model.predict_proba(asked).astype(np.float32)),
+            strict=True,
+        )
         return tabular.requests(asked, [{"label": label, "scores": scores} for label, scores in pairs])
 
     return case(EXPORTER, name, build, family=family, task=task, made_with=MADE_WITH, committed=True)
@@ -114,13 +198,30 @@ def fixed():
     """Shapes of exactly one row, as the examples of many blogs have them: several rows run one by one."""
     one = FloatTensorType([1, 4])
     yield by_rows("one-row-logistic", LogisticRegression, "three", one, family="one row")
-    yield by_rows("one-row-forest", lambda: RandomForestClassifier(3, max_depth=2, random_state=0), "strings", one, family="one row")
-    yield by_rows("one-row-mlp", lambda: MLPClassifier((6,), max_iter=60, random_state=0), "three", one, family="one row")
+    yield by_rows(
+        "one-row-forest",
+        lambda: RandomForestClassifier(3, max_depth=2, random_state=0),
+        "strings",
+        one,
+        family="one row",
+    )
+    yield by_rows(
+        "one-row-mlp", lambda: MLPClassifier((6,), max_iter=60, random_state=0), "three", one, family="one row"
+    )
     yield by_rows("one-row-nb", GaussianNB, "one-based", one, family="one row")
     yield by_rows("one-row-knn", lambda: KNeighborsClassifier(3), "two-strings", one, family="one row")
     yield by_rows("one-row-ridge", Ridge, "value", one, family="one row", task="tabular-regression")
-    yield by_rows("open-columns-ridge", Ridge, "value", FloatTensorType([None, None]), family="open shapes", task="tabular-regression")
-    yield by_rows("open-columns-logistic", LogisticRegression, "three", FloatTensorType([None, None]), family="open shapes")
+    yield by_rows(
+        "open-columns-ridge",
+        Ridge,
+        "value",
+        FloatTensorType([None, None]),
+        family="open shapes",
+        task="tabular-regression",
+    )
+    yield by_rows(
+        "open-columns-logistic", LogisticRegression, "three", FloatTensorType([None, None]), family="open shapes"
+    )
 
 
 def frames():
@@ -133,15 +234,30 @@ def frames():
         model.fit(X, targets("strings", tabular.numbers()))
         (folder / "model.onnx").write_bytes(to_onnx(model, X[:1], options={id(model): OFF}).SerializeToString())
         rows = X.iloc[7:11]
-        pairs = zip(labels(model.predict(rows)), tabular.by_class(labels(model.classes_), model.predict_proba(rows).astype(np.float32)), strict=True)
+        pairs = zip(
+            labels(model.predict(rows)),
+            tabular.by_class(labels(model.classes_), model.predict_proba(rows).astype(np.float32)),
+            strict=True,
+        )
         expected = [{"label": label, "scores": scores} for label, scores in pairs]
         # The inputs keep the columns' names, or what skl2onnx makes of them.
         inputs = [one.name for one in tabular.Network(folder / "model.onnx").inputs]
         cells = {name: plain(rows[column].to_numpy()) for name, column in zip(inputs, names, strict=True)}
         records = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-        return [{"json": {"features": cells}, "expected": expected}, {"json": {"features": records}, "expected": expected}]
+        return [
+            {"json": {"features": cells}, "expected": expected},
+            {"json": {"features": records}, "expected": expected},
+        ]
 
-    yield case(EXPORTER, "columns-odd-names", build, family="columns", task="tabular-classification", made_with=MADE_WITH, committed=True)
+    yield case(
+        EXPORTER,
+        "columns-odd-names",
+        build,
+        family="columns",
+        task="tabular-classification",
+        made_with=MADE_WITH,
+        committed=True,
+    )
 
 
 def text_and_numbers():
@@ -150,12 +266,21 @@ def text_and_numbers():
     def build(folder):
         random = np.random.default_rng(0)
         words = np.array(["great film", "dull film", "late train", "good music"])
-        table = pandas.DataFrame({"review": words[random.integers(0, 4, 60)].astype(object), "stars": random.integers(1, 6, 60).astype(np.float32)})
+        table = pandas.DataFrame(
+            {
+                "review": words[random.integers(0, 4, 60)].astype(object),
+                "stars": random.integers(1, 6, 60).astype(np.float32),
+            }
+        )
         wanted = np.where((table["review"] == "dull film") | (table["stars"] < 3), "bad", "good")
-        columns = ColumnTransformer([("text", TfidfVectorizer(lowercase=False), "review"), ("number", StandardScaler(), ["stars"])])
+        columns = ColumnTransformer(
+            [("text", TfidfVectorizer(lowercase=False), "review"), ("number", StandardScaler(), ["stars"])]
+        )
         model = make_pipeline(columns, LogisticRegression()).fit(table, wanted)
         kinds = [("review", StringTensorType([None, 1])), ("stars", FloatTensorType([None, 1]))]
-        (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=kinds, options={id(model): OFF}).SerializeToString())
+        (folder / "model.onnx").write_bytes(
+            to_onnx(model, initial_types=kinds, options={id(model): OFF}).SerializeToString()
+        )
         rows = table.iloc[:4]
         theirs = model.predict_proba(rows).astype(np.float32)
         cells = {"review": rows["review"].tolist(), "stars": rows["stars"].to_numpy()}
@@ -165,9 +290,20 @@ def text_and_numbers():
         expected = [{"label": label, "scores": scores} for label, scores in pairs]
         cells = plain(cells)
         records = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-        return [{"json": {"features": cells}, "expected": expected}, {"json": {"features": records}, "expected": expected}]
+        return [
+            {"json": {"features": cells}, "expected": expected},
+            {"json": {"features": records}, "expected": expected},
+        ]
 
-    yield case(EXPORTER, "columns-text-and-numbers", build, family="columns", task="tabular-classification", made_with=MADE_WITH, committed=True)
+    yield case(
+        EXPORTER,
+        "columns-text-and-numbers",
+        build,
+        family="columns",
+        task="tabular-classification",
+        made_with=MADE_WITH,
+        committed=True,
+    )
 
 
 def noisy():
@@ -191,33 +327,67 @@ def noisy():
         pairs = zip(labels(model.predict(rows)), tabular.by_class(["0", "1"], chances), strict=True)
         return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
 
-    yield case(EXPORTER, "svc-probability-noisy", build, family="svm", task="tabular-classification", made_with=MADE_WITH, tolerance=1e-3, committed=True)
+    yield case(
+        EXPORTER,
+        "svc-probability-noisy",
+        build,
+        family="svm",
+        task="tabular-classification",
+        made_with=MADE_WITH,
+        tolerance=1e-3,
+        committed=True,
+    )
 
 
 def alone():
     """Parts that no task fits: the strings and numbers that they give, through /v2."""
-    tensors = ["tensors", "feature-extraction", "tabular-regression", "tabular-classification", "text-classification", "text-regression"]
+    tensors = [
+        "tensors",
+        "feature-extraction",
+        "tabular-regression",
+        "tabular-classification",
+        "text-classification",
+        "text-regression",
+    ]
 
     def asked(folder, rows, kind):
         network = tabular.Network(folder / "model.onnx")
         got = network.run(rows)
-        data = {"name": network.inputs[0].name, "shape": list(np.shape(rows)), "datatype": kind, "data": plain(np.asarray(rows).ravel())}
-        return [{"v2": {"inputs": [data]}, "expected_v2": {name: plain(np.asarray(one).ravel()) for name, one in got.items()}}]
+        data = {
+            "name": network.inputs[0].name,
+            "shape": list(np.shape(rows)),
+            "datatype": kind,
+            "data": plain(np.asarray(rows).ravel()),
+        }
+        return [
+            {
+                "v2": {"inputs": [data]},
+                "expected_v2": {name: plain(np.asarray(one).ravel()) for name, one in got.items()},
+            }
+        ]
 
     def ordinal(folder):
         words = np.array([["red"], ["green"], ["blue"]], object)
-        (folder / "model.onnx").write_bytes(to_onnx(OrdinalEncoder().fit(words), initial_types=[("word", StringTensorType([None, 1]))]).SerializeToString())
+        (folder / "model.onnx").write_bytes(
+            to_onnx(
+                OrdinalEncoder().fit(words), initial_types=[("word", StringTensorType([None, 1]))]
+            ).SerializeToString()
+        )
         return asked(folder, words, "BYTES")
 
     def encoder(folder):
         words = np.array(["red", "green", "blue"], object)
-        (folder / "model.onnx").write_bytes(to_onnx(LabelEncoder().fit(words), initial_types=[("word", StringTensorType([None]))]).SerializeToString())
+        (folder / "model.onnx").write_bytes(
+            to_onnx(LabelEncoder().fit(words), initial_types=[("word", StringTensorType([None]))]).SerializeToString()
+        )
         return asked(folder, words, "BYTES")
 
     def tfidf(folder):
         texts = ["a dull film", "a warm film", "music"]
         model = TfidfVectorizer(lowercase=False).fit(texts)
-        (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=[("text", StringTensorType([None, 1]))]).SerializeToString())
+        (folder / "model.onnx").write_bytes(
+            to_onnx(model, initial_types=[("text", StringTensorType([None, 1]))]).SerializeToString()
+        )
         return asked(folder, np.array(texts, object).reshape(-1, 1), "BYTES")
 
     def deviation(folder):
@@ -231,7 +401,12 @@ def alone():
         requests[0]["expected_v2"] = {"GPmean": mean, "GPcovstd": std}
         return {"requests": requests, "tolerance": 1e-5}
 
-    for name, build in {"gaussian-process-deviation": deviation, "ordinal": ordinal, "label-encoder": encoder, "tfidf": tfidf}.items():
+    for name, build in {
+        "gaussian-process-deviation": deviation,
+        "ordinal": ordinal,
+        "label-encoder": encoder,
+        "tfidf": tfidf,
+    }.items():
         yield case(EXPORTER, f"only-{name}", build, family="parts", task=tensors, made_with=MADE_WITH, committed=True)
 
     def dictionary(folder):
@@ -240,10 +415,14 @@ def alone():
         from skl2onnx.common.data_types import DictionaryType
 
         kinds = [("cells", DictionaryType(StringTensorType([1]), FloatTensorType([])))]
-        (folder / "model.onnx").write_bytes(to_onnx(model, initial_types=kinds, options={id(model): OFF}).SerializeToString())
+        (folder / "model.onnx").write_bytes(
+            to_onnx(model, initial_types=kinds, options={id(model): OFF}).SerializeToString()
+        )
         return {"refused": ["cells", "tensor"]}
 
-    yield case(EXPORTER, "only-dictionary", dictionary, family="parts", task="tensors", made_with=MADE_WITH, committed=True)
+    yield case(
+        EXPORTER, "only-dictionary", dictionary, family="parts", task="tensors", made_with=MADE_WITH, committed=True
+    )
 
 
 def named():
@@ -255,7 +434,9 @@ def named():
             if form == "labels.txt":
                 (folder / form).write_text("\n".join(names[:count]) + "\n")
             elif form == "config.json":
-                (folder / form).write_text(json.dumps({"id2label": {str(number): name for number, name in enumerate(names[:count])}}))
+                (folder / form).write_text(
+                    json.dumps({"id2label": {str(number): name for number, name in enumerate(names[:count])}})
+                )
             else:
                 (folder / form).write_text(f"labels = {json.dumps(names[:count])}\n")
 
@@ -279,7 +460,15 @@ def named():
         forms = ("labels.txt", "config.json", "model.toml") if name == "logistic" else ("labels.txt",)
         count = 2 if kind in ("two", "negative") else 3
         for form in forms:
-            made = classifier(EXPORTER, f"named-{name}-{form.split('.')[0]}", make, kind, family="names beside", beside=beside(form, count), **more)
+            made = classifier(
+                EXPORTER,
+                f"named-{name}-{form.split('.')[0]}",
+                make,
+                kind,
+                family="names beside",
+                beside=beside(form, count),
+                **more,
+            )
             made.build = renamed(made.build, names[:count], kind)
             yield made
 
@@ -318,7 +507,15 @@ def cut():
             pairs = zip(own, tabular.by_class(labels(model.classes_), chances), strict=True)
             return tabular.requests(rows, [{"label": label, "scores": scores} for label, scores in pairs])
 
-        return case(EXPORTER, f"cut-{output}-{kind}", build, family="outputs", task="tabular-classification", made_with=MADE_WITH, committed=True)
+        return case(
+            EXPORTER,
+            f"cut-{output}-{kind}",
+            build,
+            family="outputs",
+            task="tabular-classification",
+            made_with=MADE_WITH,
+            committed=True,
+        )
 
     for kind in ("two", "strings", "one-based"):
         yield only("probabilities", kind)
@@ -328,10 +525,35 @@ def cut():
 
 def more_meta():
     parts = lambda: [("one", LogisticRegression()), ("two", DecisionTreeClassifier(max_depth=2, random_state=0))]  # noqa: E731
-    yield classifier(EXPORTER, "voting-weights", lambda: VotingClassifier(parts(), voting="soft", weights=np.array([3, 1]), flatten_transform=False), "strings", family="meta")
-    yield classifier(EXPORTER, "stacking-passthrough", lambda: StackingClassifier(parts(), LogisticRegression(), cv=3, passthrough=True), "one-based", family="meta")
-    yield classifier(EXPORTER, "scaled-knn", lambda: make_pipeline(StandardScaler(), KNeighborsClassifier(3)), "strings", family="meta", X=SMALL)
-    yield classifier(EXPORTER, "scaled-mlp", lambda: make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=60, random_state=0)), "shifted", family="meta")
+    yield classifier(
+        EXPORTER,
+        "voting-weights",
+        lambda: VotingClassifier(parts(), voting="soft", weights=np.array([3, 1]), flatten_transform=False),
+        "strings",
+        family="meta",
+    )
+    yield classifier(
+        EXPORTER,
+        "stacking-passthrough",
+        lambda: StackingClassifier(parts(), LogisticRegression(), cv=3, passthrough=True),
+        "one-based",
+        family="meta",
+    )
+    yield classifier(
+        EXPORTER,
+        "scaled-knn",
+        lambda: make_pipeline(StandardScaler(), KNeighborsClassifier(3)),
+        "strings",
+        family="meta",
+        X=SMALL,
+    )
+    yield classifier(
+        EXPORTER,
+        "scaled-mlp",
+        lambda: make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=60, random_state=0)),
+        "shifted",
+        family="meta",
+    )
 
 
 def cases():

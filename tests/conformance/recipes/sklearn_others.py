@@ -31,21 +31,85 @@ def clusters():
         "kmeans-scaled": lambda: make_pipeline(StandardScaler(), KMeans(3, n_init=2, random_state=0)),
     }.items():
         yield unsupervised(EXPORTER, name, make, family="clusters", scores="transform")
-    yield unsupervised(EXPORTER, "kmeans-double", lambda: KMeans(3, n_init=2, random_state=0), family="clusters", scores="transform", X=tabular.numbers().astype(np.float64), tolerance=1e-6)
+    yield unsupervised(
+        EXPORTER,
+        "kmeans-double",
+        lambda: KMeans(3, n_init=2, random_state=0),
+        family="clusters",
+        scores="transform",
+        X=tabular.numbers().astype(np.float64),
+        tolerance=1e-6,
+    )
     for kind in ("full", "tied", "diag", "spherical"):
-        yield unsupervised(EXPORTER, f"mixture-{kind}", lambda kind=kind: GaussianMixture(3, covariance_type=kind, random_state=0), family="mixtures", scores="predict_proba", tolerance=1e-3, committed=kind in ("full", "diag"))
-    yield unsupervised(EXPORTER, "mixture-bayesian", lambda: BayesianGaussianMixture(n_components=3, random_state=0), family="mixtures", scores="predict_proba", tolerance=1e-3)
-    yield unsupervised(EXPORTER, "mixture-samples", lambda: GaussianMixture(3, random_state=0), family="mixtures", scores="predict_proba", options={"score_samples": True}, tolerance=1e-3)
+        yield unsupervised(
+            EXPORTER,
+            f"mixture-{kind}",
+            lambda kind=kind: GaussianMixture(3, covariance_type=kind, random_state=0),
+            family="mixtures",
+            scores="predict_proba",
+            tolerance=1e-3,
+            committed=kind in ("full", "diag"),
+        )
+    yield unsupervised(
+        EXPORTER,
+        "mixture-bayesian",
+        lambda: BayesianGaussianMixture(n_components=3, random_state=0),
+        family="mixtures",
+        scores="predict_proba",
+        tolerance=1e-3,
+    )
+    yield unsupervised(
+        EXPORTER,
+        "mixture-samples",
+        lambda: GaussianMixture(3, random_state=0),
+        family="mixtures",
+        scores="predict_proba",
+        options={"score_samples": True},
+        tolerance=1e-3,
+    )
 
 
 def outliers():
     opset = {"target_opset": {"": 17, "ai.onnx.ml": 3}}
-    yield unsupervised(EXPORTER, "isolation-forest", lambda: IsolationForest(n_estimators=4, max_samples=16, random_state=0), family="outliers", scores="decision_function", convert=opset)
-    yield unsupervised(EXPORTER, "isolation-forest-samples", lambda: IsolationForest(n_estimators=3, max_samples=16, random_state=0), family="outliers", scores="decision_function", convert=opset, options={"score_samples": True})
-    yield unsupervised(EXPORTER, "one-class-svm", lambda: OneClassSVM(nu=0.2), family="outliers", scores="decision_function", X=SMALL)
-    yield unsupervised(EXPORTER, "local-outliers", lambda: LocalOutlierFactor(5, novelty=True), family="outliers", scores="decision_function", X=SMALL)
-    yield unsupervised(EXPORTER, "sgd-one-class", lambda: SGDOneClassSVM(random_state=0), family="outliers", scores="decision_function")
-    yield unsupervised(EXPORTER, "one-class-svm-scaled", lambda: make_pipeline(StandardScaler(), OneClassSVM(nu=0.2)), family="outliers", scores="decision_function", X=SMALL)
+    yield unsupervised(
+        EXPORTER,
+        "isolation-forest",
+        lambda: IsolationForest(n_estimators=4, max_samples=16, random_state=0),
+        family="outliers",
+        scores="decision_function",
+        convert=opset,
+    )
+    yield unsupervised(
+        EXPORTER,
+        "isolation-forest-samples",
+        lambda: IsolationForest(n_estimators=3, max_samples=16, random_state=0),
+        family="outliers",
+        scores="decision_function",
+        convert=opset,
+        options={"score_samples": True},
+    )
+    yield unsupervised(
+        EXPORTER, "one-class-svm", lambda: OneClassSVM(nu=0.2), family="outliers", scores="decision_function", X=SMALL
+    )
+    yield unsupervised(
+        EXPORTER,
+        "local-outliers",
+        lambda: LocalOutlierFactor(5, novelty=True),
+        family="outliers",
+        scores="decision_function",
+        X=SMALL,
+    )
+    yield unsupervised(
+        EXPORTER, "sgd-one-class", lambda: SGDOneClassSVM(random_state=0), family="outliers", scores="decision_function"
+    )
+    yield unsupervised(
+        EXPORTER,
+        "one-class-svm-scaled",
+        lambda: make_pipeline(StandardScaler(), OneClassSVM(nu=0.2)),
+        family="outliers",
+        scores="decision_function",
+        X=SMALL,
+    )
 
 
 def several():
@@ -65,9 +129,30 @@ def several():
         "flags-multi-output": lambda: MultiOutputClassifier(LogisticRegression()),
     }.items():
         yield classifier(EXPORTER, name, make, "flags", family="several outputs", scores="none", X=SMALL)
-    yield classifier(EXPORTER, "pair-multi-output", lambda: MultiOutputClassifier(LogisticRegression()), "pair", family="several outputs", scores="none")
-    yield classifier(EXPORTER, "pair-multi-output-tree", lambda: MultiOutputClassifier(DecisionTreeClassifier(max_depth=2)), "pair", family="several outputs", scores="none")
-    yield classifier(EXPORTER, "pair-multi-output-strings", lambda: MultiOutputClassifier(LogisticRegression()), "string-pair", family="several outputs", scores="none")
+    yield classifier(
+        EXPORTER,
+        "pair-multi-output",
+        lambda: MultiOutputClassifier(LogisticRegression()),
+        "pair",
+        family="several outputs",
+        scores="none",
+    )
+    yield classifier(
+        EXPORTER,
+        "pair-multi-output-tree",
+        lambda: MultiOutputClassifier(DecisionTreeClassifier(max_depth=2)),
+        "pair",
+        family="several outputs",
+        scores="none",
+    )
+    yield classifier(
+        EXPORTER,
+        "pair-multi-output-strings",
+        lambda: MultiOutputClassifier(LogisticRegression()),
+        "string-pair",
+        family="several outputs",
+        scores="none",
+    )
 
 
 def multi_label(name, make):

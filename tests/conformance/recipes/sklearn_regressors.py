@@ -69,7 +69,9 @@ ONE_TARGET = {
     },
     "meta": {
         "reg-voting": lambda: VotingRegressor([("a", linear.Ridge()), ("b", DecisionTreeRegressor(max_depth=2))]),
-        "reg-stacking": lambda: StackingRegressor([("a", linear.Ridge()), ("b", DecisionTreeRegressor(max_depth=2))], linear.Ridge(), cv=3),
+        "reg-stacking": lambda: StackingRegressor(
+            [("a", linear.Ridge()), ("b", DecisionTreeRegressor(max_depth=2))], linear.Ridge(), cv=3
+        ),
     },
     "neural": {"reg-mlp": lambda: MLPRegressor(hidden_layer_sizes=(6,), max_iter=200, random_state=0)},
 }
@@ -91,11 +93,24 @@ TWO_TARGETS = {
     },
     "meta": {
         "reg2-multi-output": lambda: MultiOutputRegressor(linear.Ridge()),
-        "reg2-multi-output-boosting": lambda: MultiOutputRegressor(GradientBoostingRegressor(n_estimators=2, max_depth=2, random_state=0)),
+        "reg2-multi-output-boosting": lambda: MultiOutputRegressor(
+            GradientBoostingRegressor(n_estimators=2, max_depth=2, random_state=0)
+        ),
     },
 }
 # Of these a few are kept in the repository.
-GENERATED = {"reg-lars", "reg-ard", "reg-theil-sen", "reg-omp", "reg-quantile", "reg-extra-tree", "reg-extra-trees", "reg-nusvr", "reg-huber", "reg-elastic-net"}
+GENERATED = {
+    "reg-lars",
+    "reg-ard",
+    "reg-theil-sen",
+    "reg-omp",
+    "reg-quantile",
+    "reg-extra-tree",
+    "reg-extra-trees",
+    "reg-nusvr",
+    "reg-huber",
+    "reg-elastic-net",
+}
 
 
 def cases():
@@ -110,26 +125,61 @@ def cases():
             yield regressor(EXPORTER, name, make, "values", family=f"regression, {family}")
     yield regressor(EXPORTER, "reg-knn", lambda: KNeighborsRegressor(3), family="regression, neighbours", X=SMALL)
     yield regressor(
-        EXPORTER, "reg-knn-distance", lambda: KNeighborsRegressor(3, weights="distance"), family="regression, neighbours", X=SMALL,
+        EXPORTER,
+        "reg-knn-distance",
+        lambda: KNeighborsRegressor(3, weights="distance"),
+        family="regression, neighbours",
+        X=SMALL,
         difference="skl2onnx leaves out the weights by distance",
     )
-    yield regressor(EXPORTER, "reg2-knn", lambda: KNeighborsRegressor(3), "values", family="regression, neighbours", X=SMALL)
+    yield regressor(
+        EXPORTER, "reg2-knn", lambda: KNeighborsRegressor(3), "values", family="regression, neighbours", X=SMALL
+    )
 
     double = SMALL.astype(np.float64)
     process = lambda: GaussianProcessRegressor(RBF() + WhiteKernel(0.1), random_state=0)  # noqa: E731
-    yield regressor(EXPORTER, "reg-gaussian-process", process, family="regression, gaussian process", X=double, tolerance=1e-6)
+    yield regressor(
+        EXPORTER, "reg-gaussian-process", process, family="regression, gaussian process", X=double, tolerance=1e-6
+    )
     for name, make in {
         "reg-double-linear": linear.LinearRegression,
         "reg-double-mlp": lambda: MLPRegressor(hidden_layer_sizes=(6,), max_iter=200, random_state=0),
     }.items():
-        yield regressor(EXPORTER, name, make, family="regression, double", X=tabular.numbers().astype(np.float64) + 1e-9, tolerance=1e-7)
+        yield regressor(
+            EXPORTER,
+            name,
+            make,
+            family="regression, double",
+            X=tabular.numbers().astype(np.float64) + 1e-9,
+            tolerance=1e-7,
+        )
     whole = np.round(tabular.numbers() * 10).astype(np.int64)
     yield regressor(EXPORTER, "reg-int64-linear", linear.LinearRegression, family="regression, int64", X=whole)
-    yield regressor(EXPORTER, "reg-int64-forest", lambda: RandomForestRegressor(3, max_depth=3, random_state=0), family="regression, int64", X=whole)
+    yield regressor(
+        EXPORTER,
+        "reg-int64-forest",
+        lambda: RandomForestRegressor(3, max_depth=3, random_state=0),
+        family="regression, int64",
+        X=whole,
+    )
     for opset in (9, 11, 13, 15, 18, 21):
         versions = {"": opset, "ai.onnx.ml": 1 if opset < 15 else 3}
-        yield regressor(EXPORTER, f"reg-opset-{opset}", lambda: make_pipeline(StandardScaler(), linear.Ridge()), family="regression, opsets", convert={"target_opset": versions}, committed=opset in (9, 21))
-        yield regressor(EXPORTER, f"reg-forest-opset-{opset}", lambda: RandomForestRegressor(3, max_depth=2, random_state=0), family="regression, opsets", convert={"target_opset": versions}, committed=opset in (9, 21))
+        yield regressor(
+            EXPORTER,
+            f"reg-opset-{opset}",
+            lambda: make_pipeline(StandardScaler(), linear.Ridge()),
+            family="regression, opsets",
+            convert={"target_opset": versions},
+            committed=opset in (9, 21),
+        )
+        yield regressor(
+            EXPORTER,
+            f"reg-forest-opset-{opset}",
+            lambda: RandomForestRegressor(3, max_depth=2, random_state=0),
+            family="regression, opsets",
+            convert={"target_opset": versions},
+            committed=opset in (9, 21),
+        )
 
 
 if __name__ == "__main__":

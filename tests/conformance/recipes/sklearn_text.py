@@ -33,7 +33,14 @@ TEXTS = [
     "the team won its last match",
 ] * 2
 KINDS = np.array((["good"] * 4 + ["bad"] * 4 + ["sport"] * 4) * 2)
-ASKED = ["a warm and good film", "bad music and a dull plot", "the team won", "nothing of these words: xyzzy", "Too LOUD!", ""]
+ASKED = [
+    "a warm and good film",
+    "bad music and a dull plot",
+    "the team won",
+    "nothing of these words: xyzzy",
+    "Too LOUD!",
+    "",
+]
 # The default locale of the converter is missing on many servers.
 SEPARATORS = {"locale": "C"}
 
@@ -87,20 +94,47 @@ def cases():
     yield text("tfidf-default-tokens", TfidfVectorizer, logistic)
     yield text("tfidf-pairs", lambda: TfidfVectorizer(ngram_range=(1, 2), max_features=60, **words), logistic, **more)
     yield text("tfidf-sublinear", lambda: TfidfVectorizer(sublinear_tf=True, **words), logistic, **more)
-    yield text("tfidf-stop-words", lambda: TfidfVectorizer(stop_words=["the", "a", "was", "and"], **words), logistic, **more)
+    yield text(
+        "tfidf-stop-words", lambda: TfidfVectorizer(stop_words=["the", "a", "was", "and"], **words), logistic, **more
+    )
     yield text("tfidf-case", lambda: TfidfVectorizer(lowercase=False, **words), logistic, **more)
-    yield text("tfidf-plain-norm", lambda: TfidfVectorizer(norm="l1", use_idf=False, **words), logistic, committed=False, **more)
+    yield text(
+        "tfidf-plain-norm",
+        lambda: TfidfVectorizer(norm="l1", use_idf=False, **words),
+        logistic,
+        committed=False,
+        **more,
+    )
     yield text("tfidf-letters", lambda: TfidfVectorizer(analyzer="char", ngram_range=(1, 2), max_features=80), logistic)
-    yield text("tfidf-letters-case", lambda: TfidfVectorizer(analyzer="char", lowercase=False, max_features=40), logistic, committed=False)
+    yield text(
+        "tfidf-letters-case",
+        lambda: TfidfVectorizer(analyzer="char", lowercase=False, max_features=40),
+        logistic,
+        committed=False,
+    )
     yield text("counts", lambda: CountVectorizer(**words), logistic, **more)
     yield text("counts-binary", lambda: CountVectorizer(binary=True, **words), lambda: [MultinomialNB()], **more)
     yield text("multinomial", lambda: CountVectorizer(**words), lambda: [MultinomialNB()], **more)
     yield text("complement", lambda: TfidfVectorizer(**words), lambda: [ComplementNB()], **more)
-    yield text("sgd", lambda: TfidfVectorizer(**words), lambda: [SGDClassifier(loss="log_loss", random_state=0)], **more)
-    yield text("calibrated", lambda: TfidfVectorizer(**words), lambda: [CalibratedClassifierCV(LinearSVC(random_state=0), cv=2)], **more)
+    yield text(
+        "sgd", lambda: TfidfVectorizer(**words), lambda: [SGDClassifier(loss="log_loss", random_state=0)], **more
+    )
+    yield text(
+        "calibrated",
+        lambda: TfidfVectorizer(**words),
+        lambda: [CalibratedClassifierCV(LinearSVC(random_state=0), cv=2)],
+        **more,
+    )
     yield text("ovr", lambda: TfidfVectorizer(**words), lambda: [OneVsRestClassifier(LogisticRegression())], **more)
-    yield text("forest", lambda: TfidfVectorizer(max_features=30, **words), lambda: [RandomForestClassifier(3, max_depth=3, random_state=0)], **more)
-    yield text("svd", lambda: TfidfVectorizer(**words), lambda: [TruncatedSVD(4, random_state=0), LogisticRegression()], **more)
+    yield text(
+        "forest",
+        lambda: TfidfVectorizer(max_features=30, **words),
+        lambda: [RandomForestClassifier(3, max_depth=3, random_state=0)],
+        **more,
+    )
+    yield text(
+        "svd", lambda: TfidfVectorizer(**words), lambda: [TruncatedSVD(4, random_state=0), LogisticRegression()], **more
+    )
     yield text("ridge", lambda: TfidfVectorizer(**words), lambda: [Ridge()], task="text-regression", **more)
 
 

@@ -53,12 +53,20 @@ def transformer(name, make):
         rows = tabular.asked(X)
         write(folder, model, X[:1], None, None)
         network = tabular.Network(folder / "model.onnx")
-        (output, got), = network.run(rows).items()
+        ((output, got),) = network.run(rows).items()
         theirs = np.asarray(model.transform(rows), np.float32)
         tabular.same(theirs, got, 1e-4, "transform")
         return [{"v2": v2(network.inputs[0].name, rows), "expected_v2": {output: theirs.ravel()}}]
 
-    return case("skl2onnx", f"only-{name}", build, family="transformers", task=TASKS, made_with=MADE_WITH, committed=name in COMMITTED)
+    return case(
+        "skl2onnx",
+        f"only-{name}",
+        build,
+        family="transformers",
+        task=TASKS,
+        made_with=MADE_WITH,
+        committed=name in COMMITTED,
+    )
 
 
 def imputer(name, make):
@@ -77,7 +85,15 @@ def imputer(name, make):
         tabular.same(theirs, next(iter(network.run(rows).values())), 1e-4, "transform")
         return tabular.requests(rows, [{"value": row} for row in theirs])
 
-    return case("skl2onnx", f"only-{name}", build, family="transformers", task=["tabular-regression", "tensors"], made_with=MADE_WITH, committed=True)
+    return case(
+        "skl2onnx",
+        f"only-{name}",
+        build,
+        family="transformers",
+        task=["tabular-regression", "tensors"],
+        made_with=MADE_WITH,
+        committed=True,
+    )
 
 
 def mlp_of_two_targets():
@@ -89,12 +105,14 @@ def mlp_of_two_targets():
         rows = tabular.asked(X)
         write(folder, model, X[:1], None, None)
         network = tabular.Network(folder / "model.onnx")
-        (output, got), = network.run(rows).items()
+        ((output, got),) = network.run(rows).items()
         theirs = np.asarray(model.predict(rows), np.float32)
         tabular.same(theirs, got, 1e-4, "predict")
         return [{"v2": v2(network.inputs[0].name, rows), "expected_v2": {output: theirs.ravel()}}]
 
-    return case("skl2onnx", "reg2-mlp", build, family="regression, neural", task=TASKS, made_with=MADE_WITH, committed=True)
+    return case(
+        "skl2onnx", "reg2-mlp", build, family="regression, neural", task=TASKS, made_with=MADE_WITH, committed=True
+    )
 
 
 def cases():
