@@ -1,7 +1,9 @@
 """Requests at the edge of what a model takes: exact numbers, missing cells, wrong forms."""
 
+import hashlib
+
 import numpy as np
-from common import case, main
+from common import case, main, write_json
 from onnx import helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
@@ -217,11 +219,7 @@ def labels_beside(folder):
     rows, expected = classifier(folder)
     names = ["red", "green", "blue"]
     (folder / "labels.txt").write_text("\n".join(names) + "\n")
-    renamed = [
-        {"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}}
-        for one in expected
-    ]
-    return tabular.requests(rows, renamed)
+    return tabular.requests(rows, by_name(expected, names))
 
 
 def nocl_with_labels(folder):
@@ -280,16 +278,38 @@ def many_rows(folder):
     return [{"json": {"features": X}, "expected": [{"label": one} for one in labels(model.predict(X))]}]
 
 
+def versions(folder):
+    """The highest version is served, with the names that lie beside all versions."""
+    for number, kind in (("2", "one-based"), ("10", "three")):
+        (folder / number).mkdir()
+        rows, expected = classifier(folder / number, kind)
+    names = ["red", "green", "blue"]
+    (folder / "labels.txt").write_text("\n".join(names) + "\n")
+    return tabular.requests(rows, by_name(expected, names))
+
+
+def golden(folder):
+    """Rows and labels that the start compares, and a list of checksums that agrees."""
+    rows, expected = classifier(folder, "strings")
+    write_json(folder / "golden.json", [{"features": rows[0], "label": expected[0]["label"]}])
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+    return tabular.requests(rows, expected)
+
+
+def by_name(expected, names):
+    return [
+        {"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}}
+        for one in expected
+    ]
+
+
 def labels_of_windows(folder):
     """A byte order mark, carriage returns, and no end of the last line."""
     rows, expected = classifier(folder)
     names = ["grün", "light blue", "red"]
     (folder / "labels.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(names).encode())
-    renamed = [
-        {"label": names[int(one["label"])], "scores": {names[int(key)]: value for key, value in one["scores"].items()}}
-        for one in expected
-    ]
-    return tabular.requests(rows, renamed)
+    return tabular.requests(rows, by_name(expected, names))
 
 
 def cases():
@@ -305,6 +325,8 @@ def cases():
         "rows": shapes_of_rows,
         "labels-beside": labels_beside,
         "labels-of-windows": labels_of_windows,
+        "versions": versions,
+        "golden": golden,
         "nocl-labels": nocl_with_labels,
         "nocl-alone": nocl_alone,
         "many-classes": many_classes,

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import onnx
-from common import case, main
+from common import case, main, write_json
 from onnx import helper
 from small_networks import FLOAT, classifier, graph
 
@@ -126,6 +126,19 @@ def labels_of_another_encoding(folder):
     return {"refused": ["labels.txt", "UTF-8"]}
 
 
+def another_checksum(folder):
+    classifier(folder)
+    (folder / "SHA256SUMS").write_text("0" * 64 + "  model.onnx\n")
+    return {"refused": ["SHA256SUMS", "model.onnx"]}
+
+
+def another_golden_answer(folder):
+    rows, expected = classifier(folder)
+    other = "0" if expected[0]["label"] != "0" else "1"
+    write_json(folder / "golden.json", [{"features": rows[0], "label": other}])
+    return {"refused": ["golden"]}
+
+
 def two_networks(folder):
     classifier(folder)
     (folder / "model.onnx").rename(folder / "first.onnx")
@@ -147,6 +160,8 @@ def cases():
         "unknown-operator": unknown_operator,
         "lost-data": lost_data,
         "lfs-data": pointer_of_data,
+        "checksum": another_checksum,
+        "golden": another_golden_answer,
         "config-page": page_for_config,
         "toml": broken_toml,
         "toml-key": unknown_key,
