@@ -51,7 +51,7 @@ impl Graph {
     fn chosen_from(&self, label: &str) -> Option<Vec<String>> {
         let node = self.behind(label, &PASSING)?;
         match node.op_type.as_str() {
-            "ArrayFeatureExtractor" | "Gather" => self.elements(node.input.first()?),
+            "ArrayFeatureExtractor" | "Gather" | "GatherElements" | "GatherND" => self.elements(node.input.first()?),
             _ => named(node),
         }
     }
@@ -89,10 +89,15 @@ fn named(node: &NodeProto) -> Option<Vec<String>> {
         Some(attribute(node, name)?.ints.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let found = match node.op_type.as_str() {
-        "LabelEncoder" => encoded(node, strings("values_strings"), integers("values_int64s")),
-        _ => ["classlabels_strings"].iter().find_map(|name| strings(name)).filter(|it| !it.is_empty()).or_else(
-            || ["classlabels_ints", "classlabels_int64s"].iter().find_map(|name| integers(name)),
-        ),
+        "LabelEncoder" => {
+            let values = || encoded(node, strings("values_strings"), integers("values_int64s"));
+            // Its first form, numbered by their places.
+            strings("classes_strings").or_else(values)
+        }
+        _ => strings("classlabels_strings")
+            .filter(|classes| !classes.is_empty())
+            .or_else(|| integers("classlabels_ints"))
+            .or_else(|| integers("classlabels_int64s")),
     };
     found.filter(|classes| !classes.is_empty())
 }

@@ -80,7 +80,7 @@ impl Head {
         must_classify: bool,
     ) -> Result<Self, Unserved> {
         let Material { signature, config, graph, .. } = material;
-        let outputs = Outputs::choose(signature, config.output.as_deref())?;
+        let mut outputs = Outputs::choose(signature, config.output.as_deref())?;
         let label = outputs.label.as_ref().map(|label| label.output.name.clone());
         let first = outputs.scores.first().map(|output| output.name.clone());
         let (label, first) = (label.as_deref(), first.as_deref());
@@ -97,8 +97,10 @@ impl Head {
         }
         let named = class_names(material, hf, graph)?;
         let declared = graph.and_then(|graph| graph.classes(label, first));
-        let is_class = must_classify || named.is_some() || label.is_some() || outputs.is_map();
-        let (meaning, meaning_from) = meaning(material, hf, &outputs, ending, is_class, named.as_ref());
+        let names_classes = named.is_some() || declared.is_some();
+        outputs.read_integers_as_values(must_classify || names_classes);
+        let is_class = must_classify || names_classes || outputs.label.is_some() || outputs.is_map();
+        let (meaning, meaning_from) = meaning(material, hf, &outputs, ending, is_class, names_classes);
         let mut head = Self {
             outputs,
             meaning,
@@ -422,8 +424,12 @@ impl Head {
         let best = classes.first().cloned();
         let best = best.unwrap_or_else(|| ClassScore { label: "".into(), score: number(0.0), index: 0 });
         let label = match label {
-            // A label that is none of the declared classes is an exporter's mistake.
-            Some(Label::One(label)) if own.is_some() || self.declared.is_none() => label.clone(),
+            // An integer that is none of the declared classes is an exporter's mistake.
+            Some(Label::One(label))
+                if own.is_some() || self.declared.is_none() || self.outputs.labels_are_strings() =>
+            {
+                label.clone()
+            }
             _ => best.label,
         };
         Ok(Prediction::Classes { label, score: best.score, classes })
@@ -505,12 +511,12 @@ fn meaning(
     outputs: &Outputs,
     ending: Ending,
     is_class: bool,
-    named: Option<&Named>,
+    names_classes: bool,
 ) -> (Meaning, &'static str) {
     let width = outputs.width().filter(|_| !outputs.is_map());
     let classes = |scale| Meaning::Classes(scale);
     let is_probability = Scale::of(ending).is_probability();
-    let of_files = hf.is_classifier() || named.is_some() || config.task.is_some() || outputs.label.is_some();
+    let of_files = hf.is_classifier() || names_classes || config.task.is_some() || outputs.label.is_some();
     // One number a row is a class's only if something says that there are classes.
     let one = width == Some(1) && outputs.label.is_none();
     let problem = |problem: &str| match problem {

@@ -56,6 +56,23 @@ impl Outputs {
         Ok(Self { scores, label })
     }
 
+    /// Integers that stand alone are values, unless something says that there are classes.
+    pub fn read_integers_as_values(&mut self, classifies: bool) {
+        if let Some(label) = &self.label
+            && self.scores.is_empty()
+            && !classifies
+            && !self.labels_are_strings()
+        {
+            self.scores = vec![label.output.clone()];
+            self.label = None;
+        }
+    }
+
+    #[must_use]
+    pub fn labels_are_strings(&self) -> bool {
+        self.label.as_ref().is_some_and(|label| label.output.data_type() == Some(DataType::String))
+    }
+
     /// How many scores a row has, where the network declares it.
     #[must_use]
     pub fn width(&self) -> Option<usize> {
@@ -93,7 +110,7 @@ fn scores(outputs: &[TensorSpec]) -> Result<Vec<TensorSpec>, Unserved> {
         [] => Ok(Vec::new()),
         [only] => Ok(vec![(*only).clone()]),
         several => {
-            if let Some(found) = ["logits", "prob", "score"].iter().find_map(|word| called(word)) {
+            if let Some(found) = ["logits", "prob", "predict", "score"].iter().find_map(|word| called(word)) {
                 return Ok(vec![found.clone()]);
             }
             // As scikit-learn's converter writes them with `zipmap="columns"`.
