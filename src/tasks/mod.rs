@@ -2,6 +2,7 @@
 //!
 //! A new task is one file here and one arm in [`build`].
 
+mod cells;
 mod feature_extraction;
 mod files;
 pub mod graph;
@@ -26,10 +27,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use cells::{Cells, Column, Features, Number, Numbers};
 pub use files::ModelFiles;
-pub use input::{
-    Cells, Column, FeatureColumn, Features, Image, ImageSource, Input, InputKind, Parameters, Text,
-};
+pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
 pub use note::{ASSUMED, Note, WARM_UP};
 pub use stages::Stages;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ndarray::{ArrayD, IxDyn};
 
 use super::infer::{InferAnswer, InputTensor, InputValue, RequestedOutput};
+use super::missing::Missing;
 use crate::api::App;
 use crate::error::{Error, excerpt, one_of};
 use crate::model::{Model, Terms};
@@ -103,7 +104,7 @@ pub async fn infer(
         [] => all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect(),
         some => some.iter().enumerate().map(named).collect::<Result<_, _>>()?,
     };
-    Ok(InferAnswer { outputs, timings: answered.timings })
+    Ok(InferAnswer { outputs, missing: Missing::default(), timings: answered.timings })
 }
 
 /// What the task gives, as tensors with a row for each prediction.
