@@ -242,6 +242,9 @@ pub struct ModelConfig {
     pub labels: Option<Vec<String>>,
     /// Names of the features, in the order of the input's columns.
     pub feature_names: Option<Vec<String>>,
+    /// What becomes of named columns that the model does not take.
+    #[serde(default)]
+    pub extra_columns: ExtraColumns,
     /// Which output holds the scores.
     pub output: Option<String>,
     pub scores: Option<Scores>,
@@ -287,6 +290,16 @@ fn auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
         "auto" => Ok(()),
         other => Err(D::Error::custom(format!("expected \"auto\", got \"{other}\""))),
     }
+}
+
+/// What becomes of named columns that a model of features does not take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtraColumns {
+    /// The request is refused, since such a column may be a name misspelt.
+    #[default]
+    Refuse,
+    Ignore,
 }
 
 /// What the scores in a model's output are.

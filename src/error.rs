@@ -232,10 +232,14 @@ impl std::error::Error for Error {}
 /// The name of `known` that is most like `unknown`, if one is like enough to be what was meant.
 #[must_use]
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = unknown.chars().count();
+    let most = |name: &str| 1 + name.chars().count() / 3;
     known
         .into_iter()
+        // Names of another length are as far apart at least, and a long one takes its time.
+        .filter(|name| name.chars().count().abs_diff(length) <= most(name))
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 3)
+        .filter(|(distance, name)| *distance <= most(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

@@ -197,7 +197,8 @@ fn broken(whole: &str, body: &[u8], error: &serde_json::Error) -> Error {
     let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
     let no_number = [b"NaN".as_slice(), b"nan", b"Inf", b"inf", b"-I", b"-i"];
     if rest.is_some_and(|rest| no_number.iter().any(|name| rest.starts_with(name))) {
-        let expected = "finite numbers, since JSON has neither NaN nor infinity";
+        let expected =
+            "finite numbers, or null for a missing value, since JSON has neither NaN nor infinity";
         let got = format!("one of them at {place}");
         return Error::field(ErrorKind::Syntax, whole, expected, got);
     }

@@ -27,7 +27,7 @@ use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::{
-    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Number, Parameters,
+    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Scalar, Parameters,
     Prediction,
 };
 
@@ -198,7 +198,7 @@ enum Written<'a> {
 struct NamedValue {
     label: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<Number>,
+    score: Option<Scalar>,
 }
 
 /// A part of a text, and what it is.
@@ -214,7 +214,7 @@ pub struct Group<'a> {
 }
 
 fn one(prediction: &Prediction) -> Written<'_> {
-    let named = |(i, score): (usize, &Number)| NamedValue {
+    let named = |(i, score): (usize, &Scalar)| NamedValue {
         label: format!("LABEL_{i}"),
         score: Some(*score),
     };

@@ -1,8 +1,11 @@
 //! The V1 protocol, as TensorFlow Serving and `KServe` have it: `{"instances": [..]}` gives
 //! `{"predictions": [..]}`, an entry for each instance; `{"inputs": ..}` gives `{"outputs": ..}`.
 //!
-//! Instances are the network's own inputs: a value each where it has one input, else objects by name.
+//! Instances are the network's own inputs: a value each where it has one input, else objects by name;
+//! of a model of features also its rows, by name or not.
 //! Images (base64, or `{"b64": ".."}`) and texts for a model with a task are answered as by `/predict`.
+
+mod instances;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,16 +24,16 @@ use utoipa::ToSchema;
 use super::account::Account;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::inputs::{self, from_body, from_json};
-use super::oip::data;
-use super::oip::infer::{self, InferRequest, InputTensor, InputValue};
+use super::oip::infer::{self, InferRequest};
 use super::oip::json::{self, Nested};
 use super::oip::metadata::ModelList;
+use super::oip::missing::Missing;
 use super::{App, body, wrong_method};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::model::{Model, Terms};
-use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction};
+use crate::tasks::{Parameters, Prediction};
 use crate::tensor::Tensor;
+use instances::Asked;
 
 /// As in the metrics.
 const PROTOCOL: &str = "v1";
@@ -151,7 +154,7 @@ async fn answer(
     let length = bytes.len();
     let parse = {
         let model = model.clone();
-        move || parse(&bytes, &model)
+        move || instances::parse(&bytes, &model)
     };
     let provider = model.provider;
     let (asked, by_row) = app.convert(length, parse).await?;
@@ -163,10 +166,11 @@ async fn answer(
             (write_predictions(&answered.predictions, by_row)?, answered.timings)
         }
         Asked::Tensors(inputs) => {
-            let request = InferRequest { pinned, priority, inputs, ..InferRequest::default() };
+            let request =
+                InferRequest { pinned, as_json: true, priority, inputs, ..InferRequest::default() };
             let answer = infer::infer(app, &model, request, deadline).await?;
             let length = answer.outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
-            let write = move || write_tensors(&answer.outputs, by_row);
+            let write = move || write_tensors(&answer.outputs, &answer.missing, by_row);
             (app.convert(length, write).await?, answer.timings)
         }
     };
@@ -202,149 +206,18 @@ pub struct Predicted {
     outputs: Option<u8>,
 }
 
-enum Asked {
-    Task(Input),
-    Tensors(Vec<InputTensor>),
-}
-
-/// What is asked, and whether by rows (`instances`).
-fn parse(bytes: &[u8], model: &Model) -> Result<(Asked, bool), Error> {
-    let request: Request<'_> = from_body(bytes)?;
-    let (field, raw, by_row) = match (request.instances, request.inputs) {
-        (Some(raw), None) => ("instances", raw.get(), true),
-        (None, Some(raw)) => ("inputs", raw.get(), false),
-        _ => {
-            let expected = "either `instances` or `inputs`";
-            return Err(Error::invalid("body", expected, "both or neither"));
-        }
-    };
-    if let Some(input) = for_task(field, raw, model)? {
-        return Ok((Asked::Task(input), by_row));
-    }
-    let inputs = match (by_row, first_of_list(raw), raw.starts_with('{')) {
-        (true, Some('{'), _) => objects(field, raw, model)?,
-        (false, _, true) => {
-            let named: IndexMap<String, &RawValue> = from_json(field, raw)?;
-            let one = |(name, raw): (&String, &&RawValue)| tensor(field, name, raw.get(), model);
-            named.iter().map(one).collect::<Result<_, _>>()?
-        }
-        _ => match model.signature.inputs.as_slice() {
-            [only] => vec![tensor(field, &only.name, raw, model)?],
-            several => {
-                let expected = format!("objects by the names of the {} inputs", several.len());
-                return Err(Error::invalid(field, expected, "values without names"));
-            }
-        },
-    };
-    Ok((Asked::Tensors(inputs), by_row))
-}
-
-/// The first character of a list's first element.
-fn first_of_list(json: &str) -> Option<char> {
-    json.strip_prefix('[')?.trim_start().chars().next()
-}
-
-/// Images and texts of a model with a task; `None` for the network's own tensors.
-fn for_task(field: &str, raw: &str, model: &Model) -> Result<Option<Input>, Error> {
-    let first = first_of_list(raw).or(raw.chars().next());
-    let own =
-        || model.signature.inputs.iter().any(|spec| raw.contains(&format!("\"{}\"", spec.name)));
-    Ok(match (model.input_kind(), first) {
-        (InputKind::Text, Some('"' | '{')) if !(first == Some('{') && own()) => {
-            Some(Input::Texts(inputs::texts(field, raw)?))
-        }
-        (InputKind::Image, Some('"')) => Some(Input::Images(inputs::images(field, raw)?)),
-        (InputKind::Image, Some('{')) if !own() => {
-            let files: Vec<File> = from_json(field, raw)?;
-            let image = |(index, file): (usize, File)| Image {
-                field: format!("{field}[{index}]"),
-                source: ImageSource::Base64(file.b64()),
-            };
-            Some(Input::Images(files.into_iter().enumerate().map(image).collect()))
-        }
-        _ => None,
-    })
-}
-
-/// A file as TensorFlow Serving writes it, bare or under a name.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "{\"b64\": \"..\"} or {\"image\": {\"b64\": \"..\"}}; got another object"
-)]
-enum File {
-    Bare { b64: String },
-    Named { image: Box<File> },
-}
-
-impl File {
-    fn b64(self) -> String {
-        match self {
-            Self::Bare { b64 } => b64,
-            Self::Named { image } => image.b64(),
-        }
-    }
-}
-
-/// `[{"a": 1, "b": 2}, ..]` as a tensor for each name.
-fn objects(field: &str, raw: &str, model: &Model) -> Result<Vec<InputTensor>, Error> {
-    let rows: Vec<IndexMap<String, &RawValue>> = from_json(field, raw)?;
-    let names = rows.first().into_iter().flat_map(IndexMap::keys);
-    let column = |name: &String| {
-        let mut list = String::from("[");
-        for (index, row) in rows.iter().enumerate() {
-            let value = row.get(name).filter(|_| row.len() == rows[0].len()).ok_or_else(|| {
-                let expected = "the names that the first instance has";
-                Error::invalid(format!("{field}[{index}]"), expected, "others")
-            })?;
-            if index > 0 {
-                list.push(',');
-            }
-            list.push_str(value.get());
-        }
-        list.push(']');
-        tensor(field, name, &list, model)
-    };
-    names.map(column).collect()
-}
-
-/// The tensor of this input; its shape is that of the lists.
-fn tensor(field: &str, name: &str, json: &str, model: &Model) -> Result<InputTensor, Error> {
-    let name = name.to_owned();
-    let Some(spec) = model.signature.input(&name) else {
-        let known: Vec<_> = model.signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
-        let expected = crate::error::one_of(&name, known);
-        return Err(Error::invalid(field, expected, format!("`{}`", excerpt(&name))));
-    };
-    let Some(data_type) = spec.data_type() else {
-        return Err(Error::invalid(name, "a tensor", spec.to_string()));
-    };
-    let mut value = data::read(data_type, None, json).map_err(|wrong| {
-        let place = wrong.element.map_or(String::new(), |element| format!(" (element {element})"));
-        Error::invalid(field, format!("{} for `{name}`{place}", wrong.expected), wrong.got)
-    })?;
-    // A column of single values, which instances write without a list around each.
-    let given = value.shape().len();
-    if spec.shape.len() == given + 1 && spec.shape.last() == Some(&Some(1)) {
-        value = match value {
-            InputValue::Numbers(tensor) => InputValue::Numbers(tensor.add_last_axis()),
-            InputValue::Bytes { mut shape, elements } => {
-                shape.push(1);
-                InputValue::Bytes { shape, elements }
-            }
-        };
-    }
-    Ok(InputTensor { name, value })
-}
-
 fn write_predictions(predictions: &[Prediction], by_row: bool) -> Result<Response, Error> {
     let field = if by_row { "predictions" } else { "outputs" };
     respond(&IndexMap::from([(field, predictions)]))
 }
 
-fn write_tensors(outputs: &[(String, Tensor)], by_row: bool) -> Result<Response, Error> {
+fn write_tensors(
+    outputs: &[(String, Tensor)],
+    missing: &Missing,
+    by_row: bool,
+) -> Result<Response, Error> {
     for (name, tensor) in outputs {
-        json::check_finite(name, tensor)?;
+        json::check_finite(name, tensor, missing)?;
     }
     if !by_row {
         return match outputs {

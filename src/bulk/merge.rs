@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::is_small;
-use crate::tasks::{Cells, Column, Features, Input};
+use crate::tasks::{Features, Input};
 
 /// Appends `more` to `input`, or gives it back if the two do not go together: other kinds, other
 /// columns, or images, of which each is enough work for itself.
@@ -16,48 +16,14 @@ pub fn join(input: &mut Input, more: Input) -> Result<(), Input> {
     }
     match (input, more) {
         (Input::Texts(texts), Input::Texts(more)) => texts.extend(more),
-        (Input::Features(all), Input::Features(more)) if goes_with(all, &more) => {
-            append(&mut all.cells, more.cells);
+        (Input::Features(all), Input::Features(more))
+            if all.field == more.field && all.cells.goes_with(&more.cells) =>
+        {
+            all.cells.append(more.cells);
         }
         (_, more) => return Err(more),
     }
     Ok(())
-}
-
-fn goes_with(Features { field, cells }: &Features, more: &Features) -> bool {
-    *field == more.field
-        && match (cells, &more.cells) {
-            (Cells::Rows { columns, .. }, Cells::Rows { columns: more, .. }) => columns == more,
-            (Cells::Columns { columns, .. }, Cells::Columns { columns: more, .. }) => {
-                let alike = |((name, column), (other, more)): (&(_, Column), &(_, Column))| {
-                    let numbers = |column: &Column| matches!(column, Column::Numbers(_));
-                    name == other && numbers(column) == numbers(more)
-                };
-                columns.len() == more.len() && columns.iter().zip(more).all(alike)
-            }
-            _ => false,
-        }
-}
-
-/// Cells that go together.
-fn append(cells: &mut Cells, more: Cells) {
-    match (cells, more) {
-        (Cells::Rows { values, rows, .. }, Cells::Rows { values: more, rows: further, .. }) => {
-            values.extend(more);
-            *rows += further;
-        }
-        (Cells::Columns { columns, rows }, Cells::Columns { columns: more, rows: further }) => {
-            for ((_, column), (_, more)) in columns.iter_mut().zip(more) {
-                match (column, more) {
-                    (Column::Numbers(column), Column::Numbers(more)) => column.extend(more),
-                    (Column::Strings(column), Column::Strings(more)) => column.extend(more),
-                    _ => {}
-                }
-            }
-            *rows += further;
-        }
-        _ => {}
-    }
 }
 
 /// A copy of some of the items.
@@ -66,27 +32,7 @@ pub fn part(input: &Input, items: Range<usize>) -> Input {
         Input::Images(images) => Input::Images(images[items].to_vec()),
         Input::Texts(texts) => Input::Texts(texts[items].to_vec()),
         Input::Features(Features { field, cells }) => {
-            let cells = match cells {
-                Cells::Rows { values, columns, .. } => Cells::Rows {
-                    values: values[items.start * columns..items.end * columns].to_vec(),
-                    columns: *columns,
-                    rows: items.len(),
-                },
-                Cells::Columns { columns, .. } => {
-                    let some = |(name, column): &(String, Column)| {
-                        let column = match column {
-                            Column::Numbers(all) => Column::Numbers(all[items.clone()].to_vec()),
-                            Column::Strings(all) => Column::Strings(all[items.clone()].to_vec()),
-                        };
-                        (name.clone(), column)
-                    };
-                    Cells::Columns {
-                        columns: columns.iter().map(some).collect(),
-                        rows: items.len(),
-                    }
-                }
-            };
-            Input::Features(Features { field: field.clone(), cells })
+            Input::Features(Features { field: field.clone(), cells: cells.part(items) })
         }
     }
 }
@@ -94,7 +40,7 @@ pub fn part(input: &Input, items: Range<usize>) -> Input {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::{Image, ImageSource, Text};
+    use crate::tasks::{Cells, Column, Image, ImageSource, Text};
 
     fn features(cells: Cells) -> Input {
         Input::Features(Features { field: "features".into(), cells })
@@ -102,16 +48,16 @@ mod tests {
 
     fn rows(values: &[f64], columns: usize) -> Input {
         let rows = values.len() / columns;
-        features(Cells::Rows { values: values.to_vec(), columns, rows })
+        features(Cells::Rows { values: values.to_vec().into(), columns, rows })
     }
 
     fn named(age: &[f64], sex: &[&str]) -> Input {
-        let sex = sex.iter().map(|text| (*text).to_owned()).collect();
+        let sex = sex.iter().map(|text| Some((*text).to_owned())).collect();
         let columns = vec![
-            ("age".to_owned(), Column::Numbers(age.to_vec())),
-            ("sex".to_owned(), Column::Strings(sex)),
+            ("age".to_owned(), Column::Numbers(age.to_vec().into())),
+            ("sex".to_owned(), Column::Texts(sex)),
         ];
-        features(Cells::Columns { columns, rows: age.len() })
+        features(Cells::Columns { columns, rows: age.len(), records: false })
     }
 
     #[test]

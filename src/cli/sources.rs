@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn row(values: &[f64]) -> Cells {
-        Cells::Rows { values: values.to_vec(), columns: values.len(), rows: 1 }
+        Cells::row(values.to_vec().into())
     }
 
     #[test]
@@ -268,10 +268,19 @@ mod tests {
         let named = asked(InputKind::Features, "rows.csv", "age,sex\n39,male\n");
         assert_eq!(named.len(), 1);
         let columns = vec![
-            ("age".to_owned(), Column::Numbers(vec![39.0])),
-            ("sex".to_owned(), Column::Strings(vec!["male".to_owned()])),
+            ("age".to_owned(), Column::Written(vec!["39".to_owned()])),
+            ("sex".to_owned(), Column::Written(vec!["male".to_owned()])),
         ];
-        assert_eq!(cells(&named[0]), &Cells::Columns { columns, rows: 1 });
+        assert_eq!(cells(&named[0]), &Cells::Columns { columns, rows: 1, records: false });
+    }
+
+    #[test]
+    fn a_first_line_with_missing_values_is_data() {
+        for first in ["1,,3", "NaN,2,true"] {
+            let rows = asked(InputKind::Features, "rows.csv", &format!("{first}\n4,5,6\n"));
+            assert_eq!(rows.len(), 2, "{first}");
+            assert_eq!(cells(&rows[1]), &row(&[4.0, 5.0, 6.0]));
+        }
     }
 
     #[test]

@@ -208,7 +208,8 @@ impl Shown {
 
 fn told(cell: &Cell) -> String {
     match cell {
-        Cell::Number(number) => short(*number),
+        Cell::Number(number) if number.value().is_nan() => "missing".to_owned(),
+        Cell::Number(number) => short(number.value()),
         Cell::Text(text) => text.clone(),
     }
 }

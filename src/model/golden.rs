@@ -28,8 +28,8 @@ struct Case {
     /// A file in the model's folder.
     image: Option<PathBuf>,
     text: Option<String>,
-    /// One row.
-    features: Option<Vec<f64>>,
+    /// One row, in any form that `/predict` takes.
+    features: Option<Cells>,
     label: Option<String>,
     /// Of the label.
     score: Option<f32>,
@@ -138,8 +138,10 @@ impl Case {
                 Ok(Input::Texts(vec![text]))
             }
             (None, None, Some(row)) => {
-                let cells = Cells::Rows { values: row.clone(), columns: row.len(), rows: 1 };
-                Ok(Input::Features(Features { field: "features".into(), cells }))
+                if row.rows() != 1 {
+                    return Err(format!("expected one row of `features`, got {}", row.rows()));
+                }
+                Ok(Input::Features(Features { field: "features".into(), cells: row.clone() }))
             }
             _ => Err("expected one of `image`, `text` and `features`".to_owned()),
         }

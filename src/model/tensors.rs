@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
 use crate::runtime::session::INVALID_ARGUMENT;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
+use crate::tasks::{Input, Parameters, Stages};
 use crate::tensor::{Tensor, Tensors};
 
 /// Outputs by name, and where the time went.
@@ -52,6 +53,18 @@ impl Model {
         self.metrics.infer.observe(timings.infer.as_secs_f64());
         self.count(count, &timings);
         Ok(Inferred { tensors: ran.tensors, timings })
+    }
+
+    /// What the network takes for this input, as the model's task makes it.
+    ///
+    /// # Errors
+    /// Input that the model cannot take.
+    pub fn network_inputs_of(&self, input: &Input) -> Result<Tensors, Error> {
+        self.check(input)?;
+        let task = &self.engine.task;
+        let rows = task.encode(input, &Parameters::default(), &Stages::default())?;
+        // Of several rows for a network without a batch axis the shape tells that it takes one.
+        Ok(if rows.count() == 1 { self.network_inputs(&rows) } else { rows.tensors })
     }
 
     /// Most rows of several requests' tensors in one run; 0 if they do not share runs.

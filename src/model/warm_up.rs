@@ -98,7 +98,7 @@ pub fn by_size(
 fn has_text_columns(input: &Input) -> bool {
     match input {
         Input::Features(Features { cells: Cells::Columns { columns, .. }, .. }) => {
-            columns.iter().any(|(_, column)| matches!(column, Column::Strings(_)))
+            columns.iter().any(|(_, column)| matches!(column, Column::Texts(_)))
         }
         _ => false,
     }

@@ -1,9 +1,8 @@
 //! What a client asks a prediction for, before any model has looked at it.
 
-use std::hash::{Hash, Hasher};
-
 use bytes::Bytes;
 
+use super::cells::Features;
 use crate::tensor::DataType;
 
 /// Which kind of input a model takes.
@@ -78,77 +77,12 @@ impl Text {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Features {
-    pub field: String,
-    pub cells: Cells,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cells {
-    /// `rows × columns` numbers in row-major order.
-    Rows { values: Vec<f64>, columns: usize, rows: usize },
-    /// Columns by name, all of one length.
-    Columns { columns: Vec<(String, Column)>, rows: usize },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Column {
-    Numbers(Vec<f64>),
-    Strings(Vec<String>),
-}
-
 /// A column that a model of features takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureColumn {
     /// `None` if no file of the model names it.
     pub name: Option<String>,
     pub data_type: DataType,
-}
-
-impl Cells {
-    /// Rows × columns.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Rows { values, .. } => values.len(),
-            Self::Columns { columns, rows } => columns.len().saturating_mul(*rows),
-        }
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Eq for Cells {}
-
-impl Hash for Cells {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        fn bits<H: Hasher>(values: &[f64], state: &mut H) {
-            // Equal numbers must hash alike, and 0 equals -0.
-            for value in values {
-                (value + 0.0).to_bits().hash(state);
-            }
-        }
-        match self {
-            Self::Rows { values, columns, rows } => {
-                (columns, rows).hash(state);
-                bits(values, state);
-            }
-            Self::Columns { columns, rows } => {
-                rows.hash(state);
-                for (name, column) in columns {
-                    name.hash(state);
-                    match column {
-                        Column::Numbers(values) => bits(values, state),
-                        Column::Strings(values) => values.hash(state),
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl Input {
@@ -167,9 +101,7 @@ impl Input {
         match self {
             Self::Images(images) => images.len(),
             Self::Texts(texts) => texts.len(),
-            Self::Features(features) => match features.cells {
-                Cells::Rows { rows, .. } | Cells::Columns { rows, .. } => rows,
-            },
+            Self::Features(features) => features.cells.rows(),
         }
     }
 

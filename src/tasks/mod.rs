@@ -3,6 +3,7 @@
 //! A new task is one file here and one arm in [`build`].
 
 mod choice;
+mod cells;
 mod feature_extraction;
 mod files;
 pub mod graph;
@@ -13,8 +14,8 @@ mod image_classification;
 mod input;
 mod looks;
 mod note;
-mod number;
 mod pooling;
+mod scalar;
 mod sentence_transformers;
 mod stages;
 mod tabular;
@@ -30,13 +31,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use cells::{Cells, Column, Features, Number, Numbers};
 pub use files::ModelFiles;
-pub use input::{
-    Cells, Column, FeatureColumn, Features, Image, ImageSource, Input, InputKind, Parameters, Text,
-};
+pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
 pub use note::{ASSUMED, Note, WARM_UP};
-pub use number::Number;
+pub use scalar::Scalar;
 pub use stages::Stages;
 pub use unserved::Unserved;
 
@@ -59,7 +59,7 @@ pub enum Prediction {
         #[schema(value_type = String)]
         label: Arc<str>,
         #[schema(value_type = f64)]
-        score: Number,
+        score: Scalar,
         classes: Vec<ClassScore>,
     },
     /// The network's own label, or its labels, without a score for each class.
@@ -102,7 +102,7 @@ pub struct ClassScore {
     #[schema(value_type = String)]
     pub label: Arc<str>,
     #[schema(value_type = f64)]
-    pub score: Number,
+    pub score: Scalar,
     /// The class's number, which tells apart classes of one name.
     #[serde(skip)]
     pub index: usize,
@@ -114,15 +114,15 @@ pub struct ClassScore {
 #[serde(untagged)]
 pub enum Value {
     #[schema(value_type = f64)]
-    One(Number),
+    One(Scalar),
     #[schema(value_type = Vec<f64>)]
-    Many(Vec<Number>),
+    Many(Vec<Scalar>),
 }
 
 impl Value {
     /// Of a row's numbers.
     #[must_use]
-    pub fn of(numbers: Vec<Number>) -> Self {
+    pub fn of(numbers: Vec<Scalar>) -> Self {
         match numbers.as_slice() {
             [one] => Self::One(*one),
             _ => Self::Many(numbers),
@@ -130,7 +130,7 @@ impl Value {
     }
 
     #[must_use]
-    pub fn numbers(&self) -> &[Number] {
+    pub fn numbers(&self) -> &[Scalar] {
         match self {
             Self::One(number) => std::slice::from_ref(number),
             Self::Many(numbers) => numbers,

@@ -1,6 +1,6 @@
 //! The requests that a model is tuned with.
 
-use crate::tasks::{Cells, Column, Features, Input};
+use crate::tasks::{Features, Input};
 
 /// Inputs of one item each, asked in turn.
 pub struct Inputs {
@@ -52,23 +52,7 @@ pub fn repeated(input: &Input, times: usize) -> Input {
         Input::Images(images) => Input::Images(cycle(images, times)),
         Input::Texts(texts) => Input::Texts(cycle(texts, times)),
         Input::Features(Features { field, cells }) => {
-            let cells = match cells {
-                Cells::Rows { values, columns, rows } => Cells::Rows {
-                    values: cycle(values, times),
-                    columns: *columns,
-                    rows: rows * times,
-                },
-                Cells::Columns { columns, rows } => {
-                    let repeat = |column: &Column| match column {
-                        Column::Numbers(numbers) => Column::Numbers(cycle(numbers, times)),
-                        Column::Strings(strings) => Column::Strings(cycle(strings, times)),
-                    };
-                    let columns =
-                        columns.iter().map(|(name, column)| (name.clone(), repeat(column)));
-                    Cells::Columns { columns: columns.collect(), rows: rows * times }
-                }
-            };
-            Input::Features(Features { field: field.clone(), cells })
+            Input::Features(Features { field: field.clone(), cells: cells.repeated(times) })
         }
     }
 }
@@ -80,7 +64,7 @@ fn cycle<T: Clone>(items: &[T], times: usize) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::Text;
+    use crate::tasks::{Cells, Column, Text};
 
     fn text(text: &str) -> Input {
         Input::Texts(vec![Text { field: "text".into(), text: text.into(), pair: None }])
@@ -107,9 +91,9 @@ mod tests {
 
     #[test]
     fn an_input_is_repeated_in_every_form() {
-        let rows = Cells::Rows { values: vec![1.0, 2.0], columns: 2, rows: 1 };
-        let column = |values: &[f64]| ("x".to_owned(), Column::Numbers(values.to_vec()));
-        let columns = Cells::Columns { columns: vec![column(&[1.0])], rows: 1 };
+        let rows = Cells::Rows { values: vec![1.0, 2.0].into(), columns: 2, rows: 1 };
+        let column = |values: &[f64]| ("x".to_owned(), Column::Numbers(values.to_vec().into()));
+        let columns = Cells::Columns { columns: vec![column(&[1.0])], rows: 1, records: false };
         let three = |cells| {
             let features = Features { field: "features".into(), cells };
             match repeated(&Input::Features(features), 3) {
@@ -117,9 +101,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        let values = vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0];
+        let values = vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0].into();
         assert_eq!(three(rows), Cells::Rows { values, columns: 2, rows: 3 });
-        let columns_of_three = Cells::Columns { columns: vec![column(&[1.0; 3])], rows: 3 };
+        let three_of = vec![column(&[1.0; 3])];
+        let columns_of_three = Cells::Columns { columns: three_of, rows: 3, records: false };
         assert_eq!(three(columns), columns_of_three);
         assert_eq!(repeated(&text("a"), 3).len(), 3);
     }

@@ -48,6 +48,7 @@ pub fn request(question: ModelInferRequest) -> Result<InferRequest, Error> {
     });
     Ok(InferRequest {
         pinned: !model_version.is_empty(),
+        as_json: false,
         id: Some(id).filter(|id| !id.is_empty()),
         priority: priority(read("priority")?.unwrap_or(0)),
         timeout: read("timeout")?.filter(|timeout| *timeout > 0).map(Duration::from_micros),

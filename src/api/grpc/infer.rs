@@ -95,7 +95,7 @@ pub async fn answer(
     };
     let failed = move |error| Box::new(Failure { error, named });
     let inferred = infer(app, &model, request, deadline).await;
-    let InferAnswer { outputs, timings } = match inferred {
+    let InferAnswer { outputs, timings, .. } = match inferred {
         Ok(answer) => answer,
         Err(error) => return Err(failed(error)),
     };

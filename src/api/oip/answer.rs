@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::binary;
 use super::json::{Flat, check_finite};
+use super::missing::Missing;
 use super::request::BinaryOutputs;
 use super::rest::HEADER_LENGTH;
 use crate::error::Error;
@@ -57,11 +58,13 @@ pub struct OutputParameters {
 }
 
 /// # Errors
-/// NaN or infinity in an output that is to be JSON, which has no number for them.
+/// NaN or infinity in an output that is to be JSON, which has no number for them; the client's where
+/// the row lacks a value.
 pub fn write(
     head: &Head<'_>,
     outputs: &[(String, Tensor)],
     is_binary: &BinaryOutputs,
+    missing: &Missing,
 ) -> Result<Response, Error> {
     let mut tail = Vec::new();
     let mut described = Vec::with_capacity(outputs.len());
@@ -72,7 +75,7 @@ pub fn write(
             binary::append(tensor, &mut tail);
             parameters = Some(OutputParameters { binary_data_size: tail.len() - before });
         } else {
-            check_finite(name, tensor)?;
+            check_finite(name, tensor, missing)?;
             data = Some(Flat(tensor));
         }
         let (datatype, shape) = (tensor.data_type().name(), tensor.shape());

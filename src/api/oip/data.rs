@@ -70,7 +70,10 @@ fn values<T: Element>(
     let nesting = scan(json, |token| {
         values.push(T::parse(token).ok_or_else(|| Mismatch {
             element: Some(values.len()),
-            expected: T::EXPECTED.to_owned(),
+            expected: match token {
+                "null" => format!("{}, which has no missing value", T::EXPECTED),
+                _ => T::EXPECTED.to_owned(),
+            },
             got: excerpt(token),
         })?);
         Ok(())
@@ -158,7 +161,10 @@ fn end_of(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// An element as JSON spells it.
+/// From here on FP64 does not tell a whole number from its neighbours.
+const EXACT: f64 = (1_u64 << 53) as f64;
+
+/// An element as JSON spells it. `null` is a missing value: NaN, or an empty string.
 trait Element: Sized {
     const EXPECTED: &'static str;
 
@@ -166,10 +172,18 @@ trait Element: Sized {
 }
 
 impl Element for bool {
-    const EXPECTED: &'static str = "true or false";
+    const EXPECTED: &'static str = "true or false, or 0 or 1";
 
     fn parse(token: &str) -> Option<Self> {
-        token.parse().ok()
+        match token {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => match token.parse::<f64>().ok().filter(|_| is_number(token))? {
+                0.0 => Some(false),
+                1.0 => Some(true),
+                _ => None,
+            },
+        }
     }
 }
 
@@ -177,6 +191,9 @@ impl Element for Bytes {
     const EXPECTED: &'static str = "a string";
 
     fn parse(token: &str) -> Option<Self> {
+        if token == "null" {
+            return Some(Self::new());
+        }
         let text: Cow<'_, str> = serde_json::from_str(token).ok()?;
         Some(Self::from(text.into_owned()))
     }
@@ -191,10 +208,15 @@ macro_rules! integers {
                 if let Ok(number) = token.parse() {
                     return Some(number);
                 }
+                match token {
+                    "true" => return Some(1),
+                    "false" => return Some(0),
+                    _ => {}
+                }
                 // 1.0 and 1e3 are whole too. What FP64 holds exactly is compared by going back.
                 let number: f64 = token.parse().ok().filter(|_| is_number(token))?;
                 let whole = number as Self;
-                (whole as f64 == number && number.abs() < 9e15).then_some(whole)
+                (whole as f64 == number && number.abs() < EXACT).then_some(whole)
             }
         }
     )+};
@@ -211,6 +233,12 @@ macro_rules! floats {
             const EXPECTED: &'static str = concat!("a number that ", $name, " can hold");
 
             fn parse(token: &str) -> Option<Self> {
+                match token {
+                    "null" => return Some(Self::NAN),
+                    "true" => return "1".parse().ok(),
+                    "false" => return "0".parse().ok(),
+                    _ => {}
+                }
                 token.parse().ok().filter(|number: &Self| is_number(token) && number.is_finite())
             }
         }
@@ -264,6 +292,24 @@ mod tests {
     }
 
     #[test]
+    fn missing_and_truth_values_are_elements_where_the_type_has_them() {
+        for data_type in [DataType::F16, DataType::BF16, DataType::F32, DataType::F64] {
+            let tensor = numbers(data_type, None, "[null,true,false]").unwrap().to_f32().unwrap();
+            assert!(tensor[0].is_nan() && tensor[1..] == [1.0, 0.0], "{data_type:?}: {tensor:?}");
+        }
+        let flags = numbers(DataType::Bool, None, "[1,0,true,false,1.0]").unwrap();
+        assert_eq!(flags, ndarray::arr1(&[true, false, true, false, true]).into_dyn().into());
+        let whole = numbers(DataType::I8, None, "[true,false]").unwrap();
+        assert_eq!(whole, ndarray::arr1(&[1_i8, 0]).into_dyn().into());
+        let InputValue::Bytes { elements, .. } =
+            read(DataType::String, None, "[null,\"null\"]").unwrap()
+        else {
+            unreachable!()
+        };
+        assert_eq!(elements, [Bytes::new(), Bytes::from("null")]);
+    }
+
+    #[test]
     fn what_the_type_cannot_hold_is_told_by_its_place() {
         let got = |data_type, json| {
             let error = numbers(data_type, None, json).unwrap_err();
@@ -272,8 +318,12 @@ mod tests {
         assert_eq!(got(DataType::U8, "[1,256]"), (Some(1), "256".to_owned()));
         assert_eq!(got(DataType::I32, "[1.5]"), (Some(0), "1.5".to_owned()));
         assert_eq!(got(DataType::F32, "[0,1e39]"), (Some(1), "1e39".to_owned()));
-        assert_eq!(got(DataType::Bool, "[1]"), (Some(0), "1".to_owned()));
-        assert_eq!(got(DataType::F32, "[null]"), (Some(0), "null".to_owned()));
+        assert_eq!(got(DataType::Bool, "[2]"), (Some(0), "2".to_owned()));
+        assert_eq!(got(DataType::Bool, "[null]"), (Some(0), "null".to_owned()));
+        assert_eq!(got(DataType::I64, "[0,null]"), (Some(1), "null".to_owned()));
+        assert_eq!(got(DataType::I64, "[9223372036854775808]").0, Some(0));
+        // Written so, it may be another number that was rounded.
+        assert_eq!(got(DataType::I64, "[9007199254740993.0]").0, Some(0));
         assert_eq!(got(DataType::F32, "[\"a,]\"]"), (Some(0), "\"a,]\"".to_owned()));
         assert_eq!(got(DataType::I64, "[{\"a\":[1,2]}]"), (Some(0), "{\"a\":[1,2]}".to_owned()));
     }

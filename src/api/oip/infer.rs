@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ndarray::ArrayD;
 
+use super::missing::Missing;
 use super::{classification, preprocessed};
 use crate::api::App;
 use crate::error::{Error, ErrorKind, excerpt, one_of};
@@ -20,6 +21,8 @@ pub struct InferRequest {
     pub id: Option<String>,
     /// The client names the version, so that no shadow is asked too.
     pub pinned: bool,
+    /// The answer is JSON, which has no word for NaN.
+    pub as_json: bool,
     pub priority: Priority,
     /// The client's limit, beside the protocol's own.
     pub timeout: Option<Duration>,
@@ -61,6 +64,8 @@ pub struct RequestedOutput {
 /// The outputs in the order in which they were asked for.
 pub struct InferAnswer {
     pub outputs: Vec<(String, Tensor)>,
+    /// Of the inputs, where the answer is JSON.
+    pub missing: Missing,
     pub timings: Timings,
 }
 
@@ -74,14 +79,18 @@ pub async fn infer(
     request: InferRequest,
     deadline: Instant,
 ) -> Result<InferAnswer, Error> {
-    let InferRequest { pinned, priority, timeout, inputs, outputs, .. } = request;
+    let InferRequest { pinned, as_json, priority, timeout, inputs, outputs, .. } = request;
     let deadline = timeout.map_or(deadline, |timeout| deadline.min(Instant::now() + timeout));
     let terms = Terms { priority, deadline: Some(deadline) };
     let began = Instant::now();
     let work = async {
         match preprocessed::input(model, inputs)? {
             Ok(input) => preprocessed::infer(app, model, input, &outputs, terms, pinned).await,
-            Err(inputs) => tensors(app, model, inputs, outputs, terms).await,
+            Err(inputs) => {
+                let missing = if as_json { Missing::of(&inputs) } else { Missing::default() };
+                let answer = tensors(app, model, inputs, outputs, terms).await?;
+                Ok(InferAnswer { missing, ..answer })
+            }
         }
     };
     let answer = tokio::time::timeout_at(deadline.into(), work).await.unwrap_or_else(|_| {
@@ -113,7 +122,7 @@ async fn tensors(
     let inferred = model.infer(inputs, &names, terms).await?;
     let (tensors, timings) = (inferred.tensors.0, inferred.timings);
     if outputs.iter().all(|output| output.classification.is_none()) {
-        return Ok(InferAnswer { outputs: tensors, timings });
+        return Ok(InferAnswer { outputs: tensors, missing: Missing::default(), timings });
     }
     let model = model.clone();
     let classify = move || {
@@ -124,7 +133,8 @@ async fn tensors(
             };
             Ok((name, tensor))
         });
-        Ok(InferAnswer { outputs: classified.collect::<Result<_, Error>>()?, timings })
+        let outputs = classified.collect::<Result<_, Error>>()?;
+        Ok(InferAnswer { outputs, missing: Missing::default(), timings })
     };
     app.compute.run(classify).await
 }

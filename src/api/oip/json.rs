@@ -3,6 +3,7 @@
 use ndarray::{ArrayViewD, Axis};
 use serde::ser::{Serialize, Serializer};
 
+use super::missing::Missing;
 use crate::error::{Error, ErrorKind};
 use crate::tensor::Tensor;
 
@@ -80,19 +81,25 @@ impl<T: Serialize> Serialize for Lists<'_, T> {
 }
 
 /// # Errors
-/// NaN or infinity, for which JSON has no number.
-pub fn check_finite(output: &str, tensor: &Tensor) -> Result<(), Error> {
-    let Some(value) = non_finite(tensor) else { return Ok(()) };
-    let detail = format!("output `{output}` holds {value}, for which JSON has no number");
-    Err(Error::new(ErrorKind::Internal, detail).because("non_finite_output"))
+/// NaN or infinity, for which JSON has no number. It is the client's where the row lacks a value.
+pub fn check_finite(output: &str, tensor: &Tensor, missing: &Missing) -> Result<(), Error> {
+    let Some((element, value)) = non_finite(tensor) else { return Ok(()) };
+    Err(missing.blame(tensor, element).unwrap_or_else(|| {
+        let detail = format!("output `{output}` holds {value}, for which JSON has no number");
+        Error::new(ErrorKind::Internal, detail).because("non_finite_output")
+    }))
 }
 
-fn non_finite(tensor: &Tensor) -> Option<f64> {
+/// The first one, and its place.
+fn non_finite(tensor: &Tensor) -> Option<(usize, f64)> {
+    fn first(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
+        values.enumerate().find(|(_, value)| !value.is_finite())
+    }
     match tensor {
-        Tensor::F16(array) => array.iter().map(|v| v.to_f64()).find(|v| !v.is_finite()),
-        Tensor::BF16(array) => array.iter().map(|v| v.to_f64()).find(|v| !v.is_finite()),
-        Tensor::F32(array) => array.iter().map(|v| f64::from(*v)).find(|v| !v.is_finite()),
-        Tensor::F64(array) => array.iter().copied().find(|v| !v.is_finite()),
+        Tensor::F16(array) => first(array.iter().map(|v| v.to_f64())),
+        Tensor::BF16(array) => first(array.iter().map(|v| v.to_f64())),
+        Tensor::F32(array) => first(array.iter().map(|v| f64::from(*v))),
+        Tensor::F64(array) => first(array.iter().copied()),
         _ => None,
     }
 }

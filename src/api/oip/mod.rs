@@ -10,6 +10,7 @@ pub mod data;
 pub mod infer;
 pub mod json;
 pub mod metadata;
+pub mod missing;
 mod preprocessed;
 mod request;
 mod rest;

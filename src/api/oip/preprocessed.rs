@@ -10,12 +10,13 @@ use bytes::Bytes;
 use ndarray::{ArrayD, IxDyn};
 
 use super::infer::{InferAnswer, InputTensor, InputValue, RequestedOutput};
+use super::missing::Missing;
 use crate::api::App;
 use crate::error::{Error, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::image::Format;
 use crate::tasks::{
-    Image, ImageSource, Input, InputKind, Label, Number, Parameters, Prediction, Text, Value,
+    Image, ImageSource, Input, InputKind, Label, Scalar, Parameters, Prediction, Text, Value,
 };
 use crate::tensor::Tensor;
 
@@ -105,7 +106,7 @@ pub async fn infer(
         [] => all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect(),
         some => some.iter().enumerate().map(named).collect::<Result<_, _>>()?,
     };
-    Ok(InferAnswer { outputs, timings: answered.timings })
+    Ok(InferAnswer { outputs, missing: Missing::default(), timings: answered.timings })
 }
 
 /// What the task gives, as tensors with a row for each prediction.
@@ -126,7 +127,7 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
             }
             Prediction::Value { value } => values.extend(value.numbers()),
             Prediction::Embedding { embedding } => {
-                values.extend(embedding.iter().map(|number| Number::F32(*number)));
+                values.extend(embedding.iter().map(|number| Scalar::F32(*number)));
             }
             Prediction::Entities { entities } => {
                 labels.push(serde_json::to_string(entities).map_err(Error::internal)?);
@@ -149,11 +150,11 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
 }
 
 /// Numbers of one type as a tensor of that type.
-fn numbers(values: Vec<Number>, rows: usize) -> Result<Tensor, Error> {
+fn numbers(values: Vec<Scalar>, rows: usize) -> Result<Tensor, Error> {
     match values.first() {
-        Some(Number::F64(_)) => column(values.iter().map(|value| value.to_f64()).collect(), rows),
-        Some(Number::I64(_)) => {
-            let integer = |value: &Number| if let Number::I64(value) = value { *value } else { 0 };
+        Some(Scalar::F64(_)) => column(values.iter().map(|value| value.to_f64()).collect(), rows),
+        Some(Scalar::I64(_)) => {
+            let integer = |value: &Scalar| if let Scalar::I64(value) = value { *value } else { 0 };
             column(values.iter().map(integer).collect::<Vec<i64>>(), rows)
         }
         _ => column(values.iter().map(|value| value.to_f32()).collect(), rows),

@@ -32,6 +32,12 @@ pub struct BinaryOutputs {
 }
 
 impl BinaryOutputs {
+    /// Whether nothing of the answer is a number in JSON.
+    #[must_use]
+    pub fn of_all(&self) -> bool {
+        self.default && self.named.iter().all(|(_, binary)| *binary)
+    }
+
     #[must_use]
     pub fn of(&self, output: &str) -> bool {
         self.named
@@ -74,7 +80,8 @@ pub struct Input<'a> {
     #[serde(default)]
     #[schema(value_type = Object)]
     parameters: Map<String, Value>,
-    /// The elements in row-major order: one flat list, or lists nested as the shape.
+    /// The elements in row-major order: one flat list, or lists nested as the shape. `null` is a
+    /// missing value: NaN, or an empty string.
     #[serde(borrow)]
     #[schema(value_type = Value, required = false)]
     data: Option<&'a RawValue>,
@@ -139,6 +146,7 @@ pub fn parse(body: &Bytes, json: usize) -> Result<Parsed, Error> {
     let request = InferRequest {
         id,
         pinned: false,
+        as_json: false,
         priority: priority(read("priority")?.unwrap_or(0)),
         timeout,
         inputs: tensors,

@@ -172,12 +172,14 @@ async fn answer(
     request.priority = request.priority.max(priority);
     request.pinned = named.version.is_some();
     let id = request.id.take();
-    let InferAnswer { outputs, timings } = infer::infer(app, &model, request, deadline).await?;
+    request.as_json = !binary.of_all();
+    let InferAnswer { outputs, missing, timings } =
+        infer::infer(app, &model, request, deadline).await?;
     let length = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
     let provider = model.provider;
     let write = move || {
         let head = Head { model: &model.name, version: model.version.to_string(), id };
-        answer::write(&head, &outputs, &binary)
+        answer::write(&head, &outputs, &binary, &missing)
     };
     let response = app.convert(length, write).await?;
     Ok(Answered { response, timings, provider })

@@ -26,6 +26,7 @@ pub fn by_hand() -> Schemas {
         ("TextItem".to_owned(), text_item().into()),
         ("TextPair".to_owned(), text_pair().into()),
         ("FeaturesInput".to_owned(), features_input().into()),
+        ("FeatureRecord".to_owned(), feature_record().into()),
         ("FeatureColumns".to_owned(), feature_columns().into()),
         ("HuggingFaceResponse".to_owned(), hugging_face_response().into()),
         ("Problem".to_owned(), Problem::schema()),
@@ -123,7 +124,7 @@ fn predict_form() -> Object {
     let texts = ArrayBuilder::new().items(text()).description(Some("Texts, a part each"));
     let features = ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("Rows of numbers, or columns by name, as JSON"));
+        .description(Some("Rows of numbers, records, or columns by name, as JSON"));
     let object = ObjectBuilder::new()
         .description(Some("Parts of one kind: files, `text` or `features`."))
         .property("image", files)
@@ -193,23 +194,41 @@ fn text_pair() -> Object {
     closed(pair)
 }
 
+/// A number, a truth value (1 or 0), or null for a missing value.
+fn number_cell() -> Object {
+    let types = [Type::Number, Type::Boolean, Type::Null].to_vec();
+    ObjectBuilder::new().schema_type(SchemaType::Array(types)).build()
+}
+
+/// The same, or a text.
+fn named_cell() -> Object {
+    let types = [Type::Number, Type::Boolean, Type::String, Type::Null].to_vec();
+    ObjectBuilder::new().schema_type(SchemaType::Array(types)).build()
+}
+
 fn features_input() -> Schema {
-    let number = || Object::with_type(Type::Number);
-    let row = || ArrayBuilder::new().items(number());
-    one_or_many("Rows of numbers, one row, or columns by name")
-        .item(ArrayBuilder::new().items(row()).examples([json!([[5.1, 3.5, 1.4, 0.2]])]))
-        .item(row())
-        .item(reference("FeatureColumns"))
-        .into()
+    let row = || ArrayBuilder::new().items(number_cell());
+    one_or_many(
+        "Rows of numbers, one row, records, or columns by name; null is a missing value, true is 1",
+    )
+    .item(ArrayBuilder::new().items(row()).examples([json!([[5.1, 3.5, 1.4, 0.2]])]))
+    .item(row())
+    .item(ArrayBuilder::new().items(reference("FeatureRecord")))
+    .item(reference("FeatureColumns"))
+    .into()
+}
+
+fn feature_record() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("A row: a value for each feature by its name, in any order"))
+        .additional_properties(Some(AdditionalProperties::RefOr(named_cell().into())))
+        .build()
 }
 
 fn feature_columns() -> Object {
-    let number = || Object::with_type(Type::Number);
-    let column = AnyOfBuilder::new()
-        .item(number())
-        .item(text())
-        .item(ArrayBuilder::new().items(number()))
-        .item(ArrayBuilder::new().items(text()));
+    let column =
+        AnyOfBuilder::new().item(named_cell()).item(ArrayBuilder::new().items(named_cell()));
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some("A column for each feature: numbers or texts, all of one length"))

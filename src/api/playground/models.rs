@@ -148,7 +148,9 @@ impl Example {
         match input {
             Input::Texts(texts) => texts.first().map(|text| Self::Text(text.text.clone())),
             Input::Features(features) => match &features.cells {
-                Cells::Rows { values, rows: 1, .. } => Some(Self::Features(values.clone())),
+                Cells::Rows { values, rows: 1, .. } => {
+                    Some(Self::Features(values.values().to_vec()))
+                }
                 _ => None,
             },
             Input::Images(_) => None,

@@ -1,5 +1,6 @@
 //! What is asked: inputs from files, and the requests that carry them.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -17,8 +18,8 @@ use crate::model::load::Location;
 use crate::model::{ByHand, Model};
 use crate::rows::Rows;
 use crate::tasks::image::Format;
-use crate::tasks::{Cells, Column, Image, ImageSource, Input, InputKind};
-use crate::tensor::{DataType, Tensors};
+use crate::tasks::{Cells, Column, Image, ImageSource, Input, InputKind, Number, Numbers};
+use crate::tensor::{DataType, Tensor, Tensors};
 
 /// Most inputs that are taken; they and their tensors lie in memory.
 const MOST: usize = 512;
@@ -140,51 +141,67 @@ fn cells(cells: &Cells, rows: &Rows) -> anyhow::Result<(String, Mark, String)> {
         matches!(data_type, BF16 | F16 | F32 | F64 | String)
     };
     let marked = rows.tensors.0.iter().all(|(_, tensor)| takes_fractions(tensor.data_type()));
-    let number = |value: f64| match value.fract() == 0.0 && value.abs() < 1e15 {
-        true => format!("{}", value as i64),
-        false => format!("{value:?}"),
+    // A missing value stays one.
+    let mark_of = |numbers: &Numbers| {
+        let first = *numbers.values().first().context("a row without numbers")?;
+        anyhow::Ok(Some(Mark::Number(first)).filter(|_| marked && !first.is_nan()))
+    };
+    let numbers = |numbers: &Numbers| -> Vec<String> {
+        (0..numbers.len()).map(|place| numbers.told(place)).collect()
     };
     match cells {
         Cells::Rows { values, .. } => {
-            let first = *values.first().context("a row without numbers")?;
-            let rest: Vec<String> = values[1..].iter().copied().map(number).collect();
-            let rest = rest.iter().fold(String::new(), |text, number| text + "," + number);
-            Ok(match marked {
-                true => ("{\"features\":[[".to_owned(), Mark::Number(first), format!("{rest}]]}}")),
-                false => {
-                    let first = number(first);
-                    (format!("{{\"features\":[[{first}{rest}]]}}"), Mark::None, String::new())
+            let mark = mark_of(values)?;
+            let row = numbers(values);
+            Ok(match mark {
+                Some(mark) => {
+                    let rest =
+                        row[1..].iter().fold(String::new(), |text, number| text + "," + number);
+                    ("{\"features\":[[".to_owned(), mark, format!("{rest}]]}}"))
+                }
+                None => {
+                    (format!("{{\"features\":[[{}]]}}", row.join(",")), Mark::None, String::new())
                 }
             })
         }
         Cells::Columns { columns, .. } => {
-            let first = columns.iter().position(|(_, cells)| matches!(cells, Column::Numbers(_)));
             let (mut before, mut mark, mut after) =
                 ("{\"features\":{".to_owned(), Mark::None, String::new());
             for (index, (name, column)) in columns.iter().enumerate() {
-                let mark_here = marked && first == Some(index);
                 let part = if mark == Mark::None { &mut before } else { &mut after };
                 let comma = if index == 0 { "" } else { "," };
                 part.push_str(&format!("{comma}{}:[", serde_json::to_string(name)?));
-                match column {
-                    Column::Numbers(values) if mark_here => {
-                        mark = Mark::Number(*values.first().context("an empty column")?);
-                        after.push(']');
-                    }
-                    Column::Numbers(values) => {
-                        let values: Vec<String> = values.iter().copied().map(number).collect();
-                        part.push_str(&format!("{}]", values.join(",")));
-                    }
-                    Column::Strings(texts) => {
+                let column = typed(column, rows.tensors.get(name));
+                match &*column {
+                    Column::Numbers(values) => match mark_of(values)? {
+                        Some(here) if mark == Mark::None => {
+                            mark = here;
+                            after.push(']');
+                        }
+                        _ => part.push_str(&format!("{}]", numbers(values).join(","))),
+                    },
+                    Column::Texts(texts) => {
                         let texts = serde_json::to_string(texts)?;
                         part.push_str(texts.strip_prefix('[').unwrap_or(&texts));
                     }
+                    Column::Written(_) | Column::Lacking(_) => part.push(']'),
                 }
             }
             after.push_str("}}");
             Ok((before, mark, after))
         }
     }
+}
+
+/// A column as JSON has words for it: cells of CSV are texts where the network takes them as such.
+fn typed<'a>(column: &'a Column, taken: Option<&Tensor>) -> Cow<'a, Column> {
+    let Column::Written(cells) = column else { return Cow::Borrowed(column) };
+    let is_text = taken.is_some_and(|tensor| tensor.data_type() == DataType::String);
+    let numbers = || cells.iter().map(|cell| Number::of_cell(cell)).collect::<Option<Numbers>>();
+    Cow::Owned(match numbers().filter(|_| !is_text) {
+        Some(numbers) => Column::Numbers(numbers),
+        None => Column::Texts(cells.iter().cloned().map(Some).collect()),
+    })
 }
 
 /// A request of the Open Inference Protocol with binary tensors.
@@ -218,7 +235,6 @@ mod tests {
     use ndarray::arr2;
 
     use super::*;
-    use crate::tensor::Tensor;
 
     fn rows(tensor: Tensor) -> Rows {
         Rows::alike(Tensors(vec![("x".into(), tensor)]))
@@ -235,17 +251,19 @@ mod tests {
     fn rows_and_columns_are_written_as_they_were_read() {
         let floats = rows(arr2(&[[0.0_f32]]).into_dyn().into());
         let whole = rows(arr2(&[[0_i64]]).into_dyn().into());
-        let row = Cells::Rows { values: vec![5.1, 3.0], columns: 2, rows: 1 };
+        let row = Cells::row(vec![5.1, 3.0].into());
         assert_eq!(written(&row, &floats), (json!({"features": [[5.1, 3]]}), Mark::Number(5.1)));
         assert_eq!(written(&row, &whole), (json!({"features": [[5.1, 3]]}), Mark::None));
         let columns = vec![
-            ("sex".to_owned(), Column::Strings(vec!["male".to_owned()])),
-            ("age".to_owned(), Column::Numbers(vec![39.5])),
-            ("pay".to_owned(), Column::Numbers(vec![7.0])),
+            ("sex".to_owned(), Column::Texts(vec![Some("male".to_owned())])),
+            ("weight".to_owned(), Column::Written(vec![String::new()])),
+            ("age".to_owned(), Column::Written(vec!["39.5".to_owned()])),
+            ("pay".to_owned(), Column::Numbers(vec![7.0].into())),
         ];
-        let columns = Cells::Columns { columns, rows: 1 };
+        let columns = Cells::Columns { columns, rows: 1, records: false };
         let (json, mark) = written(&columns, &floats);
-        assert_eq!(json, json!({"features": {"sex": ["male"], "age": [39.5], "pay": [7]}}));
+        let expected = json!({"sex": ["male"], "weight": [null], "age": [39.5], "pay": [7]});
+        assert_eq!(json, json!({ "features": expected }));
         assert_eq!(mark, Mark::Number(39.5));
     }
 }

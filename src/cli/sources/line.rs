@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::api::cells::features;
 use crate::api::envelope;
 use crate::api::inputs;
-use crate::tasks::{Cells, Column, Features, Input, InputKind, Parameters, Text};
+use crate::tasks::{Cells, Column, Features, Input, InputKind, Number, Numbers, Parameters, Text};
 
 /// What an input asks, and the name that its line has given itself.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Form {
             return None;
         }
         let record = record(first).ok()?;
-        let is_data = record.iter().all(|cell| cell.parse::<f64>().is_ok());
+        let is_data = record.iter().all(|cell| Number::of_cell(cell).is_some());
         let names = record.iter().map(ToOwned::to_owned).collect();
         (!is_data).then(|| Self::Row(Some(Arc::new(names))))
     }
@@ -117,25 +117,21 @@ fn record(line: &str) -> Result<csv::StringRecord, Error> {
     Ok(reader.records().next().context("no fields")??)
 }
 
-/// A line of CSV, whose columns may have names.
+/// A line of CSV, whose columns may have names. An empty cell is a missing value.
 fn row(line: &str, names: Option<&[String]>) -> Result<Cells, Error> {
     let record = record(line)?;
     let Some(names) = names else {
         let numbers = record.iter().map(|cell| {
             let error = || anyhow!("text in a row, but the first line names no columns");
-            cell.parse::<f64>().map_err(|_| error())
+            Number::of_cell(cell).ok_or_else(error)
         });
-        let values: Vec<f64> = numbers.collect::<Result<_, _>>()?;
-        return Ok(Cells::Rows { columns: values.len(), values, rows: 1 });
+        return Ok(Cells::row(numbers.collect::<Result<Numbers, _>>()?));
     };
     if names.len() != record.len() {
         let (cells, names) = (record.len(), names.len());
         return Err(anyhow!("{cells} cells, but the first line names {names}"));
     }
-    let column = |cell: &str| match cell.parse() {
-        Ok(number) => Column::Numbers(vec![number]),
-        Err(_) => Column::Strings(vec![cell.to_owned()]),
-    };
+    let column = |cell: &str| Column::Written(vec![cell.to_owned()]);
     let columns = names.iter().cloned().zip(record.iter().map(column)).collect();
-    Ok(Cells::Columns { columns, rows: 1 })
+    Ok(Cells::Columns { columns, rows: 1, records: false })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Cell, Payload};
 use crate::error::{excerpt, one_of};
-use crate::tasks::InputKind;
+use crate::tasks::{InputKind, Number};
 
 const LABELS: [&str; 6] = ["label", "labels", "target", "class", "category", "y"];
 const TEXTS: [&str; 6] = ["text", "sentence", "review", "content", "premise", "sentence1"];
@@ -118,6 +118,8 @@ impl Columns {
             },
             InputColumns::Features(columns) => {
                 let cell = |(index, is_text): &(usize, bool)| match is_text {
+                    // A missing text is an empty one.
+                    true if cells[*index].is_null() => Ok(Cell::Text(String::new())),
                     true => self.text(&cells, *index).map(Cell::Text),
                     false => self.number(&cells[*index], *index).map(Cell::Number),
                 };
@@ -148,16 +150,17 @@ impl Columns {
         }
     }
 
-    fn number(&self, cell: &Value, index: usize) -> Result<f64, String> {
+    /// NaN of a missing one, which is the model's business.
+    fn number(&self, cell: &Value, index: usize) -> Result<Number, String> {
         let number = match cell {
-            Value::Number(number) => number.as_f64(),
-            Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
-            Value::String(text) => text.trim().parse().ok(),
+            Value::Null => Some(Number::Fraction(f64::NAN)),
+            Value::Number(number) => Some(number.into()),
+            Value::Bool(flag) => Some(Number::Signed((*flag).into())),
+            Value::String(text) => Number::of_cell(text),
             _ => None,
         };
-        number
-            .filter(|number: &f64| number.is_finite())
-            .ok_or_else(|| self.expected(index, "a number", cell))
+        let finite = |number: &Number| !matches!(number, Number::Fraction(v) if v.is_infinite());
+        number.filter(finite).ok_or_else(|| self.expected(index, "a number", cell))
     }
 
     fn expected(&self, index: usize, expected: &str, got: &Value) -> String {
@@ -284,7 +287,7 @@ mod tests {
             Cell::Number(number) => *number,
             Cell::Text(text) => panic!("{text}"),
         };
-        cells.iter().map(number).collect()
+        cells.iter().map(number).collect::<crate::tasks::Numbers>().values().to_vec()
     }
 
     #[test]
@@ -346,13 +349,27 @@ mod tests {
     }
 
     #[test]
+    fn missing_values_are_nan_or_an_empty_text() {
+        let shape = FeatureShape::Columns(vec![("age".into(), false), ("sex".into(), true)]);
+        let (columns, _) =
+            choose(InputKind::Features, &["age", "sex", "label"], Some(&shape)).unwrap();
+        for cells in [json!(["", "", "x"]), json!(["NaN", "", "x"]), json!([null, null, "x"])] {
+            let (_, payload) = row(&columns, cells).unwrap();
+            let Payload::Row(cells) = payload else { panic!("{payload:?}") };
+            assert!(matches!(cells[0], Cell::Number(Number::Fraction(age)) if age.is_nan()));
+            assert_eq!(cells[1], Cell::Text(String::new()));
+        }
+    }
+
+    #[test]
     fn a_column_of_text_keeps_what_looks_like_a_number() {
         let shape = FeatureShape::Columns(vec![("age".into(), false), ("zip".into(), true)]);
         let (columns, _) =
             choose(InputKind::Features, &["zip", "age", "label"], Some(&shape)).unwrap();
         let (_, payload) = row(&columns, json!(["01234", "39", "x"])).unwrap();
-        assert_eq!(payload, Payload::Row(vec![Cell::Number(39.0), Cell::Text("01234".into())]));
-        let error = row(&columns, json!(["01234", "", "x"])).unwrap_err();
-        assert_eq!(error, "column `age`: expected a number, got nothing");
+        let age = Cell::Number(Number::Signed(39));
+        assert_eq!(payload, Payload::Row(vec![age, Cell::Text("01234".into())]));
+        let error = row(&columns, json!(["01234", "old", "x"])).unwrap_err();
+        assert_eq!(error, "column `age`: expected a number, got `old`");
     }
 }

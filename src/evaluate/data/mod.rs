@@ -7,14 +7,15 @@ mod columns;
 mod folder;
 mod table;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::tasks::{Cells, Column, Features, Image, ImageSource, Input, InputKind, Text};
+use crate::tasks::{
+    Cells, Column, Features, Image, ImageSource, Input, InputKind, Number, Numbers, Text,
+};
 
 use columns::Columns;
 pub use columns::{ColumnOptions, FeatureShape};
@@ -40,19 +41,11 @@ pub enum Payload {
     Row(Vec<Cell>),
 }
 
+/// A missing number is NaN, a missing text is empty.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
-    Number(f64),
+    Number(Number),
     Text(String),
-}
-
-impl fmt::Display for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
-        }
-    }
 }
 
 /// What is wrong, and where.
@@ -164,24 +157,28 @@ fn cells(rows: &[&[Cell]], shape: Option<&FeatureShape>) -> Cells {
     let number = |cell: &Cell| match cell {
         Cell::Number(number) => *number,
         // Not made by `columns` for such a model.
-        Cell::Text(_) => f64::NAN,
+        Cell::Text(_) => Number::Fraction(f64::NAN),
     };
     match shape {
         Some(FeatureShape::Columns(columns)) => {
             let column = |(index, (name, is_text)): (usize, &(String, bool))| {
                 let cells = rows.iter().filter_map(|row| row.get(index));
                 let column = if *is_text {
-                    Column::Strings(cells.map(ToString::to_string).collect())
+                    let text = |cell: &Cell| match cell {
+                        Cell::Text(text) => Some(text.clone()),
+                        Cell::Number(_) => None,
+                    };
+                    Column::Texts(cells.map(text).collect())
                 } else {
                     Column::Numbers(cells.map(number).collect())
                 };
                 (name.clone(), column)
             };
             let columns = columns.iter().enumerate().map(column).collect();
-            Cells::Columns { columns, rows: rows.len() }
+            Cells::Columns { columns, rows: rows.len(), records: false }
         }
         _ => Cells::Rows {
-            values: rows.iter().copied().flatten().map(number).collect(),
+            values: rows.iter().copied().flatten().map(number).collect::<Numbers>(),
             columns: rows.first().map_or(0, |row| row.len()),
             rows: rows.len(),
         },
@@ -222,25 +219,33 @@ mod tests {
 
     #[test]
     fn rows_become_one_input() {
-        let row = |cells: &[f64]| Item {
+        let row = |cells: Vec<Cell>| Item {
             place: "rows.csv:2".to_owned(),
             label: String::new(),
-            payload: Payload::Row(cells.iter().copied().map(Cell::Number).collect()),
+            payload: Payload::Row(cells),
         };
-        let rows = [row(&[1.0, 2.0]), row(&[3.0, 4.0])];
-        let rows: Vec<&Item> = rows.iter().collect();
-        let cells = |shape| match input(&rows, Some(&shape)) {
-            Ok(Input::Features(features)) => features.cells,
-            other => panic!("{other:?}"),
+        let cells =
+            |rows: &[Item], shape| match input(&rows.iter().collect::<Vec<_>>(), Some(&shape)) {
+                Ok(Input::Features(features)) => features.cells,
+                other => panic!("{other:?}"),
+            };
+        let numbers = |numbers: &[f64]| {
+            row(numbers.iter().copied().map(Number::Fraction).map(Cell::Number).collect())
         };
-        let wanted = Cells::Rows { values: vec![1.0, 2.0, 3.0, 4.0], columns: 2, rows: 2 };
-        assert_eq!(cells(FeatureShape::Row { names: None, count: None }), wanted);
+        let rows = [numbers(&[1.0, 2.0]), numbers(&[3.0, f64::NAN])];
+        let wanted =
+            Cells::Rows { values: vec![1.0, 2.0, 3.0, f64::NAN].into(), columns: 2, rows: 2 };
+        assert_eq!(cells(&rows, FeatureShape::Row { names: None, count: None }), wanted);
+        let mixed = |number, text: &str| {
+            row(vec![Cell::Number(Number::Fraction(number)), Cell::Text(text.to_owned())])
+        };
+        let rows = [mixed(1.0, "2"), mixed(3.0, "")];
         let names = [("a".to_owned(), false), ("b".to_owned(), true)];
         let columns = vec![
-            ("a".to_owned(), Column::Numbers(vec![1.0, 3.0])),
-            ("b".to_owned(), Column::Strings(vec!["2".to_owned(), "4".to_owned()])),
+            ("a".to_owned(), Column::Numbers(vec![1.0, 3.0].into())),
+            ("b".to_owned(), Column::Texts(vec![Some("2".to_owned()), Some(String::new())])),
         ];
-        let wanted = Cells::Columns { columns, rows: 2 };
-        assert_eq!(cells(FeatureShape::Columns(names.to_vec())), wanted);
+        let wanted = Cells::Columns { columns, rows: 2, records: false };
+        assert_eq!(cells(&rows, FeatureShape::Columns(names.to_vec())), wanted);
     }
 }

@@ -22,7 +22,7 @@ use super::graph::Ending;
 use super::hugging_face::{Activation, HfConfig};
 use super::note::{ASSUMED, GRAPH, SHAPES, WARM_UP};
 use super::unserved::Unserved;
-use super::{ClassScore, Label, Material, Note, Number, Parameters, Prediction, Value};
+use super::{ClassScore, Label, Material, Note, Scalar, Parameters, Prediction, Value};
 use crate::config::Scores;
 use crate::error::Error;
 use crate::signature::KEYS_SUFFIX;
@@ -370,7 +370,7 @@ impl Head {
         })?;
         let as_floats = numbers.iter().map(|number| number.to_f64());
         self.check(as_floats.clone().find(|number| !number.is_finite()).as_ref())?;
-        let value = |row: &[Number]| Prediction::Value { value: Value::of(row.to_vec()) };
+        let value = |row: &[Scalar]| Prediction::Value { value: Value::of(row.to_vec()) };
         Ok(numbers.chunks_exact(width).map(value).collect())
     }
 
@@ -381,7 +381,7 @@ impl Head {
         label: Option<&Label>,
         keys: Option<&[String]>,
         parameters: &Parameters,
-        number: &impl Fn(f64) -> Number,
+        number: &impl Fn(f64) -> Scalar,
     ) -> Result<Prediction, Error> {
         let scale = match self.meaning {
             Meaning::Classes(scale) if !parameters.raw_scores => scale,
@@ -590,8 +590,8 @@ fn meaning(
 }
 
 /// A number of the type that the network gave.
-fn number(value: f64, data_type: DataType) -> Number {
-    if data_type == DataType::F64 { Number::F64(value) } else { Number::F32(value as f32) }
+fn number(value: f64, data_type: DataType) -> Scalar {
+    if data_type == DataType::F64 { Scalar::F64(value) } else { Scalar::F32(value as f32) }
 }
 
 /// Real numbers of any type.
@@ -603,12 +603,12 @@ fn floats(tensor: &Tensor) -> Option<Vec<f64>> {
 }
 
 /// The numbers of a regression, each with its own digits, and how many a row has.
-fn numbers(tensor: &Tensor) -> Option<(Vec<Number>, usize)> {
-    let numbers: Vec<Number> = match tensor {
-        Tensor::F64(array) => array.iter().map(|value| Number::F64(*value)).collect(),
-        Tensor::I64(array) => array.iter().map(|value| Number::I64(*value)).collect(),
-        Tensor::I32(array) => array.iter().map(|value| Number::I64((*value).into())).collect(),
-        other => other.to_array()?.iter().map(|value| Number::F32(*value)).collect(),
+fn numbers(tensor: &Tensor) -> Option<(Vec<Scalar>, usize)> {
+    let numbers: Vec<Scalar> = match tensor {
+        Tensor::F64(array) => array.iter().map(|value| Scalar::F64(*value)).collect(),
+        Tensor::I64(array) => array.iter().map(|value| Scalar::I64(*value)).collect(),
+        Tensor::I32(array) => array.iter().map(|value| Scalar::I64((*value).into())).collect(),
+        other => other.to_array()?.iter().map(|value| Scalar::F32(*value)).collect(),
     };
     let width = numbers.len().checked_div(tensor.shape().first().copied().unwrap_or(1))?;
     Some((numbers, width)).filter(|(_, width)| *width > 0)

@@ -4,13 +4,13 @@ use serde::{Serialize, Serializer};
 
 /// A number that is written with the digits of its own type: a score of 0.1 in FP32 is no 0.10000000149.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Number {
+pub enum Scalar {
     F32(f32),
     F64(f64),
     I64(i64),
 }
 
-impl Number {
+impl Scalar {
     #[must_use]
     pub fn to_f64(self) -> f64 {
         match self {
@@ -29,13 +29,13 @@ impl Number {
     }
 }
 
-impl From<f32> for Number {
+impl From<f32> for Scalar {
     fn from(number: f32) -> Self {
         Self::F32(number)
     }
 }
 
-impl Serialize for Number {
+impl Serialize for Scalar {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::F32(number) => serializer.serialize_f32(*number),
@@ -45,7 +45,7 @@ impl Serialize for Number {
     }
 }
 
-impl std::fmt::Display for Number {
+impl std::fmt::Display for Scalar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::F32(number) => number.fmt(f),
