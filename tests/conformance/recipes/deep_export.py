@@ -5,6 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+# Imported before the first case, since common.py seeds what is imported.
+import torch
+
 import deep_text
 
 NAMES = ["bad", "so-so", "good"]
@@ -16,8 +19,6 @@ def names(labels: list[str]) -> dict:
 
 def spread(model, inputs: list[dict], head=None, wide: float = 1.5) -> None:
     """Scales the last layer so that answers differ from input to input: a random network says nearly the same of all."""
-    import torch
-
     model.eval()
     wanted = model.config.num_labels
     if head is None:
@@ -37,8 +38,6 @@ def spread(model, inputs: list[dict], head=None, wide: float = 1.5) -> None:
 
 def settle(model, inputs: list[dict]) -> None:
     """Gives the batch norms the mean and deviation of real inputs."""
-    import torch
-
     norms = [one for one in model.modules() if isinstance(one, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
     if not norms:
         return

@@ -178,8 +178,7 @@ PAIRS = [["how many people live in London?", "Ada Lovelace lived in London"], ["
          ["a lovely day", "she sells sea shells by the sea shore, don't you think so?"]]  # fmt: skip
 
 NAMED = export.names(export.NAMES)
-COMMITTED = {"albert", "bert", "deberta-v2", "distilbert", "electra", "gpt2", "llama", "modernbert", "mpnet", "qwen3",
-             "roberta", "xlm-roberta", "xlm"}  # fmt: skip
+COMMITTED = {"albert", "bert", "distilbert", "electra", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta"}  # fmt: skip
 
 
 def activation(folder, name: str) -> None:
@@ -202,10 +201,10 @@ def heads() -> dict:
         "names-dropped-from-config": one(classifier, **bert, labels={"num_labels": 3}, after=drop_names),
         "names-that-are-numbers": one(classifier, **bert, labels=export.names(["1 star", "2 stars", "3 stars"])),
         "names-as-integers": one(classifier, **bert, labels=NAMED, after=integer_names),
-        "names-eleven": one(classifier, **roberta, labels=export.names([f"topic {i}" for i in range(11)])),
+        "names-eleven": one(classifier, **bert, labels=export.names([f"topic {i}" for i in range(11)])),
         "names-unicode": one(classifier, **bert, labels=export.names(["schön", "普通", "плохо"])),
         "one-label": one(classifier, **bert, labels={"num_labels": 1}),
-        "one-label-named": one(classifier, **roberta, labels=export.names(["toxic"])),
+        "one-label-named": one(classifier, **bert, labels=export.names(["toxic"])),
         "one-label-regression": one(classifier, **bert, labels={"num_labels": 1, "problem_type": "regression"}),
         "several-values": one(classifier, **bert, labels={"num_labels": 3, "problem_type": "regression"}),
         "multi-label": one(classifier, **bert, labels=NAMED | several),
@@ -249,7 +248,7 @@ def as_integers(folder, make):
 
 
 UNUSUAL = {"one-label-regression": "text-regression", "several-values": "text-regression"}
-NOT_COMMITTED = {"five-without-names", "multi-label-roberta", "pairs-roberta", "zero-shot-bart", "llama-padding-left", "qwen3-no-padding-token", "names-unicode", "gpt2-one-label"}
+NOT_COMMITTED = {"gpt2-no-padding-token", "zero-shot-bart", "names-unicode", "single-label-said", "names-eleven", "five-without-names", "multi-label-roberta", "pairs-roberta", "zero-shot-bart", "llama-padding-left", "qwen3-no-padding-token", "names-unicode", "gpt2-one-label"}
 
 
 def cases():
