@@ -174,6 +174,10 @@ def said(name, **changes):
     return lambda folder: text.edit(folder, name, lambda content: content.update(changes))
 
 
+def t5(folder):
+    return text.pieces(folder, cls="T5TokenizerFast", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>")
+
+
 def tables() -> dict:
     one = functools.partial
     roberta = dict(make=text.roberta, start="Roberta")
@@ -199,6 +203,8 @@ def tables() -> dict:
         "inside-cls": one(build, modules=[pooling("cls")], way="inside"),
         "inside-length-12": one(build, modules=[pooling()], way="inside", length=12),
         "roberta": one(build, modules=[pooling(), normalize], encoder_options=roberta),
+        "t5-inside": one(build, modules=[pooling(), normalize], way="inside", encoder_options=dict(
+            start="T5", config=dict(d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2), make=t5)),
         "prompt": one(build, modules=[pooling()], prompts={"query": "query: ", "passage": "passage: "},
                       default_prompt_name="query"),
         "prompt-null": one(build, modules=[pooling()], prompts={"query": "query: ", "document": ""},
