@@ -202,7 +202,7 @@ def asked(folder, model, more: bool = False):
 
 
 COMMITTED = {"vit", "processor-lanczos", "processor-nearest", "processor-not-normalized", "processor-not-rescaled",
-             "processor-rescaled-otherwise", "processor-fast-crop", "dinov2-fast", "convnext-fast", "clip", "resnet",
+             "processor-rescaled-otherwise", "processor-fast-crop", "convnext-fast", "clip", "resnet",
              "regnet", "multi-label", "one-label", "without-names", "wide"}  # fmt: skip
 
 

@@ -229,7 +229,7 @@ def two_poolings(size):
     return models.Pooling(size, pooling_mode=("cls", "mean"))
 
 
-COMMITTED = {"mean-normalized", "weighted-mean", "last-token", "length-12", "lower-case", "dense-tanh", "layer-norm",
+COMMITTED = {"weighted-mean", "last-token", "length-12", "lower-case", "dense-tanh", "layer-norm",
              "inside", "prompt", "prompt-not-pooled", "cross-encoder-identity"}  # fmt: skip
 
 

@@ -317,8 +317,8 @@ COMMITTED = {
     "bert-uncased", "bert-cased", "bert-strip-accents", "bert-keep-accents", "bert-no-chinese", "mpnet", "funnel",
     "roberta", "roberta-prefix-space", "deberta", "gpt2", "gpt2-pad-eos", "gpt-neox-bos-eos", "bloom-no-pad", "llama3",
     "modernbert", "openai-gpt", "herbert", "llama", "llama-eos", "gemma", "t5", "albert", "albert-cased-accents",
-    "xlm-roberta", "camembert", "xlnet", "deberta-v2", "deberta-v2-lower", "mbart", "nllb", "word-level",
-    "whitespace-bpe", "byte-fallback-bpe", "nfd-strip-wordpiece", "digits-split-bpe",
+    "xlm-roberta", "camembert", "xlnet", "deberta-v2", "deberta-v2-lower", "mbart", "word-level",
+    "whitespace-bpe", "nfd-strip-wordpiece", "digits-split-bpe",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import common
 import torch
 
 import deep_pictures as pictures
-import optimum_tasks
+import deep_tensors
 
 REQUIREMENTS = "deep"
 
@@ -93,7 +93,7 @@ def classify(folder, size=32, **options):
 
 def other(folder, task, says, **options):
     yolo(folder, OTHER.format(head=HEADS[task]), task, 32, **options)
-    return {"requests": optimum_tasks.through(folder, sizes={"batch": 1, "*": 32}), "says": says}
+    return {"requests": deep_tensors.through(folder, sizes={"batch": 1, "*": 32}), "says": says}
 
 
 def cases():
