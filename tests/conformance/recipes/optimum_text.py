@@ -225,9 +225,45 @@ def heads() -> dict:
                               labels={"num_labels": 1}, texts=PAIRS),
         "llama-padding-left": one(classifier, start="Llama", config=DECODER, labels=NAMED,
                                   make=one(text.pieces, cls="LlamaTokenizerFast", padding_side="left", **LLAMA)),
+        "layout-onnx-folder": one(classifier, **bert, labels=NAMED, after=in_onnx_folder),
+        "layout-quantized-only": one(quantized_only, make=one(classifier, **bert, labels=NAMED)),
         "length-16": one(classifier, **bert | {"make": one(text.bert, model_max_length=16)}, labels=NAMED,
                          texts=[text.LONG, "short"]),
     }  # fmt: skip
+
+
+def in_onnx_folder(folder):
+    """As transformers.js wants it."""
+    (folder / "onnx").mkdir()
+    (folder / "model.onnx").rename(folder / "onnx" / "model.onnx")
+
+
+def quantized_only(folder, make):
+    """As many download it from a folder for transformers.js: of the networks only the one in int8.
+
+    Its scales are taken over the whole batch, so each text is compared with the network's answer for it alone.
+    """
+    import numpy as np
+    import onnxruntime
+    import transformers
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    requests = make(folder)
+    (folder / "onnx").mkdir()
+    file = folder / "onnx" / "model_quantized.onnx"
+    quantize_dynamic(folder / "model.onnx", file, weight_type=QuantType.QInt8)
+    (folder / "model.onnx").unlink()
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    expected = []
+    for one in export.TEXTS:
+        row = tokenizer(one, truncation=True, return_tensors="np")
+        [logits] = session.run(["logits"], {item.name: row[item.name].astype(np.int64) for item in session.get_inputs()})
+        chances = np.exp(logits[0] - logits[0].max())
+        chances = (chances / chances.sum()).tolist()
+        expected.append(export.ranked([{"label": n, "score": p} for n, p in zip(export.NAMES, chances, strict=True)]))
+    requests[0]["expected"] = expected
+    return {"requests": requests, "difference": "int8 by ONNX Runtime answers otherwise than the network it was made of."}
 
 
 def drop_names(folder):
