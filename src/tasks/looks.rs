@@ -62,6 +62,7 @@ pub fn like(signature: &Signature, graph: Option<&Graph>, hf: &HfConfig) -> Opti
         let does = match task {
             "segment" | "semantic" => "segments images",
             "pose" => "finds poses in images",
+            "obb" => "detects oriented objects",
             "depth" => "estimates depth",
             _ => "detects objects",
         };
