@@ -36,7 +36,7 @@ pub fn warm_up(
         Ok::<_, Error>((outputs, Sample { rows: count, units, time: start.elapsed() }))
     };
     match run(task, 1) {
-        Ok((outputs, _)) => task.calibrate(&outputs)?,
+        Ok((outputs, _)) => task.calibrate(&[outputs])?,
         // A category that we made up may be one that the model refuses.
         Err(error) if has_text_columns(&task.sample(1)) => {
             tracing::warn!(%error, "the warm-up run failed, which made-up categories may explain");

@@ -10,7 +10,7 @@ use super::pooling::{MASK, TokenPooling, normalize};
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
-    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text,
+    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text, varied,
 };
 use crate::config::Pooling;
 use crate::error::Error;
@@ -241,8 +241,12 @@ impl Task for FeatureExtraction {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.vectors(outputs).map(|_| ()).map_err(|error| error.to_string())
+    fn varied(&self, count: usize) -> Input {
+        varied::texts(count, &self.encoder)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String> {
+        runs.iter().try_for_each(|run| self.vectors(run).map(drop)).map_err(|e| e.to_string())
     }
 
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {

@@ -151,12 +151,16 @@ impl Head {
         notes
     }
 
-    /// Settles from one warm-up run what the files leave open.
+    /// Settles from runs of one row each what the files leave open.
     ///
     /// # Errors
     /// Another number of classes than labels.
-    pub fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        let (scores, width) = self.scores(outputs).map_err(|error| error.to_string())?;
+    pub fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String> {
+        let outputs = runs.first().ok_or("no run of the network")?;
+        let (mut scores, width) = self.scores(outputs).map_err(|error| error.to_string())?;
+        for run in &runs[1..] {
+            scores.extend(self.scores(run).map_err(|error| error.to_string())?.0);
+        }
         let sums_to_one = |row: &[f32]| {
             row.iter().all(|score| (0.0..=1.0).contains(score))
                 && (row.iter().sum::<f32>() - 1.0).abs() < 1e-3

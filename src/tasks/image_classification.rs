@@ -19,7 +19,7 @@ use super::image::{
 use super::note::ASSUMED;
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
-    Stages, Task,
+    Stages, Task, varied,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -382,8 +382,12 @@ impl Task for ImageClassification {
         Input::Images(vec![Image { field: "image".into(), source }; count])
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn varied(&self, count: usize) -> Input {
+        varied::images(count)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

@@ -19,6 +19,7 @@ pub mod tensors;
 mod text;
 mod text_classification;
 mod token_classification;
+mod varied;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -161,12 +162,24 @@ pub trait Task: Send + Sync {
         self.encode(&self.sample(count), &Parameters::default(), &Stages::default())
     }
 
-    /// Learns from the warm-up's outputs what the model's files do not say, such as whether scores
-    /// are probabilities already.
+    /// An input of `count` items that the model takes and that differ in length, sign and size, the same
+    /// every time.
+    fn varied(&self, count: usize) -> Input;
+
+    /// Rows of [`Self::varied`].
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    fn varied_rows(&self, count: usize) -> Result<Rows, Error> {
+        self.encode(&self.varied(count), &Parameters::default(), &Stages::default())
+    }
+
+    /// Learns what the model's files do not say, such as whether scores are probabilities already, from
+    /// the outputs of some runs, each of one row of [`Self::varied_rows`].
     ///
     /// # Errors
     /// Outputs that do not fit the files, for example another number of classes than labels.
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String>;
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String>;
 
     /// How an output is made smaller right after its run; [`Self::outputs`] then names the reduced one.
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {

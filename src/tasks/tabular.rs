@@ -9,7 +9,7 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
-    Prediction, Stages, Task,
+    Prediction, Stages, Task, varied,
 };
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
@@ -400,8 +400,36 @@ impl Task for Tabular {
         Input::Features(Features { field: "features".into(), cells })
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn varied(&self, count: usize) -> Input {
+        let cells = match &self.layout {
+            Layout::Row { columns, data_type, .. } => {
+                let columns = columns.unwrap_or(1);
+                let cell = |cell: usize| varied::number(*data_type, cell / columns, cell % columns);
+                let values = (0..count * columns).map(cell).collect();
+                Cells::Rows { values, columns, rows: count }
+            }
+            Layout::Columns(specs) => {
+                let column = |(index, spec): (usize, &TensorSpec)| {
+                    let column = match spec.data_type() {
+                        // A made-up category may be refused.
+                        Some(DataType::String) => Column::Strings(vec![String::new(); count]),
+                        data_type => {
+                            let data_type = data_type.unwrap_or(DataType::F32);
+                            let cell = |row| varied::number(data_type, row, index);
+                            Column::Numbers((0..count).map(cell).collect())
+                        }
+                    };
+                    (spec.name.clone(), column)
+                };
+                let columns = specs.iter().enumerate().map(column).collect();
+                Cells::Columns { columns, rows: count }
+            }
+        };
+        Input::Features(Features { field: "features".into(), cells })
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

@@ -1,7 +1,7 @@
 //! No task: tensors in, tensors out, through the Open Inference Protocol alone.
 
 use super::note::SHAPES;
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
+use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, varied};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -93,7 +93,20 @@ impl Task for TensorsOnly {
         })
     }
 
-    fn calibrate(&mut self, _: &Tensors) -> Result<(), String> {
+    fn varied(&self, count: usize) -> Input {
+        self.sample(count)
+    }
+
+    /// Zeros in the first row, as in the warm-up's.
+    fn varied_rows(&self, count: usize) -> Result<Rows, Error> {
+        let mut rows = self.warm_up(count)?;
+        for (_, tensor) in &mut rows.tensors.0 {
+            varied::fill(tensor);
+        }
+        Ok(rows)
+    }
+
+    fn calibrate(&mut self, _: &[Tensors]) -> Result<(), String> {
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
+use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, varied};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -71,8 +71,12 @@ impl Task for TextClassification {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn varied(&self, count: usize) -> Input {
+        varied::texts(count, &self.encoder)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

@@ -10,7 +10,9 @@ use super::head::{FLOATS, check_labels, class_names, labels_note, output_named, 
 use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::text::{self, Offsets, TokenEncoder};
-use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text};
+use super::{
+    Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -240,8 +242,15 @@ impl Task for TokenClassification {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        let width = outputs.get(&self.output).and_then(|tensor| tensor.shape().get(2).copied());
+    fn varied(&self, count: usize) -> Input {
+        varied::tokens(count, &self.encoder)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), String> {
+        let outputs = runs.first();
+        let width = outputs
+            .and_then(|outputs| outputs.get(&self.output))
+            .and_then(|tensor| tensor.shape().get(2).copied());
         let width =
             width.ok_or_else(|| format!("output `{}` has no axis of labels", self.output))?;
         match &self.labels {
