@@ -11,7 +11,6 @@ const PRE_TRAINED: [&str; 2] = ["ForMaskedLM", "ForPreTraining"];
 pub struct HfConfig {
     #[serde(default)]
     pub architectures: Option<Vec<String>>,
-    pub model_type: Option<String>,
     pub problem_type: Option<String>,
     #[serde(default)]
     id2label: Option<BTreeMap<String, String>>,
