@@ -25,7 +25,8 @@ pub struct Rows {
 pub struct Lengths {
     /// Tokens of each row.
     pub of_rows: Vec<usize>,
-    /// The padding of each tensor, in the tensors' order.
+    /// The padding of each tensor, in the tensors' order. Empty if no file names a padding token: then only
+    /// rows of one length may share a run.
     pub padding: Vec<i64>,
     /// Padding stands before the row rather than after it.
     pub left: bool,
@@ -147,7 +148,7 @@ fn pad<T: Copy>(
     let every =
         || parts.iter().flat_map(|(rows, range)| range.clone().map(move |row| (*rows, row)));
     let width = every().map(|(rows, row)| rows.length(row)).max()?.max(1);
-    let fill = padding(*lengths.padding.get(index)?);
+    let fill = padding(*lengths.padding.get(index).unwrap_or(&0));
     let mut out = ndarray::Array2::from_elem((every().count(), width), fill);
     for ((rows, row), mut target) in every().zip(out.axis_iter_mut(Axis(0))) {
         let source = array(rows.tensors.get(name)?)?.view().into_dimensionality::<Ix2>().ok()?;

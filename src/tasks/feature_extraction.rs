@@ -1,16 +1,14 @@
 //! A text to a vector.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::head::{FLOATS, output_named};
-use super::hugging_face::HfConfig;
 use super::note::{ASSUMED, SHAPES};
 use super::pooling::{MASK, TokenPooling, normalize};
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
-    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text, Unserved,
+    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Unserved,
     varied,
 };
 use crate::config::Pooling;
@@ -40,8 +38,6 @@ struct FeatureExtraction {
     /// `None` if the network gives one vector a text.
     pooling: Option<Arc<TokenPooling>>,
     normalize: bool,
-    prompt: Option<String>,
-    lower_case: bool,
     batch_axis: BatchAxis,
     max_bytes: usize,
     notes: Vec<Note>,
@@ -70,10 +66,11 @@ fn vectors(signature: &Signature) -> Option<&TensorSpec> {
 
 /// # Errors
 /// What is missing for a model of embeddings.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
+pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, files, config, limits, .. } = material;
     let first = signature.inputs.first().ok_or("the model has no inputs")?;
     let found = SentenceTransformer::read(files)?;
+    let encoder = TextEncoder::build(material, &found)?;
     let output = choose_output(signature, config.output.as_deref())?;
     let mut assumptions = Vec::new();
     let of_output = if config.output.is_some() { "model.toml" } else { SHAPES };
@@ -91,7 +88,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Uns
                 "the network takes no `{MASK}`, by which tokens are told from padding"
             )));
         }
-        let modes = match (config.pooling, found.pooling) {
+        let modes = match (config.pooling, found.pooling.clone()) {
             (Some(mode), _) => {
                 notes.push(pooling_note(&[mode], "model.toml"));
                 vec![mode]
@@ -118,38 +115,44 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Uns
                 vec![Pooling::Mean]
             }
         };
-        Some(Arc::new(TokenPooling::new(&output.name, modes)))
+        let pooling = TokenPooling::new(&output.name, modes);
+        Some(Arc::new(match (found.skips_prompt, &found.preparation.prompt) {
+            (true, Some(prompt)) => pooling.without_first(encoder.prompt_length(prompt)?),
+            _ => pooling,
+        }))
     } else if config.pooling.is_some() {
         return Err(format!("pooling: output {output} holds one vector a text already").into());
     } else {
+        if found.skips_prompt {
+            return Err(Unserved::unfit(
+                "1_Pooling/config.json: include_prompt = false beside a default prompt is not served of \
+                 a network that pools by itself",
+            ));
+        }
         notes.push(Note::new("pooling", "none: the network gives a vector a text", SHAPES));
         None
     };
-    let normalizes = config.normalize.unwrap_or(found.normalize);
+    // A network that gives a text's embedding has all the modules within.
+    let by_itself = OF_TEXTS[..2].contains(&output.name.as_str());
+    let normalizes = config.normalize.unwrap_or(found.normalize && !by_itself);
     let scaled = if normalizes { "to length 1" } else { "none" };
     notes.push(Note::new(
         "scaling",
         scaled,
         match config.normalize {
             Some(_) => "model.toml",
+            None if by_itself => SHAPES,
             None if found.normalize => "modules.json",
             None => ASSUMED,
         },
     ));
-    if let Some(prompt) = &found.prompt {
-        notes.push(Note::new("prompt", prompt.clone(), "config_sentence_transformers.json"));
-    }
-    if found.lower_case {
-        notes.push(Note::new("letters", "made lower case", "sentence_bert_config.json"));
-    }
+    notes.extend(found.notes());
     Ok(Box::new(FeatureExtraction {
-        encoder: TextEncoder::build(material, hf, found.max_tokens)?,
+        encoder,
         output: output.name.clone(),
         pooling,
         normalize: normalizes,
         notes,
-        prompt: found.prompt,
-        lower_case: found.lower_case,
         batch_axis: BatchAxis::of(first),
         max_bytes: limits.max_text_bytes,
         assumptions,
@@ -184,16 +187,6 @@ fn choose_output<'a>(
 }
 
 impl FeatureExtraction {
-    /// The text as the model was trained on.
-    fn prepare(&self, text: &Text) -> Text {
-        let whole = match &self.prompt {
-            Some(prompt) => Cow::Owned(format!("{prompt}{}", text.text)),
-            None => Cow::Borrowed(text.text.as_str()),
-        };
-        let whole = if self.lower_case { whole.to_lowercase() } else { whole.into_owned() };
-        Text { field: text.field.clone(), text: whole, pair: None }
-    }
-
     fn reduced(&self) -> &str {
         self.pooling.as_ref().map_or(&self.output, |pooling| pooling.reduced())
     }
@@ -234,11 +227,7 @@ impl Task for FeatureExtraction {
     fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
         let texts = text::texts(input, self.max_bytes)?;
         texts.iter().try_for_each(text::refuse_pair)?;
-        if self.prompt.is_none() && !self.lower_case {
-            return self.encoder.encode(texts, parameters);
-        }
-        let prepared: Vec<Text> = texts.iter().map(|text| self.prepare(text)).collect();
-        self.encoder.encode(&prepared, parameters)
+        self.encoder.encode(texts, parameters)
     }
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
@@ -278,6 +267,6 @@ impl Task for FeatureExtraction {
     }
 
     fn assumptions(&self) -> Vec<String> {
-        self.assumptions.clone()
+        [self.encoder.assumptions(), self.assumptions.clone()].concat()
     }
 }

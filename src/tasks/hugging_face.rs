@@ -9,7 +9,6 @@ use serde::Deserialize;
 pub struct HfConfig {
     #[serde(default)]
     pub architectures: Option<Vec<String>>,
-    pub model_type: Option<String>,
     pub problem_type: Option<String>,
     #[serde(default)]
     id2label: Option<BTreeMap<String, String>>,
@@ -23,8 +22,6 @@ pub struct HfConfig {
     sentence_transformers: Option<CrossEncoder>,
     /// Its older form.
     sbert_ce_default_activation_function: Option<String>,
-    pub max_position_embeddings: Option<usize>,
-    pub pad_token_id: Option<u32>,
 }
 
 /// What sentence-transformers writes of a cross-encoder.
@@ -78,21 +75,6 @@ impl HfConfig {
         match by_id.keys().copied().eq(0..by_id.len()) {
             true => Ok(Some(by_id.into_values().collect())),
             false => Err("config.json: id2label does not number its labels from 0 on".into()),
-        }
-    }
-
-    /// Most tokens that the position embeddings have room for.
-    #[must_use]
-    pub fn max_positions(&self) -> Option<usize> {
-        // These count positions from the padding token's id + 1 on.
-        const OFFSET: [&str; 6] =
-            ["roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "xlm-roberta-xl"];
-        let room = self.max_position_embeddings?;
-        match self.model_type.as_deref() {
-            Some(model) if OFFSET.contains(&model) => {
-                Some(room.saturating_sub(self.pad_token_id.unwrap_or(1) as usize + 1))
-            }
-            _ => Some(room),
         }
     }
 }

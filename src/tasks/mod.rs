@@ -319,7 +319,7 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
         "image-classification" => image_classification::build(material, &hf),
         "text-classification" => text_classification::build(material, &hf),
         "token-classification" => token_classification::build(material, &hf),
-        "feature-extraction" => feature_extraction::build(material, &hf),
+        "feature-extraction" => feature_extraction::build(material),
         tensors::NAME => tensors::build(material, None).map_err(Unserved::Files),
         _ => tabular::build(material, &hf),
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::head::Head;
 use super::hugging_face::HfConfig;
+use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied};
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::tensor::Tensors;
 struct TextClassification {
     encoder: TextEncoder,
     head: Head,
+    notes: Vec<Note>,
     batch_axis: BatchAxis,
     max_bytes: usize,
 }
@@ -22,8 +24,14 @@ struct TextClassification {
 /// What is missing for a text model.
 pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let first = material.signature.inputs.first().ok_or("the model has no inputs")?;
+    // A cross-encoder's folder.
+    let around = SentenceTransformer::read(material.files)?;
+    if let Some(module) = &around.unserved {
+        return Err(Unserved::Unfit(format!("modules.json: a module {module} is not served")));
+    }
     Ok(Box::new(TextClassification {
-        encoder: TextEncoder::build(material, hf, None)?,
+        encoder: TextEncoder::build(material, &around)?,
+        notes: around.notes(),
         head: Head::build(material, hf, true)?,
         batch_axis: BatchAxis::of(first),
         max_bytes: material.limits.max_text_bytes,
@@ -80,10 +88,10 @@ impl Task for TextClassification {
     }
 
     fn notes(&self) -> Vec<Note> {
-        [self.encoder.notes(), self.head.notes()].concat()
+        [self.encoder.notes(), self.notes.clone(), self.head.notes()].concat()
     }
 
     fn assumptions(&self) -> Vec<String> {
-        self.head.assumptions().to_vec()
+        [self.encoder.assumptions(), self.head.assumptions().to_vec()].concat()
     }
 }

@@ -9,6 +9,7 @@ use tokenizers::tokenizer::Encoding;
 use super::head::{FLOATS, check_labels, class_names, labels_note, output_named, softmax, unnamed};
 use super::hugging_face::HfConfig;
 use super::note::SHAPES;
+use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, Offsets, TokenEncoder};
 use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved, varied};
 use crate::error::Error;
@@ -62,7 +63,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Uns
     ];
     Ok(Box::new(TokenClassification {
         notes,
-        encoder: TokenEncoder::build(material, hf, None)?,
+        encoder: TokenEncoder::build(material, &SentenceTransformer::default())?,
         output: output.name.clone(),
         labels: labels.map(|(file, labels)| (file, labels.into_iter().map(Into::into).collect())),
         batch_axis: BatchAxis::of(first),
@@ -267,6 +268,6 @@ impl Task for TokenClassification {
     }
 
     fn assumptions(&self) -> Vec<String> {
-        self.assumptions.clone()
+        [self.encoder.assumptions(), &self.assumptions].concat()
     }
 }

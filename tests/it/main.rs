@@ -29,6 +29,7 @@ mod repository;
 mod resume;
 mod support;
 mod text_tasks;
+mod tokenizers;
 mod traces;
 mod tune;
 mod v2;
