@@ -291,7 +291,7 @@ pub(super) fn class_names(
         (Some(labels), _, _) => Some(("model.toml", labels.clone())),
         (None, Some(labels), _) => Some(("labels.txt", labels)),
         (None, None, Some(labels)) => Some(("config.json", labels)),
-        (None, None, None) => None,
+        (None, None, None) => files.labels_json()?.map(|labels| ("labels.json", labels)),
     })
 }
 

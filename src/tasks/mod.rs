@@ -26,7 +26,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use files::ModelFiles;
+pub use files::{ModelFiles, read_text};
 pub use input::{
     Cells, Column, FeatureColumn, Features, Image, ImageSource, Input, InputKind, Parameters, Text,
 };

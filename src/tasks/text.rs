@@ -199,12 +199,12 @@ impl TokenEncoder {
         max_tokens: Option<usize>,
     ) -> Result<Self, String> {
         let Material { signature, files, config, .. } = material;
-        let file = files.find("tokenizer.json").ok_or(
+        let text = files.read("tokenizer.json")?.ok_or(
             "no tokenizer.json beside the model; save the tokenizer with it \
              (tokenizer.save_pretrained(FOLDER))",
         )?;
         let mut tokenizer =
-            Tokenizer::from_file(file).map_err(|e| format!("tokenizer.json: {e}"))?;
+            Tokenizer::from_bytes(text).map_err(|e| format!("tokenizer.json: {e}"))?;
         let own: TokenizerConfig = files.json("tokenizer_config.json")?.unwrap_or_default();
 
         let declared = own.model_max_length.filter(|n| (1.0..1e9).contains(n)).map(|n| n as usize);
