@@ -28,7 +28,7 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
             });
         }
     };
-    Decoded::new(Format::Bmp, size, rgb, None)
+    Decoded::new(Format::Bmp, size, rgb)
 }
 
 fn error(error: DecodingError) -> ImageError {
