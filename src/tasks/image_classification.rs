@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::image::{
-    self, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
-    TransformError, decode, from_hugging_face,
+    self, ConfigError, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing,
+    RgbImage, Scaling, TransformError, advice, decode, from_hugging_face,
 };
 use super::note::ASSUMED;
 use super::{
@@ -76,8 +76,8 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     preprocessing.layout = layout;
     preprocessing.exact = exact(material)?;
     let (height, width) = preprocessing.output_size().ok_or(
-        "images would come out in different sizes; say the size in model.toml: \
-         [preprocess] crop_size = {height = 224, width = 224}",
+        "images would come out in different sizes; say the size in model.toml: [preprocess] \
+         do_center_crop = true and crop_size = {height = 224, width = 224}",
     )?;
     Ok(Box::new(ImageClassification {
         input: spec.name.clone(),
@@ -109,6 +109,9 @@ fn exact(Material { config, .. }: Material<'_>) -> Result<bool, String> {
     })
 }
 
+const PREPROCESSOR: &str = "preprocessor_config.json";
+const OWN: &str = "model.toml ([preprocess])";
+
 /// From `preprocessor_config.json` and `[preprocess]` in `model.toml`, else from timm's part of
 /// `config.json`, else as torchvision's models are evaluated.
 fn preprocessing(
@@ -121,9 +124,8 @@ fn preprocessing(
         Some((height, width)) => Some((pixels(height)?, pixels(width)?)),
         None => None,
     };
-    let mut keys: Option<serde_json::Map<String, serde_json::Value>> =
-        files.json("preprocessor_config.json")?;
-    let mut from = vec!["preprocessor_config.json"];
+    let mut keys: Option<serde_json::Map<String, serde_json::Value>> = files.json(PREPROCESSOR)?;
+    let mut from = vec![PREPROCESSOR];
     if keys.is_none() {
         from.clear();
     }
@@ -134,27 +136,29 @@ fn preprocessing(
         keys = keys.filter(|keys| keys.contains_key("pretrained_cfg"));
         from = vec!["config.json (pretrained_cfg)"];
     }
+    let of_own = |key: &str| own.contains_key(key);
     if !own.is_empty() {
         // That file's own unknown keys are none of our business; these were written for us.
         if let Some(key) = own.keys().find(|key| !image::KEYS.contains(&key.as_str())) {
             return Err(format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)));
         }
-        let own = serde_json::to_value(own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
-        from.push("model.toml ([preprocess])");
+        let own = serde_json::to_value(&own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
+        from.push(OWN);
         let keys = keys.get_or_insert_default();
         keys.extend(own.as_object().cloned().unwrap_or_default());
     }
     if let Some(keys) = keys {
-        let json = serde_json::Value::from(keys).to_string();
-        let preprocessing =
-            from_hugging_face(&json, size).map_err(|e| format!("preprocessor_config.json: {e}"))?;
+        let json = serde_json::Value::from(keys.clone()).to_string();
+        let preprocessing = from_hugging_face(&json, size).map_err(|error| match error.key() {
+            _ if from == [OWN] && matches!(error, ConfigError::Missing { .. }) => {
+                advice::missing(keys, size, channels)
+            }
+            Some(key) if of_own(key) => format!("model.toml: preprocess.{key}: {error}"),
+            _ => format!("{}: {error}", from.join(", ")),
+        })?;
         return Ok((preprocessing, from.join(", "), Vec::new()));
     }
-    let Some((height, width)) = size else {
-        return Err("no file says which image size the model takes; say it in model.toml: \
-                    [preprocess] size = {height = 224, width = 224}"
-            .to_owned());
-    };
+    let Some((height, width)) = size else { return Err(advice::open_size(channels)) };
     let mut preprocessing = Preprocessing::imagenet_default(height, width);
     let mut assumed = "resized to cover 1/0.875 of the input, its centre cut out, RGB, ImageNet's \
                        mean and deviation";
