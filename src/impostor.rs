@@ -157,25 +157,24 @@ fn answer(start: &[u8], expected: Expected) -> Option<String> {
         let is_answer = object.len() <= 4 && !object.values().any(serde_json::Value::is_array);
         return is_answer.then(|| format!("is an error message ({:?}): {again}", excerpt(said)));
     }
-    const SAID: [&str; 9] = [
-        "entry not found",
-        "repository not found",
-        "file not found",
-        "not found",
-        "404: not found",
-        "404 not found",
-        "invalid credentials",
-        "invalid username or password",
-        "access denied",
+    // What servers say, and whether a text of one line that says so is surely theirs.
+    const SAID: [(&str, bool); 9] = [
+        ("entry not found", true),
+        ("repository not found", true),
+        ("404: not found", true),
+        ("404 not found", true),
+        ("invalid username or password", true),
+        ("invalid credentials", false),
+        ("file not found", false),
+        ("not found", false),
+        ("access denied", false),
     ];
+    let is_said = SAID.iter().any(|(said, is_sure)| match expected {
+        Expected::Text => *is_sure && lower == *said,
+        Expected::Network | Expected::Bytes => lower.starts_with(said),
+    });
     let is_restricted = lower.starts_with("access to model ") && lower.contains("restricted");
-    let starts = |said: &&str| match expected {
-        // A label may well be called so.
-        Expected::Text => said.contains(' ') && lower == **said,
-        Expected::Network | Expected::Bytes => lower.starts_with(*said),
-    };
-    let is_one_line = !text.contains('\n') || expected != Expected::Text;
-    ((is_restricted || SAID.iter().any(|said| starts(&said))) && is_one_line)
+    (is_said || is_restricted)
         .then(|| format!("is an error message ({:?}): {again}", excerpt(text)))
 }
 

@@ -51,6 +51,7 @@ impl Lines {
                     let reason = anyhow!("the first line names columns, and no row follows it");
                     return Some(Source::unreadable(name, reason));
                 };
+                names = None;
                 let line = match line {
                     Ok(line) => line,
                     Err(error) => {
@@ -61,7 +62,6 @@ impl Lines {
                         return Some(Source::unreadable(name, error));
                     }
                 };
-                names = None;
                 if !std::mem::replace(&mut began, true) {
                     let begun = form.clone().begin(kind, &line);
                     form = match begun {
