@@ -211,6 +211,9 @@ fn other_format(start: &[u8]) -> Option<String> {
     if let Some(archive) = archive(start) {
         return Some(archive);
     }
+    if at(4, b"ORTM") {
+        return Some("is in ORT's own format, of which the name has to end in .ort".to_owned());
+    }
     let is_safetensors = at(8, b"{\"") && start.get(3..8) == Some(&[0; 5]);
     let is_pickle = matches!(start, [0x80, 2..=5, ..]);
     // A node of TensorFlow's graph: `name` and `op` in the first field, in which ONNX has a number.

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::formats::{Foreign, files_ending, name};
+use super::formats::{Foreign, files_ending, is_ort, name};
 use crate::config::ModelConfig;
 use crate::error::one_of;
 use crate::impostor::{self, Expected};
@@ -117,7 +117,9 @@ pub fn network_file(
 /// # Errors
 /// What it is instead.
 pub fn check(network: &Path) -> Result<(), String> {
-    match impostor::told(network, Expected::Network) {
+    // Of ORT's own format the name tells.
+    let expected = if is_ort(network) { Expected::Bytes } else { Expected::Network };
+    match impostor::told(network, expected) {
         Some(told) => Err(format!("{} {told}", name(network))),
         None => Ok(()),
     }
