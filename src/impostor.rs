@@ -157,7 +157,12 @@ fn answer(start: &[u8], expected: Expected) -> Option<String> {
         let is_answer = object.len() <= 4 && !object.values().any(serde_json::Value::is_array);
         return is_answer.then(|| format!("is an error message ({:?}): {again}", excerpt(said)));
     }
-    // What servers say, and whether a text of one line that says so is surely theirs.
+    is_said(&lower, expected).then(|| format!("is an error message ({:?}): {again}", excerpt(text)))
+}
+
+/// Whether a server says this, in small letters, where a file is missing or not for everybody.
+fn is_said(text: &str, expected: Expected) -> bool {
+    // And whether a text of one line that says so is surely a server's.
     const SAID: [(&str, bool); 9] = [
         ("entry not found", true),
         ("repository not found", true),
@@ -169,13 +174,12 @@ fn answer(start: &[u8], expected: Expected) -> Option<String> {
         ("not found", false),
         ("access denied", false),
     ];
-    let is_said = SAID.iter().any(|(said, is_sure)| match expected {
-        Expected::Text => *is_sure && lower == *said,
-        Expected::Network | Expected::Bytes => lower.starts_with(said),
-    });
-    let is_restricted = lower.starts_with("access to model ") && lower.contains("restricted");
-    (is_said || is_restricted)
-        .then(|| format!("is an error message ({:?}): {again}", excerpt(text)))
+    let is_restricted = text.starts_with("access to model ") && text.contains("restricted");
+    is_restricted
+        || SAID.iter().any(|(said, is_sure)| match expected {
+            Expected::Text => *is_sure && text == *said,
+            Expected::Network | Expected::Bytes => text.starts_with(said),
+        })
 }
 
 /// Files in a file, or one that is compressed.

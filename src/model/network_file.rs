@@ -33,7 +33,7 @@ pub enum Contents {
 impl Contents {
     #[must_use]
     pub fn of(folder: &Path) -> Self {
-        if let Err(error) = std::fs::read_dir(folder) {
+        if let Err(error) = look_inside(folder) {
             return Self::Unreadable(impostor::unreadable(folder, &error));
         }
         if names_network(folder) {
@@ -106,10 +106,15 @@ pub fn network_file(
             several => return best(folder, several, provider, key),
         }
     }
-    match std::fs::read_dir(folder) {
+    match look_inside(folder) {
         Err(error) => Err(format!("the folder {}", impostor::unreadable(folder, &error))),
-        Ok(_) => Err("no model.onnx in the folder".to_owned()),
+        Ok(()) => Err("no model.onnx in the folder".to_owned()),
     }
+}
+
+/// Whether a folder's files can be seen. That its names can be read is not enough.
+fn look_inside(folder: &Path) -> std::io::Result<()> {
+    folder.join(".").metadata().and_then(|_| std::fs::read_dir(folder)).map(drop)
 }
 
 /// Whether the file may be a network.

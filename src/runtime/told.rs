@@ -10,9 +10,18 @@ const DOUBLE: i32 = 11;
 /// What ONNX Runtime says of a network, after what it means.
 pub fn refusal(error: &str, network: &Path) -> String {
     match sentence(error, || takes_double(network)) {
-        Some(sentence) => format!("{sentence} (ONNX Runtime: {error})"),
+        Some(sentence) => format!("{sentence} (ONNX Runtime: {})", without_place(error)),
         None => error.to_owned(),
     }
+}
+
+/// Without the place in ONNX Runtime's source, which has a signature of many lines.
+fn without_place(error: &str) -> &str {
+    let error = error.trim();
+    let Some((_, place)) = error.split_once("/onnxruntime_src/") else { return error };
+    let ends = memchr::memmem::find_iter(place.as_bytes(), b") ").map(|at| &place[at + 2..]);
+    let is_said = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_uppercase());
+    ends.into_iter().find(is_said).unwrap_or(error)
 }
 
 fn sentence(error: &str, takes_double: impl FnOnce() -> bool) -> Option<String> {
@@ -41,6 +50,13 @@ fn sentence(error: &str, takes_double: impl FnOnce() -> bool) -> Option<String> 
                  not load: export the network without it"
             )
         });
+    }
+    if let Some(operator) = between(error, "No Op registered for ", " with domain_version of ") {
+        let opset = error.rsplit(" with domain_version of ").next().unwrap_or_default().trim();
+        return Some(format!(
+            "this ONNX Runtime knows no operator {operator} in opset {opset}: it may be of a library \
+             of custom operators, or of another opset than the file says"
+        ));
     }
     if let Some((known, got)) = opsets(error) {
         return Some(format!(
@@ -121,6 +137,10 @@ mod tests {
         let kind = "Type Error: Type 'tensor(double)' of input parameter (X) of operator (Normalizer) \
                     in node (N) is invalid.";
         assert_eq!(told(kind, false), "Normalizer takes no DOUBLE: export with float32");
+        let place = "Load model from model.onnx failed:/onnxruntime_src/core/model.cc:256 \
+                     Model::Model(onnx::ModelProto&&, const Options&) Unsupported model IR version: \
+                     99, max supported IR version: 13\n";
+        assert!(without_place(place).starts_with("Unsupported model IR version: 99"), "{place}");
         assert_eq!(sentence("something else", || true), None);
     }
 }

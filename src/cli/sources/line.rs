@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Error, anyhow};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::api::cells::features;
@@ -217,7 +218,7 @@ fn is_json(start: &str) -> bool {
 }
 
 fn is_object(start: &str) -> bool {
-    start.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(start).is_ok()
+    start.starts_with('{') && serde_json::from_str::<IgnoredAny>(start).is_ok()
 }
 
 /// Columns of texts, and of the second text of a pair.
@@ -237,7 +238,12 @@ fn json(line: &str, kind: InputKind, parameters: Parameters) -> Asked {
         InputKind::Text => inputs::texts("text", line).map(Input::Texts),
         InputKind::Image | InputKind::Tensors => inputs::images("image", line).map(Input::Images),
     };
-    Asked::of(input.map(|input| (input, parameters)).map_err(Error::from))
+    let told = |error| match serde_json::from_str::<IgnoredAny>(line) {
+        Ok(_) => Error::from(error),
+        // Then what it lacks as an input is beside the point.
+        Err(error) => anyhow!("expected a line of JSON: {error}"),
+    };
+    Asked::of(input.map(|input| (input, parameters)).map_err(told))
 }
 
 /// Whether a line is a body of `/predict` rather than the value of its field. Features by name are an

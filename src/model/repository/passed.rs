@@ -97,7 +97,7 @@ pub fn folder(folder: &Path, versions: Vec<Passed>) -> Passed {
         match path.is_dir() {
             // A few are enough to know what this is.
             true if with_models.len() < MOST_NAMES && Contents::of(&path) == Contents::Model => {
-                with_models.push(name)
+                with_models.push(name);
             }
             true => folders.push(name),
             false => files.push(name),

@@ -331,7 +331,7 @@ mod tests {
                     // What comes out is never partly grey.
                     Ok(pixels) => assert_eq!(pixels, whole, "{name}, {length} of {}", file.len()),
                     Err(_) => {
-                        assert!(length < file.len() - end, "{name}, {length} of {}", file.len())
+                        assert!(length < file.len() - end, "{name}, {length} of {}", file.len());
                     }
                 }
             }

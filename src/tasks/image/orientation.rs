@@ -26,8 +26,8 @@ fn of_exif(mut block: &[u8]) -> Option<u8> {
     let directory = tiff.u32(4)? as usize;
     let count = usize::from(tiff.u16(directory)?);
     // A directory that is cut off counts as far as it goes; of two such tags the last.
-    let entries = block.get(directory + 2..)?.chunks_exact(12).take(count);
-    let entry = entries.filter(|entry| tiff.read_u16(entry) == Some(ORIENTATION)).last()?;
+    let mut entries = block.get(directory + 2..)?.chunks_exact(12).take(count);
+    let entry = entries.rfind(|entry| tiff.read_u16(entry) == Some(ORIENTATION))?;
     Some(tiff.number(entry).unwrap_or(0))
 }
 

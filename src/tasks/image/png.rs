@@ -109,7 +109,7 @@ impl<'a> Chunks<'a> {
             Some(exif) => Some(Cow::Borrowed(exif)),
             None => raw(self.raw_exif).or_else(|| raw(self.raw_app1)).map(Cow::Owned),
         };
-        let xmp = self.xmp.and_then(|text| text.content());
+        let xmp = self.xmp.and_then(Text::content);
         orientation(exif.as_deref(), xmp.as_deref())
     }
 
@@ -120,9 +120,9 @@ impl<'a> Chunks<'a> {
             && &head[4..] == b"IDAT"
         {
             let declared = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            write_chunk(&mut ended, b"IDAT", &data[..data.len().min(declared)]);
+            write_chunk(&mut ended, *b"IDAT", &data[..data.len().min(declared)]);
         }
-        write_chunk(&mut ended, b"IEND", b"");
+        write_chunk(&mut ended, *b"IEND", b"");
         ended
     }
 }
@@ -136,9 +136,9 @@ fn chunk(file: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
     Some((&head[4..], data))
 }
 
-fn write_chunk(file: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+fn write_chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
     let mut crc = Crc::new();
-    crc.update(name);
+    crc.update(&name);
     crc.update(data);
     file.extend((data.len() as u32).to_be_bytes());
     file.extend(name);
@@ -172,7 +172,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The bytes of a profile as ImageMagick writes it: a line with its name, one with its length, and lines of
+/// The bytes of a profile as `ImageMagick` writes it: a line with its name, one with its length, and lines of
 /// hexadecimal digits.
 fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     let mut lines = text.splitn(4, |byte| *byte == b'\n');
@@ -204,10 +204,10 @@ mod tests {
     }
 
     /// Whether a picture of 2 × 1 with this chunk after its header is turned.
-    fn is_turned(name: &[u8; 4], data: &[u8]) -> bool {
+    fn is_turned(name: &[u8], data: &[u8]) -> bool {
         let plain = png((2, 1), ColorType::Grayscale, BitDepth::Eight, &[1, 2], None);
         let mut file = plain[..33].to_vec();
-        write_chunk(&mut file, name, data);
+        write_chunk(&mut file, name.try_into().unwrap(), data);
         file.extend(&plain[33..]);
         decoded(&file).unwrap().dimensions() == (1, 2)
     }
@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn orientation_is_found_wherever_programs_keep_it() {
         let block = exif(6);
-        let hex: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = block.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let hex: String = digits.map(|d| char::from_digit(d.into(), 16).unwrap()).collect();
         let raw = format!("\nexif\n{:8}\n{}\n{}\n", block.len(), &hex[..20], &hex[20..]);
         let xmp = b"<x:xmpmeta tiff:Orientation=\"6\"/>";
         let text = |keyword: &str, middle: &[u8], text: &[u8]| {

@@ -192,7 +192,7 @@ mod tests {
     use super::super::test_images::{decoded, exif};
     use super::super::{ImageError, ImageLimits, decode};
 
-    fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    fn chunk(name: &[u8], body: &[u8]) -> Vec<u8> {
         let mut chunk = name.to_vec();
         chunk.extend((body.len() as u32).to_le_bytes());
         chunk.extend(body);
