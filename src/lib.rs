@@ -2,8 +2,8 @@
 //!
 //! # Layers
 //! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
-//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
-//! and `plot` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
+//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
+//! `plot` and `impostor` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
 //! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 //!
 //! # The path of one request
@@ -59,6 +59,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod evaluate;
+pub mod impostor;
 pub mod inspect;
 pub mod load;
 pub mod metrics;

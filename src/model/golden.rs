@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::impostor::{self, Expected};
 use crate::runtime::cancel::Cancel;
 use crate::runtime::run;
 use crate::runtime::session::Session;
@@ -129,6 +130,9 @@ impl Case {
                 }
                 let name = path.to_string_lossy();
                 let file = files.find(&name).ok_or_else(|| format!("no file {name}"))?;
+                if let Some(told) = impostor::told(&file, Expected::Bytes) {
+                    return Err(format!("{name} {told}"));
+                }
                 let file = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
                 let source = ImageSource::File(Bytes::from(file), None);
                 Ok(Input::Images(vec![Image { field: "image".into(), source }]))

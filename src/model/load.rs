@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
+use super::network_file::{self, Chosen, network_file};
 use super::warm_up::{by_size, warm_up};
 use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
@@ -109,6 +110,7 @@ impl Loader {
             return Err("model.toml: [versions] belongs into the model's folder".to_owned());
         }
         let Network { provider, path, convolves } = self.network(location, &files, &config)?;
+        network_file::check(&path)?;
         let data = external_data::files(&path, &location.model_folder)?;
         manifest.require([&path].into_iter().chain(&data).map(PathBuf::as_path))?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
@@ -254,24 +256,29 @@ impl Loader {
         files: &ModelFiles,
         config: &ModelConfig,
     ) -> Result<Network, String> {
-        let file =
-            |provider| formats::network_file(&location.version_folder, files, config, provider);
+        let choose = |provider| network_file(&location.version_folder, files, config, provider);
         let provider = match config.device {
             None => self.provider,
             Some(device) => self.provider_for(device, &location.name)?,
         };
-        let path = file(provider)?;
+        let chosen = choose(provider)?;
+        let network = |provider, Chosen { path, by, has_others }, convolves| {
+            if has_others {
+                tracing::info!(model = location.name, file = %path.display(), "network: {by}");
+            }
+            Network { provider, path, convolves }
+        };
         if provider.gpu().is_none() {
-            return Ok(Network { provider, path, convolves: false });
+            return Ok(network(provider, chosen, false));
         }
-        let operators = Operators::of(&path);
+        let operators = Operators::of(&chosen.path);
         if let Some(reason) = off_gpu(provider, config, operators) {
             tracing::info!(model = location.name, "runs on the CPU: {reason}");
             let provider = ExecutionProvider::Cpu;
-            return Ok(Network { provider, path: file(provider)?, convolves: false });
+            return Ok(network(provider, choose(provider)?, false));
         }
         let convolves = operators.is_none_or(|operators| operators.convolves);
-        Ok(Network { provider, path, convolves })
+        Ok(network(provider, chosen, convolves))
     }
 
     /// Most rows and most tokens of a run. A longer one makes its own callers wait, and those after it.

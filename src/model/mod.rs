@@ -11,6 +11,7 @@ pub mod golden;
 mod graph_cache;
 pub mod load;
 pub mod manifest;
+pub mod network_file;
 mod reduced;
 pub mod repository;
 mod tensors;

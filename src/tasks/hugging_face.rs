@@ -2,32 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-/// The keys of `config.json` that matter for serving; the rest is ignored.
+/// The keys of `config.json` that matter for serving; the rest is ignored. As transformers does, a value
+/// that says nothing (such as -1 for a length) is passed over, and is no reason to refuse the model.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct HfConfig {
-    #[serde(default)]
+    #[serde(deserialize_with = "names")]
     pub architectures: Option<Vec<String>>,
+    #[serde(deserialize_with = "word")]
     pub problem_type: Option<String>,
-    #[serde(default)]
-    id2label: Option<BTreeMap<String, String>>,
+    id2label: Option<Value>,
+    label2id: Option<Value>,
     /// Of timm's own form.
-    #[serde(default)]
-    pub pretrained_cfg: Option<serde::de::IgnoredAny>,
+    pub pretrained_cfg: Option<Value>,
+    #[serde(deserialize_with = "count")]
     pub num_classes: Option<usize>,
     /// timm's form of `id2label`.
-    label_names: Option<Vec<String>>,
-    /// sentence-transformers' own part.
-    sentence_transformers: Option<CrossEncoder>,
+    label_names: Option<Value>,
+    /// sentence-transformers' own part, for a cross-encoder.
+    sentence_transformers: Option<Value>,
     /// Its older form.
+    #[serde(deserialize_with = "word")]
     sbert_ce_default_activation_function: Option<String>,
-}
-
-/// What sentence-transformers writes of a cross-encoder.
-#[derive(Debug, Default, Deserialize)]
-struct CrossEncoder {
-    activation_fn: Option<String>,
 }
 
 /// What becomes of logits, as the folder says.
@@ -36,6 +35,75 @@ pub enum Activation {
     Identity,
     Sigmoid,
     Softmax,
+}
+
+/// A list of names, or a single one.
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let names = match Value::deserialize(deserializer)? {
+        Value::String(name) => vec![name],
+        Value::Array(names) => {
+            names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Some(names).filter(|names: &Vec<String>| !names.is_empty()))
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(ToOwned::to_owned))
+}
+
+/// A number from 0 on, also one that Python wrote as a fraction (`512.0`).
+fn count<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let whole = |number: f64| {
+        (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
+    };
+    let number = value.as_u64().or_else(|| value.as_f64().and_then(whole));
+    Ok(number.and_then(|number| number.try_into().ok()))
+}
+
+/// A class's name as a file has it: of a list, such as `["n01440764", "tench"]`, the last.
+fn name(value: &Value) -> Option<String> {
+    match value {
+        Value::String(name) => Some(name.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Array(list) => list.last().filter(|last| !last.is_array()).and_then(name),
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// Names of classes by number: a list of them, or an object of numbers and names. `None` for an object of
+/// something else.
+pub(super) fn numbered(value: &Value) -> Option<BTreeMap<usize, String>> {
+    let named = |index: usize, value: &Value| {
+        (index, name(value).unwrap_or_else(|| format!("LABEL_{index}")))
+    };
+    match value {
+        Value::Array(list) => {
+            Some(list.iter().enumerate().map(|(i, value)| named(i, value)).collect())
+        }
+        Value::Object(map) => {
+            map.iter().map(|(id, value)| Some(named(id.trim().parse().ok()?, value))).collect()
+        }
+        _ => None,
+    }
+}
+
+/// The same of an object the other way round.
+pub(super) fn numbers_of(value: &Value) -> Option<BTreeMap<usize, String>> {
+    let number = |value: &Value| match value {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64().and_then(|number| usize::try_from(number).ok()),
+    };
+    value.as_object()?.iter().map(|(name, id)| Some((number(id)?, name.clone()))).collect()
+}
+
+/// Whether classes are numbered from 0 on without a gap.
+pub(super) fn is_complete(names: &BTreeMap<usize, String>) -> bool {
+    !names.is_empty() && names.keys().copied().eq(0..names.len())
 }
 
 impl HfConfig {
@@ -50,8 +118,8 @@ impl HfConfig {
     /// The activation that sentence-transformers names: a class of PyTorch, by its last word.
     #[must_use]
     pub fn activation(&self) -> Option<Activation> {
-        let newer = self.sentence_transformers.as_ref().and_then(|it| it.activation_fn.as_ref());
-        let name = newer.or(self.sbert_ce_default_activation_function.as_ref())?;
+        let newer = self.sentence_transformers.as_ref().and_then(|it| it.get("activation_fn")?.as_str());
+        let name = newer.or(self.sbert_ce_default_activation_function.as_deref())?;
         match name.rsplit('.').next()? {
             "Identity" => Some(Activation::Identity),
             "Sigmoid" => Some(Activation::Sigmoid),
@@ -60,21 +128,71 @@ impl HfConfig {
         }
     }
 
-    /// Class names in the order of the outputs.
+    /// Class names in the order of the outputs: of `id2label`, else of timm's `label_names`, else of `label2id`.
     ///
     /// # Errors
-    /// Keys that are not 0, 1, 2, ….
+    /// Keys of `id2label` that are not 0, 1, 2, ….
     pub fn labels(&self) -> Result<Option<Vec<String>>, String> {
-        let Some(id2label) = &self.id2label else { return Ok(self.label_names.clone()) };
-        let mut by_id = BTreeMap::new();
-        for (id, label) in id2label {
-            let id: usize =
-                id.parse().map_err(|_| format!("config.json: id2label has the key `{id}`"))?;
-            by_id.insert(id, label.clone());
+        let by_id = match &self.id2label {
+            Some(Value::Object(map)) if !map.is_empty() => {
+                let odd = || map.keys().find(|key| key.trim().parse::<usize>().is_err());
+                let by_id = self.id2label.as_ref().and_then(numbered).ok_or_else(|| {
+                    format!(
+                        "config.json: id2label has the key `{}`",
+                        odd().map_or("", String::as_str)
+                    )
+                })?;
+                if !is_complete(&by_id) {
+                    return Err("config.json: id2label does not number its labels from 0 on".into());
+                }
+                Some(by_id)
+            }
+            Some(list @ Value::Array(_)) => numbered(list),
+            _ => None,
+        };
+        let by_id = by_id.or_else(|| self.label_names.as_ref().and_then(numbered));
+        let by_id = by_id.or_else(|| self.label2id.as_ref().and_then(numbers_of));
+        Ok(by_id.filter(is_complete).map(|names| names.into_values().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> HfConfig {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn labels_that_are_numbers_are_names_and_other_forms_of_them_are_read() {
+        for (json, expected) in [
+            (r#"{"id2label": {"0": 0, "1": 7, "2": true}}"#, &["0", "7", "true"][..]),
+            (r#"{"id2label": {"1": "b", "0": null}}"#, &["LABEL_0", "b"]),
+            (r#"{"id2label": ["a", 5]}"#, &["a", "5"]),
+            (r#"{"label2id": {"b": 1, "a": "0"}}"#, &["a", "b"]),
+            (r#"{"id2label": null, "label2id": {"a": 0}}"#, &["a"]),
+            (r#"{"id2label": {"0": ["n01440764", "tench"]}}"#, &["tench"]),
+        ] {
+            let expected: Vec<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(read(json).labels(), Ok(Some(expected)), "{json}");
         }
-        match by_id.keys().copied().eq(0..by_id.len()) {
-            true => Ok(Some(by_id.into_values().collect())),
-            false => Err("config.json: id2label does not number its labels from 0 on".into()),
+        for json in ["{}", r#"{"id2label": {}}"#, r#"{"id2label": 3}"#, r#"{"label2id": {"a": 4}}"#]
+        {
+            assert_eq!(read(json).labels(), Ok(None), "{json}");
         }
+        assert!(read(r#"{"id2label": {"1": "a"}}"#).labels().unwrap_err().contains("from 0 on"));
+        assert!(read(r#"{"id2label": {"x": "a"}}"#).labels().unwrap_err().contains("`x`"));
+    }
+
+    #[test]
+    fn values_that_say_nothing_are_passed_over() {
+        let odd = read(
+            r#"{"architectures": "BertForTokenClassification", "problem_type": 3, "num_classes": -1,
+                "sentence_transformers": 4}"#,
+        );
+        assert!(odd.is_classifier());
+        assert_eq!((odd.activation(), odd.num_classes, odd.problem_type), (None, None, None));
+        assert_eq!(read(r#"{"architectures": []}"#).architectures, None);
     }
 }

@@ -32,7 +32,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use cells::{Cells, Column, Features, Number, Numbers};
-pub use files::ModelFiles;
+pub use files::{ModelFiles, read_text};
 pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
 pub use note::{ASSUMED, Note, WARM_UP};

@@ -19,6 +19,7 @@ mod grpc_streams;
 mod inspect;
 mod logs;
 mod metrics;
+mod misplaced;
 mod network;
 mod openapi;
 mod other_forms;

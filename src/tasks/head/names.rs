@@ -27,6 +27,9 @@ pub fn class_names(
     if let Some(labels) = hf.labels()? {
         return Ok(Some(("config.json", labels)));
     }
+    if let Some(labels) = files.labels_json()? {
+        return Ok(Some(("labels.json", labels)));
+    }
     let names = graph.and_then(|graph| graph.metadata.get("names"));
     Ok(names.and_then(|names| python_dict(names)).map(|names| ("the network's metadata (names)", names)))
 }

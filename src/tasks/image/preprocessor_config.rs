@@ -34,7 +34,8 @@ pub fn from_hugging_face(
         let got = preprocessing.output_size().ok_or_else(|| ConfigError::Unsupported {
             key: "size",
             what:
-                "it gives images of different sizes, and the model takes one; expected a crop_size"
+                "it gives images of different sizes, and the model takes one; expected height and \
+                 width, or do_center_crop = true and a crop_size"
                     .to_owned(),
         })?;
         if got != expected {

@@ -68,14 +68,14 @@ impl TokenEncoder {
     /// As [`super::TextEncoder::build`].
     pub fn build(material: Material<'_>, around: &SentenceTransformer) -> Result<Self, Unserved> {
         let Material { signature, files, config, .. } = material;
-        let file = files.find("tokenizer.json").ok_or_else(|| {
+        let file = files.read("tokenizer.json")?.ok_or_else(|| {
             Unserved::unfit(
                 "no tokenizer.json beside the model (save the tokenizer with it: \
                  tokenizer.save_pretrained(FOLDER))",
             )
         })?;
         let mut tokenizer =
-            Tokenizer::from_file(file).map_err(|e| format!("tokenizer.json: {e}"))?;
+            Tokenizer::from_bytes(file).map_err(|e| format!("tokenizer.json: {e}"))?;
         let model = ModelConfig::read(files)?;
         let own = TokenizerConfig::read(files, &model)?;
         let changed = settings::apply(&mut tokenizer, &own)?;
