@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
-use super::warm_up::{by_size, warm_up};
+use super::warm_up::{WarmedUp, by_size, warm_up};
 use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::metrics::{Metrics, ModelMetrics};
@@ -19,6 +19,7 @@ use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::OnnxSession;
+use crate::signature::Batching;
 use crate::tasks::graph::Operators;
 use crate::tasks::{self, Material, ModelFiles, Task};
 
@@ -132,26 +133,37 @@ impl Loader {
             config: &config,
             limits: &self.limits,
         })?;
-        let axis = task.batch_axis();
         let reduction = task.reduction();
         let mut first = reduced::reduced(Box::new(first), reduction.clone());
         let on_gpu = provider.gpu().is_some();
-        let samples = warm_up(first.as_mut(), task.as_mut(), axis, on_gpu)?;
+        let most = match self.batch_size(&config) {
+            BatchSize::Rows(rows) => rows.get(),
+            BatchSize::Auto => usize::MAX,
+        };
+        let warm = warm_up(first.as_mut(), task.as_mut(), &path, most, on_gpu)?;
+        let WarmedUp { axis, batching, because, samples } = warm;
         let (rows, tokens) = self.longest_run(&config, &samples, on_gpu);
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
         for assumption in task.assumptions() {
             tracing::warn!(model = location.name, "assumed: {assumption}");
         }
 
-        let rows = run::max_batch_size(axis, rows);
+        if let Some(because) = &because {
+            tracing::warn!(model = location.name, "{because}");
+        }
+
+        let rows = match batching {
+            Batching::Alone => 1,
+            _ => run::max_batch_size(axis, rows),
+        };
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
-        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), rows)? {
+        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), (axis, rows))? {
             open = by_size;
             first = open(layout.intra_op_threads)?;
         }
-        let (golden, examples) = golden::check(&files, task.as_ref(), first.as_mut())?;
+        let (golden, examples) = golden::check(&files, task.as_ref(), axis, first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -169,7 +181,7 @@ impl Loader {
                 Box::new(move || open(layout.intra_op_threads))
             },
             axis,
-            bounds: self.bounds(&config, rows, tokens),
+            bounds: self.bounds(&config, batching, rows, tokens),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -192,6 +204,9 @@ impl Loader {
             layout,
             crowd: self.runtime.crowd.clone(),
             open,
+            axis,
+            batching,
+            because,
         }))
     }
 
@@ -280,7 +295,7 @@ impl Loader {
         samples: &[Sample],
         on_gpu: bool,
     ) -> (usize, usize) {
-        match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
+        match self.batch_size(config) {
             BatchSize::Rows(rows) => (rows.get(), usize::MAX),
             BatchSize::Auto => {
                 let units = cost::best_batch_units(samples);
@@ -290,13 +305,27 @@ impl Loader {
         }
     }
 
-    fn bounds(&self, model: &ModelConfig, max_batch_size: usize, tokens: usize) -> Bounds {
+    fn batch_size(&self, config: &ModelConfig) -> BatchSize {
+        config.max_batch_size.unwrap_or(self.config.max_batch_size)
+    }
+
+    fn bounds(
+        &self,
+        model: &ModelConfig,
+        batching: Batching,
+        max_batch_size: usize,
+        tokens: usize,
+    ) -> Bounds {
         Bounds {
             max_queue_size: self.config.max_queue_size.get(),
             max_queue_bytes: self.config.max_queue_bytes,
             max_batch_size,
             max_batch_tokens: self.config.max_batch_tokens.get().min(tokens),
-            min_efficiency: self.config.min_padding_efficiency,
+            min_efficiency: match batching {
+                // Without any padding there are rows of one length only.
+                Batching::OwnLength => 1.0,
+                _ => self.config.min_padding_efficiency,
+            },
             max_queue_delay: model.max_queue_delay.unwrap_or(self.config.max_queue_delay),
         }
     }
