@@ -30,11 +30,6 @@ const ROWS: usize = 4;
 const ENOUGH: Duration = Duration::from_millis(5);
 /// A first run that takes longer is the only one of its row by itself.
 pub const SLOW: Duration = Duration::from_millis(150);
-/// The part of an output's range by which answers may differ: of exact arithmetic, and of such as jumps
-/// a step of int8 now and then when something before it is rounded otherwise.
-const ROUNDING: f64 = 1e-3;
-const COARSE: f64 = 0.05;
-
 const REFUSED: &str =
     "made-up inputs are refused, so that rows could not be tried beside each other";
 
@@ -206,7 +201,7 @@ impl Trial<'_> {
             Ok(answers) => {
                 self.sample(rows.len(), took);
                 let gap = self.gap(answers, &order);
-                if gap.is_within(ROUNDING) {
+                if gap.is_rounding() {
                     self.learn(answers, &order);
                     return (Batching::Together, None);
                 }
@@ -235,14 +230,14 @@ impl Trial<'_> {
             }
         };
         let beside = match beside {
-            Ok(gap) if gap.is_within(ROUNDING) => Ok(()),
-            Ok(gap) if coarse && gap.is_within(COARSE) && self.is_rounding(&rows) => Ok(()),
+            Ok(gap) if gap.is_rounding() => Ok(()),
+            Ok(gap) if coarse && gap.is_jump() && self.copies_agree(&rows) => Ok(()),
             Ok(gap) => Err(format!("a row's answer changes with the rows beside it ({gap})")),
             Err(because) => Err(because),
         };
         match (beside, padded) {
             (Err(because), _) => (Batching::Alone, Some(because)),
-            (Ok(()), Ok(gap)) if coarse && gap.is_within(COARSE) => (Batching::Together, None),
+            (Ok(()), Ok(gap)) if coarse && gap.is_jump() => (Batching::Together, None),
             (Ok(()), Ok(gap)) => {
                 let because = format!("a row's answer changes when it is padded ({gap})");
                 (Batching::OwnLength, Some(because))
@@ -265,7 +260,7 @@ impl Trial<'_> {
     }
 
     /// Whether copies of the first row in the place of its neighbours give exactly what these give.
-    fn is_rounding(&mut self, rows: &[Rows]) -> bool {
+    fn copies_agree(&mut self, rows: &[Rows]) -> bool {
         let at = self.place(rows);
         let first = self.rows[0].clone();
         let with = self.run(&rows.iter().collect::<Vec<_>>());
@@ -273,7 +268,7 @@ impl Trial<'_> {
         let (Ok(with), Ok(copies)) = (with, copies) else { return false };
         let [with, copies] = [with, copies].map(|answers| answers.slice_rows(at, at + 1));
         let scale = Scale::of([&with, &copies]);
-        Gap::between(&copies, &with, false, &scale).is_within(ROUNDING)
+        Gap::between(&copies, &with, false, &scale).is_rounding()
     }
 
     /// Where the first row is among these.
@@ -287,7 +282,7 @@ impl Trial<'_> {
         let Some(before) = self.alone[0].clone() else { return false };
         self.run(&[&first]).is_ok_and(|again| {
             let scale = Scale::of([&before, &again]);
-            !Gap::between(&before, &again, false, &scale).is_within(ROUNDING)
+            !Gap::between(&before, &again, false, &scale).is_rounding()
         })
     }
 

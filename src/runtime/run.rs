@@ -138,7 +138,7 @@ mod tests {
         let ids = arr2(&[[1_i64, 1, 1], [2, 0, 0], [3, 3, 3], [4, 4, 0]]).into_dyn();
         let lengths = Lengths { of_rows: vec![3, 1, 3, 2], padding: vec![0], left: false };
         let texts = Rows::sequences(Tensors(vec![("ids".into(), ids.into())]), lengths);
-        let own = [[1, 3], [2, 1], [3, 3], [4, 2]];
+        let own = [[1_i64, 3], [2, 1], [3, 3], [4, 2]];
         for (batching, runs, expected) in [
             (Batching::Together, vec![[4, 3]], [[1, 3], [2, 3], [3, 3], [4, 3]]),
             (Batching::OwnLength, vec![[1, 1], [1, 2], [2, 3]], own),

@@ -6,39 +6,78 @@ use ndarray::{ArrayD, Axis, Slice};
 
 use crate::tensor::{Tensor, Tensors};
 
-/// What numbers in the hundreds of thousands lose to FP32 when they are added up in another order.
-const OF_SIZE: f64 = 0.02;
+/// The part of an output's range by which answers may differ: of exact arithmetic; and of such as jumps a
+/// step of int8 now and then when something before it is rounded otherwise.
+const ROUNDING: f64 = 1e-3;
+const JUMPS: f64 = 0.05;
+/// Below this part of the largest number nothing is a difference: FP32 loses it when numbers are added up in
+/// another order, or int8 in one step.
+const LOST: f64 = 2e-6;
+const STEP: f64 = 5e-3;
+/// The same of the largest number in a column.
+const LOST_IN_COLUMN: f64 = 2e-5;
 
-/// Of each output, the range of its numbers and the largest, by which differences are measured.
-pub struct Scale(Vec<(String, f64, f64)>);
+/// Of each output the range and the largest of its numbers, for each place in its last axis: one class or
+/// feature may be counted in thousands beside another of parts.
+pub struct Scale(Vec<(String, Vec<Column>)>);
 
-/// The largest difference between two answers, in the output's range.
+#[derive(Clone, Copy)]
+struct Column {
+    least: f64,
+    most: f64,
+}
+
+/// The largest difference between two answers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gap {
-    part: f64,
     output: String,
+    /// In parts of the range that it is in.
+    part: f64,
+    /// In parts of what rounding explains, and of what it explains of coarse arithmetic.
+    fine: f64,
+    coarse: f64,
+}
+
+impl Column {
+    const EMPTY: Self = Self { least: f64::INFINITY, most: f64::NEG_INFINITY };
+
+    fn add(&mut self, number: f64) {
+        if number.is_finite() {
+            (self.least, self.most) = (self.least.min(number), self.most.max(number));
+        }
+    }
+
+    fn range(self) -> f64 {
+        (self.most - self.least).max(0.0)
+    }
+
+    fn size(self) -> f64 {
+        if self.least > self.most { 0.0 } else { self.least.abs().max(self.most.abs()) }
+    }
 }
 
 impl Scale {
     pub fn of<'a>(answers: impl IntoIterator<Item = &'a Tensors>) -> Self {
-        let mut scales: Vec<(String, f64, f64, f64)> = Vec::new();
+        let mut outputs: Vec<(String, Vec<Column>)> = Vec::new();
         for (name, tensor) in answers.into_iter().flat_map(|answer| &answer.0) {
             let Some(numbers) = numbers(tensor) else { continue };
-            let at = scales.iter().position(|(other, ..)| other == name).unwrap_or_else(|| {
-                scales.push((name.clone(), f64::INFINITY, f64::NEG_INFINITY, 0.0));
-                scales.len() - 1
+            let at = outputs.iter().position(|(other, _)| other == name).unwrap_or_else(|| {
+                outputs.push((name.clone(), vec![Column::EMPTY; width(tensor)]));
+                outputs.len() - 1
             });
-            let (_, least, most, largest) = &mut scales[at];
-            for number in numbers.iter().filter(|number| number.is_finite()) {
-                (*least, *most) = (least.min(*number), most.max(*number));
-                *largest = largest.max(number.abs());
+            let columns = &mut outputs[at].1;
+            let width = columns.len();
+            for (index, number) in numbers.iter().enumerate() {
+                columns[index % width].add(*number);
             }
         }
-        let range = |(name, least, most, largest): (String, f64, f64, f64)| {
-            (name, (most - least).max(0.0), largest)
-        };
-        Self(scales.into_iter().map(range).collect())
+        Self(outputs)
     }
+}
+
+/// Length of the last axis; where that is the rows', 1.
+fn width(tensor: &Tensor) -> usize {
+    tensor.shape().get(1..).and_then(<[usize]>::last).copied().unwrap_or(1).max(1)
 }
 
 impl Gap {
@@ -47,25 +86,66 @@ impl Gap {
     pub fn between(alone: &Tensors, with: &Tensors, left: bool, scale: &Scale) -> Self {
         let gaps = alone.0.iter().map(|(name, alone)| {
             let with = with.get(name).map(|with| own(with, alone.shape(), left));
-            let part = with.map_or(f64::INFINITY, |with| apart(alone, &with, name, scale));
-            Self { part, output: name.clone() }
+            let columns = scale.0.iter().find(|(other, _)| other == name);
+            let columns = columns.map_or(&[][..], |(_, columns)| columns.as_slice());
+            let gap = with.map_or(Self::ENDLESS, |with| Self::of(alone, &with, columns));
+            Self { output: name.clone(), ..gap }
+        });
+        gaps.reduce(Self::larger).unwrap_or_default()
+    }
+
+    const ENDLESS: Self = Self {
+        output: String::new(),
+        part: f64::INFINITY,
+        fine: f64::INFINITY,
+        coarse: f64::INFINITY,
+    };
+
+    fn of(alone: &Tensor, with: &Tensor, columns: &[Column]) -> Self {
+        if alone.shape() != with.shape() {
+            return Self::ENDLESS;
+        }
+        let (Some(alone_numbers), Some(with_numbers)) = (numbers(alone), numbers(with)) else {
+            return if alone == with { Self::default() } else { Self::ENDLESS };
+        };
+        let largest = columns.iter().map(|column| column.size()).fold(0.0, f64::max);
+        let pairs = alone_numbers.iter().zip(&with_numbers).enumerate();
+        let gaps = pairs.filter_map(|(index, (alone, with))| {
+            if alone == with || (alone.is_nan() && with.is_nan()) {
+                return None;
+            }
+            let column = columns.get(index % columns.len().max(1)).copied()?;
+            let difference = (alone - with).abs();
+            if !difference.is_finite() {
+                return Some(Self::ENDLESS);
+            }
+            let (range, size) = (column.range(), column.size());
+            let fine = (range * ROUNDING).max(size * LOST_IN_COLUMN).max(largest * LOST);
+            let coarse = (range * JUMPS).max(largest * STEP);
+            let [part, fine, coarse] = [range, fine, coarse].map(|whole| difference / whole);
+            Some(Self { output: String::new(), part, fine, coarse })
         });
         gaps.reduce(Self::larger).unwrap_or_default()
     }
 
     pub fn larger(self, other: Self) -> Self {
-        if other.part > self.part { other } else { self }
+        if other.fine > self.fine { other } else { self }
     }
 
-    /// Whether it is no more than this part of the output's range.
-    pub fn is_within(&self, part: f64) -> bool {
-        self.part <= part
+    /// Whether rounding explains it.
+    pub fn is_rounding(&self) -> bool {
+        self.fine <= 1.0
+    }
+
+    /// Whether rounding explains it in a network whose numbers jump.
+    pub fn is_jump(&self) -> bool {
+        self.coarse <= 1.0
     }
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { part, output } = self;
+        let Self { part, output, .. } = self;
         match *part {
             part if part.is_finite() => {
                 write!(f, "output `{output}` by {:.1} % of its range", part * 100.0)
@@ -84,26 +164,6 @@ fn own(with: &Tensor, shape: &[usize], left: bool) -> Tensor {
         }
         _ => with.clone(),
     }
-}
-
-fn apart(alone: &Tensor, with: &Tensor, name: &str, scale: &Scale) -> f64 {
-    let same = |same: bool| if same { 0.0 } else { f64::INFINITY };
-    if alone.shape() != with.shape() {
-        return f64::INFINITY;
-    }
-    let (Some(alone_numbers), Some(with_numbers)) = (numbers(alone), numbers(with)) else {
-        return same(alone == with);
-    };
-    let difference = |(alone, with): (&f64, &f64)| match (alone - with).abs() {
-        _ if alone == with || (alone.is_nan() && with.is_nan()) => 0.0,
-        difference if difference.is_finite() => difference,
-        _ => f64::INFINITY,
-    };
-    let largest = alone_numbers.iter().zip(&with_numbers).map(difference).fold(0.0, f64::max);
-    let found = scale.0.iter().find(|(other, ..)| other == name);
-    let (range, size) = found.map_or((0.0, 0.0), |(_, range, size)| (*range, *size));
-    let range = range.max(size * OF_SIZE);
-    if largest == 0.0 { 0.0 } else { largest / range }
 }
 
 /// `None` for text.
@@ -133,30 +193,42 @@ mod tests {
         Tensors(vec![("x".into(), array.into())])
     }
 
-    fn gap(alone: &Tensors, with: &Tensors, left: bool) -> f64 {
-        Gap::between(alone, with, left, &Scale::of([alone, with])).part
+    fn gap(alone: &Tensors, with: &Tensors, left: bool) -> Gap {
+        Gap::between(alone, with, left, &Scale::of([alone, with]))
     }
 
     #[test]
-    fn differences_are_measured_by_the_range_and_never_by_less_than_fp32_keeps() {
-        let one = answer(&[0.0, 4.0], &[1, 2]);
-        assert_eq!(gap(&one, &answer(&[0.0, 3.0], &[1, 2]), false), 0.25);
-        let (large, other) = (answer(&[1e6], &[1, 1]), answer(&[1e6 + 1.0], &[1, 1]));
-        assert!(gap(&large, &other, false) < 1e-4);
+    fn each_place_of_the_last_axis_has_its_own_range() {
+        let one = answer(&[9000.0, 2.0], &[1, 2]);
+        assert!(!gap(&one, &answer(&[9000.0, 1.0], &[1, 2]), false).is_rounding());
+        assert!(gap(&one, &answer(&[9000.001, 2.0], &[1, 2]), false).is_rounding());
+        // What is nearly nothing beside something large.
+        let (zero, lost) = (answer(&[9000.0, 0.0], &[1, 2]), answer(&[9000.0, 0.005], &[1, 2]));
+        assert!(gap(&zero, &lost, false).is_rounding());
+    }
+
+    #[test]
+    fn a_step_of_int8_is_a_jump_and_half_the_range_is_none() {
+        let scale = [answer(&[-4.0], &[1, 1]), answer(&[4.0], &[1, 1])];
+        let jumps = |by: f32| {
+            let pair = [answer(&[1.0], &[1, 1]), answer(&[1.0 + by], &[1, 1])];
+            Gap::between(&pair[0], &pair[1], false, &Scale::of(&scale)).is_jump()
+        };
+        assert!(jumps(0.1) && !jumps(2.0));
     }
 
     #[test]
     fn of_each_token_only_the_rows_own_count() {
-        let alone = answer(&[1.0, 2.0], &[1, 2]);
-        assert_eq!(gap(&alone, &answer(&[1.0, 2.0, 9.0], &[1, 3]), false), 0.0);
-        assert_eq!(gap(&alone, &answer(&[9.0, 1.0, 2.0], &[1, 3]), true), 0.0);
-        assert!(gap(&alone, &answer(&[9.0, 1.0, 2.0], &[1, 3]), false) > 0.1);
+        let alone = answer(&[1.0, 2.0], &[1, 2, 1]);
+        assert!(gap(&alone, &answer(&[1.0, 2.0, 9.0], &[1, 3, 1]), false).is_rounding());
+        assert!(gap(&alone, &answer(&[9.0, 1.0, 2.0], &[1, 3, 1]), true).is_rounding());
+        assert!(!gap(&alone, &answer(&[9.0, 1.0, 2.0], &[1, 3, 1]), false).is_rounding());
     }
 
     #[test]
     fn nan_equals_nan_and_nothing_else() {
         let nan = answer(&[f32::NAN], &[1, 1]);
-        assert_eq!(gap(&nan, &nan, false), 0.0);
-        assert_eq!(gap(&nan, &answer(&[1.0], &[1, 1]), false), f64::INFINITY);
+        assert!(gap(&nan, &nan, false).is_rounding());
+        assert!(!gap(&nan, &answer(&[1.0], &[1, 1]), false).is_jump());
     }
 }
