@@ -20,6 +20,7 @@ mod inspect;
 mod logs;
 mod metrics;
 mod misplaced;
+mod neighbours;
 mod network;
 mod openapi;
 mod other_forms;

@@ -95,7 +95,8 @@ pub struct ModelMetadata {
     pub inputs: Vec<TensorMetadata>,
     pub outputs: Vec<TensorMetadata>,
     /// `task`, `device` and `file`; `scores`: what they are; `assumed`: what was, for want of a file that says
-    /// it; and `preprocessed_input`: the name under which it takes images or texts.
+    /// it; `rows_of_a_run`, where not all rows may share one: `one row` or `rows of one length`; and
+    /// `preprocessed_input`: the name under which it takes images or texts.
     pub properties: BTreeMap<&'static str, String>,
 }
 
@@ -116,6 +117,9 @@ impl ModelMetadata {
             ("device", model.provider.to_string()),
             ("file", model.file.clone()),
         ]);
+        if let Some(rows) = model.shares() {
+            properties.insert("rows_of_a_run", rows.to_owned());
+        }
         if let Some(input) = super::preprocessed::input_name(model) {
             properties.insert("preprocessed_input", input.to_owned());
         }
