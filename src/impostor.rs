@@ -137,8 +137,8 @@ fn answer(start: &[u8], expected: Expected) -> Option<String> {
     let again = "download the file again";
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         let page = match within(text, "<title>", "</title>") {
-            Some(title) => format!("is a web page ({:?})", excerpt(title)),
-            None => "is a web page".to_owned(),
+            Some(title) => format!("is an HTML page ({:?})", excerpt(title)),
+            None => "is an HTML page".to_owned(),
         };
         return Some(format!("{page}, as a server gives for an error or a login: {again}"));
     }
@@ -155,7 +155,7 @@ fn answer(start: &[u8], expected: Expected) -> Option<String> {
             .iter()
             .find_map(|key| object.get(*key)?.as_str())?;
         let is_answer = object.len() <= 4 && !object.values().any(serde_json::Value::is_array);
-        return is_answer.then(|| format!("is an error message ({:?}): {again}", excerpt(said)));
+        return is_answer.then(|| format!("is an error message in JSON ({:?}): {again}", excerpt(said)));
     }
     is_said(&lower, expected).then(|| format!("is an error message ({:?}): {again}", excerpt(text)))
 }
@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(told, "is a Git LFS pointer of a file of 118 MB: run `git lfs pull`");
             let page = b"\n<!DOCTYPE html><html><head><title>Sign in</title>";
             let told = told_of(page, 5000, expected).unwrap();
-            assert!(told.contains("web page (\"Sign in\")"), "{told}");
+            assert!(told.contains("HTML page (\"Sign in\")"), "{told}");
             let denied = b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>";
             assert!(told_of(denied, 61, expected).unwrap().contains("AccessDenied"));
             let json = b"{\"error\":\"Repository not found\"}";

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::ModelFiles;
+
 /// The keys of `config.json` that matter for serving; the rest is ignored. As transformers does, a value
 /// that says nothing (such as -1 for a length) is passed over, and is no reason to refuse the model.
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +29,17 @@ pub struct HfConfig {
     /// Its older form.
     #[serde(deserialize_with = "word")]
     sbert_ce_default_activation_function: Option<String>,
+    /// Its newest form, of a file of its own.
+    #[serde(skip)]
+    activation_beside: Option<String>,
+}
+
+/// `config_sentence_transformers.json` of a cross-encoder.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Beside {
+    #[serde(deserialize_with = "word")]
+    activation_fn: Option<String>,
 }
 
 /// What becomes of logits, as the folder says.
@@ -107,6 +120,16 @@ pub(super) fn is_complete(names: &BTreeMap<usize, String>) -> bool {
 }
 
 impl HfConfig {
+    /// Of a model's files; empty where there is no `config.json`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn read(files: &ModelFiles) -> Result<Self, String> {
+        let beside: Beside = files.json("config_sentence_transformers.json")?.unwrap_or_default();
+        let read: Self = files.json("config.json")?.unwrap_or_default();
+        Ok(Self { activation_beside: beside.activation_fn, ..read })
+    }
+
     /// Whether its architecture classifies.
     #[must_use]
     pub fn is_classifier(&self) -> bool {
@@ -119,6 +142,7 @@ impl HfConfig {
     #[must_use]
     pub fn activation(&self) -> Option<Activation> {
         let newer = self.sentence_transformers.as_ref().and_then(|it| it.get("activation_fn")?.as_str());
+        let newer = self.activation_beside.as_deref().or(newer);
         let name = newer.or(self.sbert_ce_default_activation_function.as_deref())?;
         match name.rsplit('.').next()? {
             "Identity" => Some(Activation::Identity),

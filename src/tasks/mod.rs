@@ -301,8 +301,7 @@ const FLOATS_AND_BYTES: [DataType; 4] = [DataType::F32, DataType::F16, DataType:
 /// # Errors
 /// A file that cannot be read or says what does not apply, and the line that would mend it.
 pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
-    let hf: Option<HfConfig> = material.files.json("config.json")?;
-    let hf = hf.unwrap_or_default();
+    let hf = HfConfig::read(material.files)?;
     let asked = &material.config.task;
     let task = match asked {
         Some(task) if TASKS.contains(&task.as_str()) => task.as_str(),

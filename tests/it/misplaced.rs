@@ -30,11 +30,11 @@ fn what_stands_in_the_place_of_a_models_file_is_named() {
     assert_eq!(status, Some(78), "{told}");
     for said in [
         "model.onnx is a Git LFS pointer of a file of 118 MB: run `git lfs pull`",
-        "model.onnx is a web page (\"Log in\")",
+        "model.onnx is an HTML page (\"Log in\")",
         "model.onnx is a ZIP archive: unpack it",
         "model.onnx is empty",
         "labels.txt is a Git LFS pointer",
-        "golden.json is an error message (\"Repository not found\")",
+        "golden.json is an error message in JSON (\"Repository not found\")",
     ] {
         assert!(told.contains(said), "{said} in\n{told}");
     }

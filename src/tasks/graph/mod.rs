@@ -17,6 +17,8 @@ pub struct Graph {
     /// The node that gives a tensor, and at which of its outputs.
     givers: HashMap<String, (usize, usize)>,
     constants: HashMap<String, TensorProto>,
+    /// What wrote it.
+    producer: String,
     /// What the exporter wrote beside the graph.
     pub metadata: BTreeMap<String, String>,
 }
@@ -47,7 +49,7 @@ impl Graph {
             }
         }
         let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value));
-        Some(Self { givers, constants, metadata: metadata.collect(), nodes })
+        Some(Self { givers, constants, metadata: metadata.collect(), nodes, producer: model.producer_name })
     }
 
     /// The node that gives this tensor, and at which of its outputs.
@@ -104,6 +106,13 @@ impl Operators {
 }
 
 impl Graph {
+    /// Whether it is a classical model rather than a neural network, by its operators or by what wrote it.
+    #[must_use]
+    pub fn is_classical(&self) -> bool {
+        const CONVERTERS: [&str; 3] = ["skl2onnx", "OnnxMLTools", "CatBoost"];
+        self.operators().classical || CONVERTERS.contains(&self.producer.as_str())
+    }
+
     #[must_use]
     pub fn operators(&self) -> Operators {
         Operators {

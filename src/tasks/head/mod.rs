@@ -18,7 +18,7 @@ pub use outputs::output_named;
 use self::names::Named;
 use self::outputs::Outputs;
 use self::scale::Scale;
-use super::graph::Ending;
+use super::graph::{Ending, Graph};
 use super::hugging_face::{Activation, HfConfig};
 use super::note::{ASSUMED, GRAPH, SHAPES, WARM_UP};
 use super::unserved::Unserved;
@@ -203,10 +203,20 @@ impl Head {
         if self.outputs.scores.is_empty() {
             return Ok(());
         }
+        if self.meaning == Meaning::Values {
+            let [output] = self.outputs.scores.as_slice() else {
+                return Err(Unserved::unfit("its values come in several outputs"));
+            };
+            let is_read = runs.iter().all(|run| run.get(&output.name).and_then(numbers).is_some());
+            return match is_read {
+                true => Ok(()),
+                false => Err(Unserved::Unfit(format!("output `{}` holds no numbers", output.name))),
+            };
+        }
         let mut rows = Vec::new();
         let mut width = 0;
         for run in runs {
-            let (scores, columns, _) = self.scores(run).map_err(|e| Unserved::Unfit(e.to_string()))?;
+            let (scores, columns, _) = self.scores(run).map_err(unfit)?;
             width = columns;
             rows.extend(scores.chunks_exact(columns).map(<[f64]>::to_vec));
         }
@@ -506,7 +516,7 @@ impl Head {
 
 /// What comes out, and what says so: `model.toml`, `config.json`, the graph, and only then a guess.
 fn meaning(
-    Material { config, .. }: Material<'_>,
+    Material { config, graph, .. }: Material<'_>,
     hf: &HfConfig,
     outputs: &Outputs,
     ending: Ending,
@@ -516,6 +526,7 @@ fn meaning(
     let width = outputs.width().filter(|_| !outputs.is_map());
     let classes = |scale| Meaning::Classes(scale);
     let is_probability = Scale::of(ending).is_probability();
+    let is_classical = graph.is_none_or(Graph::is_classical);
     let of_files = hf.is_classifier() || names_classes || config.task.is_some() || outputs.label.is_some();
     // One number a row is a class's only if something says that there are classes.
     let one = width == Some(1) && outputs.label.is_none();
@@ -582,11 +593,16 @@ fn meaning(
             (classes(Scale::Logits), "config.json (architectures)")
         }
         // Beside a label, as classical models give them, numbers are no logits.
-        Scale::Logits if outputs.label.is_some() => (classes(Scale::Margins), GRAPH),
+        Scale::Logits if outputs.label.is_some() && is_classical => (classes(Scale::Margins), GRAPH),
         Scale::Logits => (classes(Scale::Logits), ASSUMED),
         Scale::Open => (classes(Scale::Open), WARM_UP),
         scale => (classes(scale), GRAPH),
     }
+}
+
+/// What an output that cannot be read says of the task.
+fn unfit(error: Error) -> Unserved {
+    Unserved::Unfit(error.cause.unwrap_or(error.detail))
 }
 
 /// A number of the type that the network gave.

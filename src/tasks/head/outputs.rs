@@ -56,11 +56,16 @@ impl Outputs {
         Ok(Self { scores, label })
     }
 
-    /// Integers that stand alone are values, unless something says that there are classes.
+    /// Integers that stand alone are values, unless something says that they are classes.
     pub fn read_integers_as_values(&mut self, classifies: bool) {
+        let is_called = |label: &Label| {
+            let name = label.output.name.to_lowercase();
+            name.contains("label") || name.contains("class")
+        };
         if let Some(label) = &self.label
             && self.scores.is_empty()
             && !classifies
+            && !is_called(label)
             && !self.labels_are_strings()
         {
             self.scores = vec![label.output.clone()];

@@ -237,6 +237,15 @@ impl TokenEncoder {
         Rows::sequences(tensors, lengths)
     }
 
+    /// A pair, of which each text is cut by itself first: tokenizers' own early cut leaves a word more than the
+    /// limit, and then gives the odd place to the wrong text.
+    fn encode_pair(&self, text: &Text) -> tokenizers::Result<Encoding> {
+        let part = |text: &str| self.tokenizer.encode_fast(text, false);
+        let pair = text.pair.as_deref().unwrap_or_default();
+        let (first, second) = (part(&text.text)?, part(pair)?);
+        self.tokenizer.post_process(first, Some(second), true)
+    }
+
     fn tokenize(
         &self,
         text: &Text,
@@ -257,6 +266,7 @@ impl TokenEncoder {
         let refuse =
             |got: String| Error::invalid(&text.field, "text that the tokenizer takes", got);
         let encode = || match offsets {
+            Offsets::None if text.pair.is_some() => self.encode_pair(text),
             Offsets::None => self.tokenizer.encode_fast(input, true),
             Offsets::CodePoints => self.tokenizer.encode_char_offsets(input, true),
         };

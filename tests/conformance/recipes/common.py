@@ -120,8 +120,8 @@ def write(case: Case, out: Path) -> None:
     seed_all()
     made = case.build(partial)
     said = case.said | (made if isinstance(made, dict) else {"requests": made})
-    if not said.get("requests") and not said.get("refused"):
-        raise ValueError("build gave neither requests nor what is refused")
+    if not said.get("requests") and not said.get("refused") and not said.get("says"):
+        raise ValueError("build gave neither requests nor what is said or refused")
     write_json(partial / "case.json", said)
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
