@@ -213,6 +213,10 @@ async fn a_missing_value_that_leaves_no_answer_is_named() {
     let label = ask("/v2/models/iris/infer", v2("label")).await;
     assert_eq!(label.status, 200, "{}", label.body);
 
+    let nan = ask("/v1/models/iris:predict", "{\"instances\": [[1, NaN, 3, 4]]}".to_owned()).await;
+    assert_eq!(nan.status, 400, "{}", nan.body);
+    assert!(nan.body["error"].as_str().unwrap().contains("null for a missing value"));
+
     // The other lines are answered.
     let lines = "{\"features\": [6.2, null, 4.8, 1.8]}\n{\"features\": [5.1, 3.5, 1.4, 0.2]}\n";
     let answer = server.post("/predict/iris", "application/x-ndjson", lines).await;
