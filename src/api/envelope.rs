@@ -200,14 +200,9 @@ fn broken(whole: &str, body: &[u8], error: &serde_json::Error) -> Error {
     if error.to_string().starts_with("number out of range") {
         return Error::invalid(whole, "finite numbers", format!("one out of range at {place}"));
     }
-    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
-    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
-    let no_number = [b"NaN".as_slice(), b"nan", b"Inf", b"inf", b"-I", b"-i"];
-    if rest.is_some_and(|rest| no_number.iter().any(|name| rest.starts_with(name))) {
-        let expected =
-            "finite numbers, or null for a missing value, since JSON has neither NaN nor infinity";
+    if inputs::is_not_a_number(body, error) {
         let got = format!("one of them at {place}");
-        return Error::field(ErrorKind::Syntax, whole, expected, got);
+        return Error::field(ErrorKind::Syntax, whole, inputs::NUMBERS, got);
     }
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or_default();

@@ -37,6 +37,9 @@ pub fn from_json<'a, T: Deserialize<'a>>(field: &str, json: &'a str) -> Result<T
         };
         let field = format!("{field}{path}");
         let error = error.into_inner();
+        if is_not_a_number(json.as_bytes(), &error) {
+            return Error::field(ErrorKind::Syntax, field, NUMBERS, "one of them");
+        }
         let kind = match error.classify() {
             serde_json::error::Category::Data => ErrorKind::InvalidInput,
             _ if error.to_string().starts_with("number out of range") => {
@@ -65,6 +68,18 @@ pub fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
         return Err(Error::invalid("body", "a JSON object", "a list"));
     }
     from_json("body", text)
+}
+
+/// What is expected where NaN or infinity came.
+pub const NUMBERS: &str =
+    "finite numbers, or null for a missing value, since JSON has neither NaN nor infinity";
+
+/// Whether it was NaN or infinity, as some clients write them, that ended the reading.
+pub fn is_not_a_number(json: &[u8], error: &serde_json::Error) -> bool {
+    let line = json.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
+    let names = [b"NaN".as_slice(), b"nan", b"Inf", b"inf", b"-I", b"-i"];
+    rest.is_some_and(|rest| names.iter().any(|name| rest.starts_with(name)))
 }
 
 /// serde's own words as what was expected and what came, in JSON's words.

@@ -10,7 +10,7 @@ use crate::network::{BOOL, BYTES, FP32, FP64, INT64, Network, UINT64};
 use crate::support::{Answer, Folder, Server, onnxd};
 
 /// Tells what arrived: the age (-1 if it is missing), the flag, both whole numbers modulo 1000, how many
-/// steps of 2^-40 the double is over 1, whether the sex is "male", and whether it is empty.
+/// steps of 2^-52 the double is over 1, whether the sex is "male", and whether it is empty.
 fn echo() -> Vec<u8> {
     let column = [None, Some(1)];
     Network::default()
@@ -24,7 +24,7 @@ fn echo() -> Vec<u8> {
         .number("thousand", INT64, &1000_i64.to_le_bytes())
         .number("thousand_u", UINT64, &1000_u64.to_le_bytes())
         .number("one", FP64, &1.0_f64.to_le_bytes())
-        .number("steps", FP64, &((1_u64 << 40) as f64).to_le_bytes())
+        .number("steps", FP64, &((1_u64 << 52) as f64).to_le_bytes())
         .text("male", "male")
         .text("empty", "")
         .node("IsNaN", &["age"], "is_nan")
@@ -96,7 +96,7 @@ fn refused(answer: &Answer, field: &str, words: &[&str]) {
     }
 }
 
-/// 2^-12 over 1, which FP32 would round away.
+/// A step over 1, which FP32 would round away.
 const DOUBLE: f64 = 1.000_000_000_000_000_2;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn values_arrive_to_the_last_digit_in_every_form_of_features() {
     let turned = json!({"sex": null, "d": 1, "u": 1e3, "n": -7.0, "flag": 0, "age": null});
     let columns = json!({"age": [30.5, null], "flag": [true, 0], "n": [9_007_199_254_740_993_i64, -7],
         "u": [u64::MAX, 1000], "d": [DOUBLE, true], "sex": ["male", null]});
-    let first = [30.5, 1.0, 993.0, 615.0, 0.000_244_140_625, 1.0, 0.0];
+    let first = [30.5, 1.0, 993.0, 615.0, 1.0, 1.0, 0.0];
     let second = [-1.0, 0.0, -7.0 + 1000.0, 0.0, 0.0, 0.0, 1.0];
     for features in [json!([record, turned]), columns] {
         let answer = server.json("/predict/echo", json!({"features": features})).await;
@@ -213,6 +213,10 @@ async fn a_missing_value_that_leaves_no_answer_is_named() {
     let label = ask("/v2/models/iris/infer", v2("label")).await;
     assert_eq!(label.status, 200, "{}", label.body);
 
+    let nan = ask("/v1/models/iris:predict", "{\"instances\": [[1, NaN, 3, 4]]}".to_owned()).await;
+    assert_eq!(nan.status, 400, "{}", nan.body);
+    assert!(nan.body["error"].as_str().unwrap().contains("null for a missing value"));
+
     // The other lines are answered.
     let lines = "{\"features\": [6.2, null, 4.8, 1.8]}\n{\"features\": [5.1, 3.5, 1.4, 0.2]}\n";
     let answer = server.post("/predict/iris", "application/x-ndjson", lines).await;
@@ -287,7 +291,7 @@ fn cells_of_csv_mean_what_the_column_is() {
                male,1,,1,1,1\n";
     let (lines, good) = predict(&echo_folder(""), "echo", csv);
     assert!(!good);
-    let first = [30.5, 1.0, 993.0, 615.0, 0.000_244_140_625, 1.0, 0.0];
+    let first = [30.5, 1.0, 993.0, 615.0, 1.0, 1.0, 0.0];
     assert_eq!(values(&lines[0]["result"]), first);
     assert_eq!(values(&lines[1]["result"]), [-1.0, 0.0, 7.0, 0.0, 0.0, 0.0, 1.0]);
     // NA is a missing number, and a text that somebody may mean.

@@ -214,7 +214,8 @@ impl Layout {
         {
             return Err(Error::invalid(
                 field,
-                "columns by name, since some hold text: {\"features\": {\"NAME\": [..]}}",
+                "records or columns by name, since some hold text: {\"features\": [{\"NAME\": ..}]} \
+                 or {\"features\": {\"NAME\": [..]}}",
                 "rows of numbers",
             ));
         }
