@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::text::Preparation;
-use super::{ModelFiles, Note};
+use super::{ModelFiles, Note, Unserved};
 use crate::config::Pooling;
 
 const MODULES: &str = "modules.json";
@@ -121,7 +121,7 @@ fn modules(files: &ModelFiles) -> Result<Vec<Module>, String> {
 impl SentenceTransformer {
     /// # Errors
     /// A file cannot be read, or says what is not served.
-    pub fn read(files: &ModelFiles) -> Result<Self, String> {
+    pub fn read(files: &ModelFiles) -> Result<Self, Unserved> {
         let mut found = Self::default();
         let modules = modules(files)?;
         let of_transformer = modules.iter().find(|module| module.name() == "Transformer");
@@ -175,17 +175,17 @@ impl SentenceTransformer {
 
 impl TransformerConfig {
     /// `folder`: of the module, whose files older releases keep apart.
-    fn read(files: &ModelFiles, folder: &str) -> Result<Self, String> {
+    fn read(files: &ModelFiles, folder: &str) -> Result<Self, Unserved> {
         for name in TRANSFORMERS {
             let apart = format!("{folder}/{name}");
             for name in [name, &apart] {
                 if let Some(config) = files.json::<Self>(name)? {
                     if config.modality_config.as_ref().is_some_and(|it| it.contains_key("message"))
                     {
-                        return Err(format!(
+                        return Err(Unserved::Unfit(format!(
                             "{name}: texts go through a chat template (modality_config: message), \
                              which is not served"
-                        ));
+                        )));
                     }
                     return Ok(config);
                 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Edge, Folder, Server, app, assert_same, default_config, fixture, onnxd, root,
+    Answer, Edge, Folder, Server, app, assert_same, default_config, fixture, onnxd, root, send,
 };
 
 /// How far a number of an embedding or a score may be off.
@@ -373,17 +373,13 @@ async fn hugging_faces_form_answers_as_their_pipelines_do() {
 
 #[tokio::test]
 async fn what_the_files_ask_for_and_is_not_served_stops_the_start() {
-    let dense = modules(&["Transformer", "Pooling", "Dense", "Normalize"]);
     let mode = r#"{"pooling_mode": "median"}"#;
     let prompt = r#"{"prompts": {}, "default_prompt_name": "question"}"#;
-    let chat = r#"{"modality_config": {"text": {}, "message": {}}}"#;
     let prompts = "config_sentence_transformers.json";
     let pooling = "1_Pooling/config.json";
     for (fixture, files, told) in [
-        (BERT, vec![("modules.json", dense.as_str())], "a module Dense is not served"),
         (BERT, vec![(pooling, mode)], "1_Pooling/config.json"),
         (BERT, vec![(prompts, prompt)], "default_prompt_name is \"question\""),
-        (BERT, vec![("sentence_bert_config.json", chat)], "a chat template"),
         (BERT, vec![("model.toml", "pooling = \"median\"\n")], "unknown variant `median`"),
         (BERT, vec![("model.toml", "output = \"hidden\"\n")], "last_hidden_state"),
         (
@@ -409,6 +405,23 @@ async fn what_the_files_ask_for_and_is_not_served_stops_the_start() {
     ] {
         let said = refused(fixture, &files);
         assert!(said.contains(told), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_task_does_is_served_as_tensors_and_says_why() {
+    let dense = modules(&["Transformer", "Pooling", "Dense", "Normalize"]);
+    let chat = r#"{"modality_config": {"text": {}, "message": {}}}"#.to_owned();
+    for (file, text, told) in [
+        ("modules.json", dense, "a module Dense is not served"),
+        ("sentence_bert_config.json", chat, "a chat template"),
+    ] {
+        let server = changed(BERT, &[(file, text)]).await;
+        let metadata = send(server.request("GET", "/v2/models/m")).await;
+        let properties = &metadata.body["properties"];
+        assert_eq!(properties["task"], "tensors", "{}", metadata.body);
+        let assumed = properties["assumed"].as_str().unwrap();
+        assert!(assumed.contains(told) && assumed.contains("task = \"tensors\""), "{assumed}");
     }
 }
 

@@ -97,6 +97,9 @@ impl Head {
         }
         let named = class_names(material, hf, graph)?;
         let declared = graph.and_then(|graph| graph.classes(label, first));
+        if let (Some((file, names)), Some(declared)) = (&named, &declared) {
+            check_labels(file, names.len(), declared.len(), label.or(first).unwrap_or_default())?;
+        }
         let names_classes = named.is_some() || declared.is_some();
         outputs.read_integers_as_values(must_classify || names_classes);
         let is_class = must_classify || names_classes || outputs.label.is_some() || outputs.is_map();
