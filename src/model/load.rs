@@ -11,7 +11,7 @@ use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::runtime::compute::Compute;
-use crate::runtime::cost::{self, Cost, Sample};
+use crate::runtime::cost::{self, Cost};
 use crate::runtime::library::Runtime;
 use crate::runtime::memory;
 use crate::runtime::pool::{SessionPool, Setup};
@@ -136,26 +136,15 @@ impl Loader {
         let reduction = task.reduction();
         let mut first = reduced::reduced(Box::new(first), reduction.clone());
         let on_gpu = provider.gpu().is_some();
-        let most = match self.batch_size(&config) {
-            BatchSize::Rows(rows) => rows.get(),
-            BatchSize::Auto => usize::MAX,
-        };
+        let most = self.most_rows(&config);
         let warm = warm_up(first.as_mut(), task.as_mut(), &path, most, on_gpu)?;
+        let (rows, tokens) = self.longest_run(&config, &warm, on_gpu);
         let WarmedUp { axis, batching, because, samples } = warm;
-        let (rows, tokens) = self.longest_run(&config, &samples, on_gpu);
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
-        for assumption in task.assumptions() {
-            tracing::warn!(model = location.name, "assumed: {assumption}");
+        let assumed = task.assumptions().into_iter().map(|what| format!("assumed: {what}"));
+        for warning in assumed.chain(because.clone()) {
+            tracing::warn!(model = location.name, "{warning}");
         }
-
-        if let Some(because) = &because {
-            tracing::warn!(model = location.name, "{because}");
-        }
-
-        let rows = match batching {
-            Batching::Alone => 1,
-            _ => run::max_batch_size(axis, rows),
-        };
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
@@ -292,16 +281,28 @@ impl Loader {
     fn longest_run(
         &self,
         config: &ModelConfig,
-        samples: &[Sample],
+        WarmedUp { axis, batching, samples, .. }: &WarmedUp,
         on_gpu: bool,
     ) -> (usize, usize) {
-        match self.batch_size(config) {
+        let (rows, tokens) = match self.batch_size(config) {
             BatchSize::Rows(rows) => (rows.get(), usize::MAX),
             BatchSize::Auto => {
                 let units = cost::best_batch_units(samples);
                 let units = if on_gpu { units } else { units.clamp(TOKENS[0], TOKENS[1]) };
                 (cost::best_batch_size(samples), units)
             }
+        };
+        match batching {
+            Batching::Alone => (1, tokens),
+            _ => (run::max_batch_size(*axis, rows), tokens),
+        }
+    }
+
+    /// Most rows of a run that the configuration allows.
+    fn most_rows(&self, config: &ModelConfig) -> usize {
+        match self.batch_size(config) {
+            BatchSize::Rows(rows) => rows.get(),
+            BatchSize::Auto => usize::MAX,
         }
     }
 

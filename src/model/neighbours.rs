@@ -24,11 +24,13 @@ use crate::tensor::Tensors;
 use arithmetic::Arithmetic;
 use gap::{Gap, Scale};
 
-/// Most rows that are asked; on a GPU as many as the warm-up's second shape has.
+/// Rows that are asked of a network that is quick, and on a GPU, where the warm-up's second shape has as
+/// many; and of others.
 const ROWS: usize = 4;
-/// Time after which two rows are enough.
+const FEW: usize = 2;
+/// Time of a row by itself from which few are enough.
 const ENOUGH: Duration = Duration::from_millis(5);
-/// A first run that takes longer is the only one of its row by itself.
+/// A first run that takes longer is the only one of a row by itself.
 pub const SLOW: Duration = Duration::from_millis(150);
 const REFUSED: &str =
     "made-up inputs are refused, so that rows could not be tried beside each other";
@@ -55,11 +57,16 @@ pub struct Subject<'a> {
     pub on_gpu: bool,
 }
 
-/// Rows, and the runs that were made of them.
-struct Trial<'a> {
+/// What runs rows.
+struct Network<'a> {
     session: &'a mut dyn Session,
     outputs: Vec<String>,
     axis: BatchAxis,
+}
+
+/// Rows, and what was answered to them.
+struct Trial<'a> {
+    network: Network<'a>,
     /// Each of one row.
     rows: Vec<Rows>,
     /// The answers to each by itself, as far as it was asked.
@@ -75,7 +82,7 @@ pub fn find(subject: Subject<'_>) -> Result<Found, Error> {
     let Subject { session, task, network, most, on_gpu } = subject;
     let axis = task.batch_axis();
     let room = run::max_batch_size(axis, most).min(most);
-    let rows = task.varied_rows(ROWS.min(room).max(2))?;
+    let rows = task.varied_rows(FEW)?;
     let (outputs, samples) = (task.outputs(), Vec::new());
     if rows.is_opaque() {
         let run = run::whole(session, &rows.tensors, &outputs, &Cancel::new(1))?;
@@ -87,13 +94,21 @@ pub fn find(subject: Subject<'_>) -> Result<Found, Error> {
             samples,
         });
     }
-    let rows: Vec<Rows> = (0..rows.count()).filter_map(|row| rows.only(row, usize::MAX)).collect();
+    let rows = each(&rows, 0);
     let alone = vec![None; rows.len()];
-    let mut trial = Trial { session, outputs, axis, rows, alone, samples };
-    let first = trial.ask_each(on_gpu)?;
-    if room < 2 || trial.axis == BatchAxis::InputsOnly {
-        let because = (trial.axis == BatchAxis::InputsOnly)
-            .then(|| "the first axis of an output is not that of rows".to_owned());
+    let mut trial = Trial { network: Network { session, outputs, axis }, rows, alone, samples };
+    let (first, start) = (trial.ask_first(on_gpu)?, Instant::now());
+    if first <= SLOW || on_gpu {
+        trial.ask_rest();
+        if room > FEW && (start.elapsed() < ENOUGH || on_gpu) {
+            trial.rows.extend(each(&task.varied_rows(ROWS.min(room))?, FEW));
+            trial.ask_rest();
+        }
+    }
+    let has_no_axis = trial.network.axis == BatchAxis::InputsOnly;
+    if room < 2 || has_no_axis {
+        let because =
+            has_no_axis.then(|| "the first axis of an output is not that of rows".to_owned());
         return Ok(trial.found(Batching::Alone, because));
     }
     let arithmetic = Arithmetic::of(network);
@@ -101,11 +116,9 @@ pub fn find(subject: Subject<'_>) -> Result<Found, Error> {
         let because = format!("{operator} takes its scale from all rows of a run");
         return Ok(trial.found(Batching::Alone, Some(because)));
     }
-    if first > SLOW && !on_gpu {
-        // With the row of which nothing is known before it, where most of what rows could do is done.
-        trial.rows.truncate(2);
-        trial.alone.truncate(2);
-    } else {
+    // Of a slow network's second row nothing is known: it goes before the first, where most of what rows
+    // could do to another is done.
+    if first <= SLOW || on_gpu {
         trial.forget_failed();
     }
     if trial.rows.len() < 2 {
@@ -129,41 +142,50 @@ impl Found {
     }
 }
 
+impl Network<'_> {
+    fn run(&mut self, rows: &[&Rows]) -> Result<Tensors, Error> {
+        let parts: Vec<Part<'_>> = rows.iter().map(|rows| (*rows, 0..1)).collect();
+        let batch = stack(&parts).ok_or_else(|| Error::internal("rows differ in shape"))?;
+        run::run(self.session, &batch, &self.outputs, self.axis, &Cancel::new(1))
+    }
+}
+
 impl Trial<'_> {
-    /// Asks rows by themselves, and tells how long the first took.
-    fn ask_each(&mut self, on_gpu: bool) -> Result<Duration, Error> {
+    /// Asks the first row by itself, and tells how long it took.
+    fn ask_first(&mut self, on_gpu: bool) -> Result<Duration, Error> {
         let start = Instant::now();
-        let first = self.run(&[&self.rows[0].clone()]);
+        let first = self.network.run(&[&self.rows[0]]);
         let first = match first {
-            Err(error) if self.axis == BatchAxis::Dynamic => self.without_axis(error)?,
+            Err(error) if self.network.axis == BatchAxis::Dynamic => self.without_axis(error)?,
             first => first?,
         };
-        let (took, start) = (start.elapsed(), Instant::now());
+        let took = start.elapsed();
         self.alone[0] = Some(first);
         if took > SLOW && !on_gpu {
             self.sample(1, took);
-            return Ok(took);
-        }
-        for row in 1..self.rows.len() {
-            if row > 1 && start.elapsed() > ENOUGH && !on_gpu {
-                self.rows.truncate(row);
-                self.alone.truncate(row);
-                break;
-            }
-            let start = Instant::now();
-            // A number that we made up may be one that the network refuses.
-            self.alone[row] = self.run(&[&self.rows[row].clone()]).ok();
-            self.sample(1, start.elapsed());
         }
         Ok(took)
     }
 
+    /// Asks the rows that were not asked yet by themselves, and tells whether none failed: a number that
+    /// we made up may be one that the network refuses.
+    fn ask_rest(&mut self) -> bool {
+        self.alone.resize(self.rows.len(), None);
+        for row in 0..self.rows.len() {
+            if self.alone[row].is_none() {
+                let start = Instant::now();
+                self.alone[row] = self.network.run(&[&self.rows[row]]).ok();
+                self.sample(1, start.elapsed());
+            }
+        }
+        self.alone.iter().all(Option::is_some)
+    }
+
     /// The answer of a network whose outputs have no axis of rows: of one shape whatever the row.
     fn without_axis(&mut self, error: Error) -> Result<Tensors, Error> {
-        self.axis = BatchAxis::InputsOnly;
+        self.network.axis = BatchAxis::InputsOnly;
         let mut shapes = |row: usize| {
-            let rows = self.rows[row].clone();
-            let answer = self.run(&[&rows]).ok()?;
+            let answer = self.network.run(&[self.rows.get(row)?]).ok()?;
             let shapes: Vec<_> = answer.0.iter().map(|(_, t)| t.shape().to_vec()).collect();
             Some((answer, shapes))
         };
@@ -171,16 +193,6 @@ impl Trial<'_> {
             (Some((first, one)), Some((_, other))) if one == other => Ok(first),
             _ => Err(error),
         }
-    }
-
-    /// Whether it is no row by itself that fails.
-    fn all_run_alone(&mut self) -> bool {
-        for row in 0..self.rows.len() {
-            if self.alone[row].is_none() {
-                self.alone[row] = self.run(&[&self.rows[row].clone()]).ok();
-            }
-        }
-        self.alone.iter().all(Option::is_some)
     }
 
     fn forget_failed(&mut self) {
@@ -195,7 +207,7 @@ impl Trial<'_> {
         let order: Vec<usize> = [1, 0].into_iter().chain(2..self.rows.len()).collect();
         let rows: Vec<Rows> = order.iter().map(|row| self.rows[*row].clone()).collect();
         let start = Instant::now();
-        let together = self.run(&rows.iter().collect::<Vec<_>>());
+        let together = self.network.run(&rows.iter().collect::<Vec<_>>());
         let took = start.elapsed();
         let padded = match &together {
             Ok(answers) => {
@@ -207,7 +219,7 @@ impl Trial<'_> {
                 }
                 Ok(gap)
             }
-            Err(_) if !self.all_run_alone() => {
+            Err(_) if !self.ask_rest() => {
                 return (Batching::Together, Some(REFUSED.to_owned()));
             }
             Err(error) => Err(told(rows.len(), error)),
@@ -252,7 +264,7 @@ impl Trial<'_> {
         if rows.len() < 2 {
             return Err("rows of one length could not be tried".to_owned());
         }
-        let answers = self.run(&rows.iter().collect::<Vec<_>>());
+        let answers = self.network.run(&rows.iter().collect::<Vec<_>>());
         let answers = answers.map_err(|error| told(rows.len(), &error))?;
         let order: Vec<usize> =
             (0..rows.len()).map(|n| if n == at { 0 } else { usize::MAX }).collect();
@@ -262,9 +274,8 @@ impl Trial<'_> {
     /// Whether copies of the first row in the place of its neighbours give exactly what these give.
     fn copies_agree(&mut self, rows: &[Rows]) -> bool {
         let at = self.place(rows);
-        let first = self.rows[0].clone();
-        let with = self.run(&rows.iter().collect::<Vec<_>>());
-        let copies = self.run(&vec![&first; rows.len()]);
+        let with = self.network.run(&rows.iter().collect::<Vec<_>>());
+        let copies = self.network.run(&vec![&self.rows[0]; rows.len()]);
         let (Ok(with), Ok(copies)) = (with, copies) else { return false };
         let [with, copies] = [with, copies].map(|answers| answers.slice_rows(at, at + 1));
         let scale = Scale::of([&with, &copies]);
@@ -278,11 +289,10 @@ impl Trial<'_> {
 
     /// Whether the first row is answered otherwise when it is asked again.
     fn is_random(&mut self) -> bool {
-        let first = self.rows[0].clone();
-        let Some(before) = self.alone[0].clone() else { return false };
-        self.run(&[&first]).is_ok_and(|again| {
-            let scale = Scale::of([&before, &again]);
-            !Gap::between(&before, &again, false, &scale).is_rounding()
+        let Some(before) = &self.alone[0] else { return false };
+        self.network.run(&[&self.rows[0]]).is_ok_and(|again| {
+            let scale = Scale::of(self.alone.iter().flatten());
+            !Gap::between(before, &again, false, &scale).is_rounding()
         })
     }
 
@@ -305,12 +315,6 @@ impl Trial<'_> {
         }
     }
 
-    fn run(&mut self, rows: &[&Rows]) -> Result<Tensors, Error> {
-        let parts: Vec<Part<'_>> = rows.iter().map(|rows| (*rows, 0..1)).collect();
-        let batch = stack(&parts).ok_or_else(|| Error::internal("rows differ in shape"))?;
-        run::run(self.session, &batch, &self.outputs, self.axis, &Cancel::new(1))
-    }
-
     /// Keeps what a run took, if it says something of others.
     fn sample(&mut self, rows: usize, time: Duration) {
         if self.rows[0].lengths.is_none() {
@@ -319,9 +323,14 @@ impl Trial<'_> {
     }
 
     fn found(self, batching: Batching, because: Option<String>) -> Found {
-        let Self { axis, alone, samples, .. } = self;
+        let Self { network: Network { axis, .. }, alone, samples, .. } = self;
         Found { axis, batching, because, runs: alone.into_iter().flatten().collect(), samples }
     }
+}
+
+/// The rows from this one on by themselves.
+fn each(rows: &Rows, from: usize) -> Vec<Rows> {
+    (from..rows.count()).filter_map(|row| rows.only(row, usize::MAX)).collect()
 }
 
 fn told(rows: usize, error: &Error) -> String {

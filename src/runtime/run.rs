@@ -133,6 +133,15 @@ mod tests {
         }
     }
 
+    /// Answers in a column, whatever the rows.
+    struct Column;
+    impl Session for Column {
+        fn run(&mut self, _: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+            let column = arr2(&[[1.0_f32], [2.0], [3.0]]).into_dyn();
+            Ok(Tensors(vec![("y".into(), column.into())]))
+        }
+    }
+
     #[test]
     fn a_requests_rows_run_apart_where_they_must_and_come_back_in_order() {
         let ids = arr2(&[[1_i64, 1, 1], [2, 0, 0], [3, 3, 3], [4, 4, 0]]).into_dyn();
@@ -155,13 +164,6 @@ mod tests {
     #[test]
     fn what_comes_out_without_an_axis_of_rows_is_the_rows_answer() {
         let ids = Tensors(vec![("ids".into(), arr2(&[[7_i64]]).into_dyn().into())]);
-        struct Column;
-        impl Session for Column {
-            fn run(&mut self, _: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
-                let column = arr2(&[[1.0_f32], [2.0], [3.0]]).into_dyn();
-                Ok(Tensors(vec![("y".into(), column.into())]))
-            }
-        }
         let cancel = Cancel::new(1);
         let ask = |axis| run(&mut Column, &ids, &[], axis, &cancel);
         assert!(ask(BatchAxis::Dynamic).is_err());
