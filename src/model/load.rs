@@ -144,12 +144,9 @@ impl Loader {
         let (rows, tokens) = self.longest_run(&config, &warm, on_gpu);
         let WarmedUp { axis, batching, because, samples } = warm;
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
-        for assumption in task.assumptions() {
-            tracing::warn!(model = location.name, "assumed: {assumption}");
-        }
-
-        if let Some(because) = &because {
-            tracing::warn!(model = location.name, "{because}");
+        let assumed = task.assumptions().into_iter().map(|what| format!("assumed: {what}"));
+        for warning in assumed.chain(because.clone()) {
+            tracing::warn!(model = location.name, "{warning}");
         }
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))

@@ -24,11 +24,13 @@ use crate::tensor::Tensors;
 use arithmetic::Arithmetic;
 use gap::{Gap, Scale};
 
-/// Most rows that are asked; on a GPU as many as the warm-up's second shape has.
+/// Rows that are asked of a network that is quick, and on a GPU, where the warm-up's second shape has as
+/// many; and of others.
 const ROWS: usize = 4;
-/// Time after which two rows are enough.
+const FEW: usize = 2;
+/// Time of a row by itself from which few are enough.
 const ENOUGH: Duration = Duration::from_millis(5);
-/// A first run that takes longer is the only one of its row by itself.
+/// A first run that takes longer is the only one of a row by itself.
 pub const SLOW: Duration = Duration::from_millis(150);
 const REFUSED: &str =
     "made-up inputs are refused, so that rows could not be tried beside each other";
@@ -80,7 +82,7 @@ pub fn find(subject: Subject<'_>) -> Result<Found, Error> {
     let Subject { session, task, network, most, on_gpu } = subject;
     let axis = task.batch_axis();
     let room = run::max_batch_size(axis, most).min(most);
-    let rows = task.varied_rows(ROWS.min(room).max(2))?;
+    let rows = task.varied_rows(FEW)?;
     let (outputs, samples) = (task.outputs(), Vec::new());
     if rows.is_opaque() {
         let run = run::whole(session, &rows.tensors, &outputs, &Cancel::new(1))?;
@@ -92,10 +94,17 @@ pub fn find(subject: Subject<'_>) -> Result<Found, Error> {
             samples,
         });
     }
-    let rows: Vec<Rows> = (0..rows.count()).filter_map(|row| rows.only(row, usize::MAX)).collect();
+    let rows = each(&rows, 0);
     let alone = vec![None; rows.len()];
     let mut trial = Trial { network: Network { session, outputs, axis }, rows, alone, samples };
-    let first = trial.ask_each(on_gpu)?;
+    let (first, start) = (trial.ask_first(on_gpu)?, Instant::now());
+    if first <= SLOW || on_gpu {
+        trial.ask_rest();
+        if room > FEW && (start.elapsed() < ENOUGH || on_gpu) {
+            trial.rows.extend(each(&task.varied_rows(ROWS.min(room))?, FEW));
+            trial.ask_rest();
+        }
+    }
     let has_no_axis = trial.network.axis == BatchAxis::InputsOnly;
     if room < 2 || has_no_axis {
         let because =
@@ -107,11 +116,9 @@ pub fn find(subject: Subject<'_>) -> Result<Found, Error> {
         let because = format!("{operator} takes its scale from all rows of a run");
         return Ok(trial.found(Batching::Alone, Some(because)));
     }
-    if first > SLOW && !on_gpu {
-        // With the row of which nothing is known before it, where most of what rows could do is done.
-        trial.rows.truncate(2);
-        trial.alone.truncate(2);
-    } else {
+    // Of a slow network's second row nothing is known: it goes before the first, where most of what rows
+    // could do to another is done.
+    if first <= SLOW || on_gpu {
         trial.forget_failed();
     }
     if trial.rows.len() < 2 {
@@ -144,32 +151,34 @@ impl Network<'_> {
 }
 
 impl Trial<'_> {
-    /// Asks rows by themselves, and tells how long the first took.
-    fn ask_each(&mut self, on_gpu: bool) -> Result<Duration, Error> {
+    /// Asks the first row by itself, and tells how long it took.
+    fn ask_first(&mut self, on_gpu: bool) -> Result<Duration, Error> {
         let start = Instant::now();
         let first = self.network.run(&[&self.rows[0]]);
         let first = match first {
             Err(error) if self.network.axis == BatchAxis::Dynamic => self.without_axis(error)?,
             first => first?,
         };
-        let (took, start) = (start.elapsed(), Instant::now());
+        let took = start.elapsed();
         self.alone[0] = Some(first);
         if took > SLOW && !on_gpu {
             self.sample(1, took);
-            return Ok(took);
-        }
-        for row in 1..self.rows.len() {
-            if row > 1 && start.elapsed() > ENOUGH && !on_gpu {
-                self.rows.truncate(row);
-                self.alone.truncate(row);
-                break;
-            }
-            let start = Instant::now();
-            // A number that we made up may be one that the network refuses.
-            self.alone[row] = self.network.run(&[&self.rows[row]]).ok();
-            self.sample(1, start.elapsed());
         }
         Ok(took)
+    }
+
+    /// Asks the rows that were not asked yet by themselves, and tells whether none failed: a number that
+    /// we made up may be one that the network refuses.
+    fn ask_rest(&mut self) -> bool {
+        self.alone.resize(self.rows.len(), None);
+        for row in 0..self.rows.len() {
+            if self.alone[row].is_none() {
+                let start = Instant::now();
+                self.alone[row] = self.network.run(&[&self.rows[row]]).ok();
+                self.sample(1, start.elapsed());
+            }
+        }
+        self.alone.iter().all(Option::is_some)
     }
 
     /// The answer of a network whose outputs have no axis of rows: of one shape whatever the row.
@@ -184,16 +193,6 @@ impl Trial<'_> {
             (Some((first, one)), Some((_, other))) if one == other => Ok(first),
             _ => Err(error),
         }
-    }
-
-    /// Whether it is no row by itself that fails.
-    fn all_run_alone(&mut self) -> bool {
-        for row in 0..self.rows.len() {
-            if self.alone[row].is_none() {
-                self.alone[row] = self.network.run(&[&self.rows[row]]).ok();
-            }
-        }
-        self.alone.iter().all(Option::is_some)
     }
 
     fn forget_failed(&mut self) {
@@ -220,7 +219,7 @@ impl Trial<'_> {
                 }
                 Ok(gap)
             }
-            Err(_) if !self.all_run_alone() => {
+            Err(_) if !self.ask_rest() => {
                 return (Batching::Together, Some(REFUSED.to_owned()));
             }
             Err(error) => Err(told(rows.len(), error)),
@@ -327,6 +326,11 @@ impl Trial<'_> {
         let Self { network: Network { axis, .. }, alone, samples, .. } = self;
         Found { axis, batching, because, runs: alone.into_iter().flatten().collect(), samples }
     }
+}
+
+/// The rows from this one on by themselves.
+fn each(rows: &Rows, from: usize) -> Vec<Rows> {
+    (from..rows.count()).filter_map(|row| rows.only(row, usize::MAX)).collect()
 }
 
 fn told(rows: usize, error: &Error) -> String {

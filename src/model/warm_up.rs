@@ -111,11 +111,13 @@ fn measure(
         }
         // The faster of two, since the first of a new shape also allocates.
         let first = known.map_or_else(|| run(count), Ok)?;
-        let sample = match first.time > SLOW && !on_gpu {
-            true => first,
-            false => [first, run(count)?].into_iter().min_by_key(|s| s.time).unwrap_or(first),
-        };
-        spent += first.time + sample.time;
+        spent += first.time;
+        let mut sample = first;
+        if first.time <= SLOW || on_gpu {
+            let second = run(count)?;
+            spent += second.time;
+            sample = if second.time < first.time { second } else { first };
+        }
         let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows as f64;
         let gains = samples.last().is_none_or(|last| per_row(&sample) < per_row(last) * 0.97);
         samples.push(sample);

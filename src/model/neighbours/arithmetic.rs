@@ -2,7 +2,52 @@
 
 use std::path::Path;
 
-use crate::onnx::{self, GraphProto, NodeProto};
+use prost::Message;
+
+use crate::onnx;
+
+#[derive(Clone, PartialEq, Message)]
+struct Model {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<Graph>,
+    #[prost(message, repeated, tag = "25")]
+    functions: Vec<Function>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Function {
+    #[prost(message, repeated, tag = "7")]
+    node: Vec<Node>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<Node>,
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<Weight>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(string, tag = "4")]
+    op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<Attribute>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Attribute {
+    /// Of an `If` or a `Loop`.
+    #[prost(message, optional, tag = "6")]
+    g: Option<Graph>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Weight {
+    #[prost(int32, tag = "2")]
+    data_type: i32,
+}
 
 /// Operators that take the range of a whole tensor, and so of all rows of a run.
 const OF_WHOLE_RUN: [&str; 3] =
@@ -23,7 +68,7 @@ pub struct Arithmetic {
 impl Arithmetic {
     pub fn of(network: &Path) -> Self {
         let mut found = Self { of_whole_run: None, is_coarse: false };
-        match onnx::read(network) {
+        match onnx::read_as::<Model>(network) {
             Ok(model) => {
                 model.graph.iter().for_each(|graph| found.read(graph));
                 model.functions.iter().for_each(|function| found.read_nodes(&function.node));
@@ -33,12 +78,12 @@ impl Arithmetic {
         found
     }
 
-    fn read(&mut self, graph: &GraphProto) {
+    fn read(&mut self, graph: &Graph) {
         self.is_coarse |= graph.initializer.iter().any(|weight| HALVES.contains(&weight.data_type));
         self.read_nodes(&graph.node);
     }
 
-    fn read_nodes(&mut self, nodes: &[NodeProto]) {
+    fn read_nodes(&mut self, nodes: &[Node]) {
         for node in nodes {
             let name = node.op_type.as_str();
             let found = OF_WHOLE_RUN.into_iter().find(|operator| *operator == name);
@@ -48,7 +93,7 @@ impl Arithmetic {
                 || name.contains("QuantizeLinear")
                 || name.contains("Integer");
             for attribute in &node.attribute {
-                attribute.g.iter().chain(&attribute.graphs).for_each(|graph| self.read(graph));
+                attribute.g.iter().for_each(|graph| self.read(graph));
             }
         }
     }

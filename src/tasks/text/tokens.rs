@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -29,6 +30,8 @@ const INTEGERS: [DataType; 2] = [DataType::I64, DataType::I32];
 /// Tokenises and pads to the longest text of the batch.
 pub struct TokenEncoder {
     tokenizer: Tokenizer,
+    /// The same without truncation, made for the first pair.
+    uncut: OnceLock<Tokenizer>,
     preparation: Preparation,
     max_length: usize,
     /// Tokens that stand around and between the texts of a pair.
@@ -129,6 +132,7 @@ impl TokenEncoder {
             assumptions: limit.assumption().into_iter().collect(),
             preparation: around.preparation.clone(),
             tokenizer,
+            uncut: OnceLock::new(),
             max_length,
             of_pair,
             fixed_length,
@@ -237,10 +241,16 @@ impl TokenEncoder {
         Rows::sequences(tensors, lengths)
     }
 
-    /// A pair, of which each text is cut by itself first: tokenizers' own early cut leaves a word more than the
-    /// limit, and then gives the odd place to the wrong text.
+    /// A pair, cut by the whole lengths of both texts: tokenizers' own early cut hides which is the longer, and
+    /// so may give the odd place to the other text than transformers does.
     fn encode_pair(&self, text: &Text) -> tokenizers::Result<Encoding> {
-        let part = |text: &str| self.tokenizer.encode_fast(text, false);
+        let uncut = self.uncut.get_or_init(|| {
+            let mut tokenizer = self.tokenizer.clone();
+            // Only setting one can fail.
+            let _ = tokenizer.with_truncation(None);
+            tokenizer
+        });
+        let part = |text: &str| uncut.encode_fast(text, false);
         let pair = text.pair.as_deref().unwrap_or_default();
         let (first, second) = (part(&text.text)?, part(pair)?);
         self.tokenizer.post_process(first, Some(second), true)
