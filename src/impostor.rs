@@ -155,7 +155,8 @@ fn answer(start: &[u8], expected: Expected) -> Option<String> {
             .iter()
             .find_map(|key| object.get(*key)?.as_str())?;
         let is_answer = object.len() <= 4 && !object.values().any(serde_json::Value::is_array);
-        return is_answer.then(|| format!("is an error message in JSON ({:?}): {again}", excerpt(said)));
+        return is_answer
+            .then(|| format!("is an error message in JSON ({:?}): {again}", excerpt(said)));
     }
     is_said(&lower, expected).then(|| format!("is an error message ({:?}): {again}", excerpt(text)))
 }

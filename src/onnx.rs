@@ -164,14 +164,20 @@ impl TensorProto {
     /// Elements in one piece, as most files hold them.
     fn merge_elements(&mut self, tag: u32, mut bytes: Bytes) -> Result<(), DecodeError> {
         match tag {
-            4 => self.float_data.extend(bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it))),
+            4 => {
+                self.float_data.extend(bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)))
+            }
             9 => self.raw_data = bytes.to_vec(),
-            5 => while bytes.has_remaining() {
-                self.int32_data.push(encoding::decode_varint(&mut bytes)? as i32);
-            },
-            7 => while bytes.has_remaining() {
-                self.int64_data.push(encoding::decode_varint(&mut bytes)? as i64);
-            },
+            5 => {
+                while bytes.has_remaining() {
+                    self.int32_data.push(encoding::decode_varint(&mut bytes)? as i32);
+                }
+            }
+            7 => {
+                while bytes.has_remaining() {
+                    self.int64_data.push(encoding::decode_varint(&mut bytes)? as i64);
+                }
+            }
             _ => {}
         }
         Ok(())

@@ -27,8 +27,7 @@ use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::{
-    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Scalar, Parameters,
-    Prediction,
+    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction, Scalar,
 };
 
 /// As in the metrics.

@@ -63,7 +63,10 @@ fn refused(task: &dyn Task, error: Error) -> Result<WarmedUp, Unserved> {
         _ => {
             let why = error.cause.clone().unwrap_or_else(|| error.to_string());
             let why = why.lines().next().unwrap_or_default();
-            return Err(Unserved::Unfit(format!("a run of it as a model of {} fails ({why})", task.name())));
+            return Err(Unserved::Unfit(format!(
+                "a run of it as a model of {} fails ({why})",
+                task.name()
+            )));
         }
     };
     let axis = task.batch_axis();

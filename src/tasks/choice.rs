@@ -4,7 +4,9 @@ use super::graph::{Ending, Graph};
 use super::head::class_names;
 use super::hugging_face::HfConfig;
 use super::unserved::Unserved;
-use super::{FLOATS_AND_BYTES, Material, TASKS, feature_extraction, looks, sentence_transformers, tabular};
+use super::{
+    FLOATS_AND_BYTES, Material, TASKS, feature_extraction, looks, sentence_transformers, tabular,
+};
 use crate::signature::{Kind, Signature, TensorSpec};
 use crate::tensor::DataType;
 
@@ -53,7 +55,10 @@ fn of_architecture(
         name if name.contains("ForImageClassification") && takes_images && gives_scores => {
             Some("image-classification")
         }
-        name if name.ends_with("ForSequenceClassification") && gives_scores && !looks_like_another => {
+        name if name.ends_with("ForSequenceClassification")
+            && gives_scores
+            && !looks_like_another =>
+        {
             Some("text-classification")
         }
         name if name.ends_with("ForTokenClassification") && gives_scores && !looks_like_another => {
@@ -88,7 +93,10 @@ fn of_shapes(material: Material<'_>, hf: &HfConfig) -> Result<&'static str, Unse
     match inputs.as_slice() {
         [only] if only.is(4, &FLOATS_AND_BYTES) => of_images(material, hf),
         [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
-            if tells_classes(material, hf)? || is_value(signature) || is_probability(signature, graph) {
+            if tells_classes(material, hf)?
+                || is_value(signature)
+                || is_probability(signature, graph)
+            {
                 return Ok("text-classification");
             }
             Err(Unserved::unfit(
@@ -99,7 +107,10 @@ fn of_shapes(material: Material<'_>, hf: &HfConfig) -> Result<&'static str, Unse
             Ok("feature-extraction")
         }
         _ if signature.input("input_ids").is_some() => {
-            if embeds(signature) && !tells_classes(material, hf)? && !is_probability(signature, graph) {
+            if embeds(signature)
+                && !tells_classes(material, hf)?
+                && !is_probability(signature, graph)
+            {
                 return Ok("feature-extraction");
             }
             match signature.outputs.iter().any(is_vector) {

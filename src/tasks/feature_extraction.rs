@@ -52,7 +52,8 @@ pub fn fits(signature: &Signature) -> bool {
 
 /// Whether the network gives one vector a text by itself.
 pub fn pools(signature: &Signature) -> bool {
-    let is_pooled = |spec: &TensorSpec| OF_TEXTS.contains(&spec.name.as_str()) && spec.is(2, &FLOATS);
+    let is_pooled =
+        |spec: &TensorSpec| OF_TEXTS.contains(&spec.name.as_str()) && spec.is(2, &FLOATS);
     signature.input("input_ids").is_some() && signature.outputs.iter().any(is_pooled)
 }
 

@@ -141,7 +141,8 @@ impl HfConfig {
     /// The activation that sentence-transformers names: a class of PyTorch, by its last word.
     #[must_use]
     pub fn activation(&self) -> Option<Activation> {
-        let newer = self.sentence_transformers.as_ref().and_then(|it| it.get("activation_fn")?.as_str());
+        let newer =
+            self.sentence_transformers.as_ref().and_then(|it| it.get("activation_fn")?.as_str());
         let newer = self.activation_beside.as_deref().or(newer);
         let name = newer.or(self.sbert_ce_default_activation_function.as_deref())?;
         match name.rsplit('.').next()? {

@@ -20,8 +20,7 @@ use super::image::{
 use super::note::ASSUMED;
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
-    Stages, Task, Unserved,
-    varied,
+    Stages, Task, Unserved, varied,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -62,8 +61,9 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Uns
         )));
     };
     let data_type = spec.data_type().filter(|_| spec.is(4, &FLOATS_AND_BYTES));
-    let data_type = data_type
-        .ok_or_else(|| Unserved::Unfit(format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}")))?;
+    let data_type = data_type.ok_or_else(|| {
+        Unserved::Unfit(format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}"))
+    })?;
     let is_channels = |axis: Option<usize>| matches!(axis, Some(1 | 3));
     let (layout, channels, height, width) = match spec.shape.as_slice() {
         [_, c, h, w] if is_channels(*c) => (Layout::Chw, *c, *h, *w),
@@ -152,7 +152,9 @@ fn preprocessing(
     if !own.is_empty() {
         // That file's own unknown keys are none of our business; these were written for us.
         if let Some(key) = own.keys().find(|key| !image::KEYS.contains(&key.as_str())) {
-            return Err(format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)).into());
+            return Err(
+                format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)).into()
+            );
         }
         let own = serde_json::to_value(&own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
         from.push(OWN);
@@ -202,7 +204,8 @@ fn of_ultralytics(
     };
     let (height, width): (u32, u32) = size.or_else(of_metadata)?;
     let whole = serde_json::json!({"height": height, "width": width});
-    let resized = if height == width { serde_json::json!({"shortest_edge": height}) } else { whole.clone() };
+    let resized =
+        if height == width { serde_json::json!({"shortest_edge": height}) } else { whole.clone() };
     let keys = serde_json::json!({
         "do_resize": true, "size": resized, "resample": 2, "do_center_crop": true, "crop_size": whole,
         "do_rescale": true, "rescale_factor": 1.0 / 255.0, "do_normalize": false,

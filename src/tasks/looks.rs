@@ -80,8 +80,18 @@ pub fn like(signature: &Signature, graph: Option<&Graph>, hf: &HfConfig) -> Opti
     let takes = |names: &[&str]| any(inputs, &|name| names.contains(&name));
     let gives = |names: &[&str]| any(outputs, &|name| names.contains(&name));
     let named = |part: &str| any(inputs, &|name| name.contains(part));
-    let speaks = || architecture.and_then(|name| of_architecture(name)).filter(|does| does.contains("speech"));
-    if takes(&["input_values", "input_features", "audio_values", "waveform", "audio", "audio_signal", "speech"]) {
+    let speaks = || {
+        architecture.and_then(|name| of_architecture(name)).filter(|does| does.contains("speech"))
+    };
+    if takes(&[
+        "input_values",
+        "input_features",
+        "audio_values",
+        "waveform",
+        "audio",
+        "audio_signal",
+        "speech",
+    ]) {
         return said(speaks().unwrap_or("takes audio"));
     }
     if named("past_key_values") || named("past_key") || gives(&["present.0.key"]) {
@@ -96,7 +106,8 @@ pub fn like(signature: &Signature, graph: Option<&Graph>, hf: &HfConfig) -> Opti
     if gives(&["start_logits"]) && gives(&["end_logits"]) {
         return said("finds answers in texts");
     }
-    let boxes = ["pred_boxes", "boxes", "dets", "detection_boxes", "bboxes", "num_dets", "num_detections"];
+    let boxes =
+        ["pred_boxes", "boxes", "dets", "detection_boxes", "bboxes", "num_dets", "num_detections"];
     if gives(&boxes) {
         return said("detects objects");
     }
@@ -125,14 +136,23 @@ pub fn of_image_outputs(outputs: &[TensorSpec]) -> &'static str {
 pub fn is_embedding(name: &str) -> bool {
     let name = name.to_lowercase();
     name.contains("embed")
-        || ["last_hidden_state", "pooler_output", "hidden_states", "feature_vector", "pooled_output"]
-            .contains(&name.as_str())
+        || [
+            "last_hidden_state",
+            "pooler_output",
+            "hidden_states",
+            "feature_vector",
+            "pooled_output",
+        ]
+        .contains(&name.as_str())
 }
 
 /// Lengths that vectors have rather than lists of classes.
 #[must_use]
 pub fn is_embedding_width(width: usize) -> bool {
-    matches!(width, 128 | 192 | 256 | 384 | 512 | 640 | 768 | 1024 | 1280 | 1536 | 2048 | 2560 | 3072 | 4096)
+    matches!(
+        width,
+        128 | 192 | 256 | 384 | 512 | 640 | 768 | 1024 | 1280 | 1536 | 2048 | 2560 | 3072 | 4096
+    )
 }
 
 /// The whole sentence for a model that is served as tensors.

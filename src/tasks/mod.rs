@@ -2,8 +2,8 @@
 //!
 //! A new task is one file here and one arm in [`build`].
 
-mod choice;
 mod cells;
+mod choice;
 mod feature_extraction;
 mod files;
 pub mod graph;

@@ -14,8 +14,7 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
-    Prediction, Stages, Task, Unserved,
-    varied,
+    Prediction, Stages, Task, Unserved, varied,
 };
 use crate::config::ExtraColumns;
 use crate::error::{Error, ErrorKind};

@@ -1,7 +1,9 @@
 //! No task: tensors in, tensors out, through the Open Inference Protocol alone.
 
 use super::note::SHAPES;
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied};
+use super::{
+    Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};

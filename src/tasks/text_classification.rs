@@ -6,7 +6,9 @@ use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied};
+use super::{
+    Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;

@@ -11,7 +11,10 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, Offsets, TokenEncoder};
-use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved, varied};
+use super::{
+    Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved,
+    varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -249,8 +252,11 @@ impl Task for TokenClassification {
     }
 
     fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
-        let Some(tensor) = runs.first().and_then(|run| run.get(&self.output)) else { return Ok(()) };
-        let no_labels = || Unserved::Unfit(format!("output `{}` has no axis of labels", self.output));
+        let Some(tensor) = runs.first().and_then(|run| run.get(&self.output)) else {
+            return Ok(());
+        };
+        let no_labels =
+            || Unserved::Unfit(format!("output `{}` has no axis of labels", self.output));
         let width = tensor.shape().get(2).copied().ok_or_else(no_labels)?;
         match &self.labels {
             Some((file, labels)) => check_labels(file, labels.len(), width, &self.output)?,

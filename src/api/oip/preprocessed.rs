@@ -16,7 +16,7 @@ use crate::error::{Error, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::image::Format;
 use crate::tasks::{
-    Image, ImageSource, Input, InputKind, Label, Scalar, Parameters, Prediction, Text, Value,
+    Image, ImageSource, Input, InputKind, Label, Parameters, Prediction, Scalar, Text, Value,
 };
 use crate::tensor::Tensor;
 
@@ -121,7 +121,9 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
             Prediction::Label { label, value } => {
                 match label {
                     Label::One(label) => labels.push(label.to_string()),
-                    Label::Several(several) => labels.extend(several.iter().map(ToString::to_string)),
+                    Label::Several(several) => {
+                        labels.extend(several.iter().map(ToString::to_string))
+                    }
                 }
                 values.extend(value.iter().flat_map(Value::numbers));
             }

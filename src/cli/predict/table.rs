@@ -30,12 +30,15 @@ fn cells(prediction: &Prediction) -> [String; 3] {
     match prediction {
         Prediction::Classes { label, score, classes } => {
             let next = classes.iter().skip(1);
-            let next: Vec<_> = next.map(|c| format!("{} {:.4}", c.label, c.score.to_f64())).collect();
+            let next: Vec<_> =
+                next.map(|c| format!("{} {:.4}", c.label, c.score.to_f64())).collect();
             [label.to_string(), format!("{:.4}", score.to_f64()), next.join(", ")]
         }
-        Prediction::Label { label, value } => {
-            [label.joined().to_string(), value.as_ref().map_or_else(String::new, listed), String::new()]
-        }
+        Prediction::Label { label, value } => [
+            label.joined().to_string(),
+            value.as_ref().map_or_else(String::new, listed),
+            String::new(),
+        ],
         Prediction::Value { value } => alone(listed(value)),
         Prediction::Embedding { embedding } => {
             let first: Vec<_> = embedding.iter().take(4).map(|x| format!("{x:.4}")).collect();

@@ -51,7 +51,9 @@ impl Graph {
     fn chosen_from(&self, label: &str) -> Option<Vec<String>> {
         let node = self.behind(label, &PASSING)?;
         match node.op_type.as_str() {
-            "ArrayFeatureExtractor" | "Gather" | "GatherElements" | "GatherND" => self.elements(node.input.first()?),
+            "ArrayFeatureExtractor" | "Gather" | "GatherElements" | "GatherND" => {
+                self.elements(node.input.first()?)
+            }
             _ => named(node),
         }
     }

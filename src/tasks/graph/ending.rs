@@ -44,7 +44,8 @@ const PASSING: [&str; 17] = [
     "Trilu",
 ];
 /// Operators that take some of the numbers.
-const TAKING: [&str; 6] = ["ArrayFeatureExtractor", "Gather", "GatherElements", "GatherND", "Slice", "Split"];
+const TAKING: [&str; 6] =
+    ["ArrayFeatureExtractor", "Gather", "GatherElements", "GatherND", "Slice", "Split"];
 const LINEAR: [&str; 22] = [
     "AveragePool",
     "BatchNormalization",
@@ -117,19 +118,26 @@ impl Graph {
             "Where" => match (of(1), of(2)) {
                 (one, other) if one == other => one,
                 // A mask's constant.
-                (Ending::Unknown, Ending::Linear) | (Ending::Linear, Ending::Unknown) => Ending::Linear,
+                (Ending::Unknown, Ending::Linear) | (Ending::Linear, Ending::Unknown) => {
+                    Ending::Linear
+                }
                 _ => Ending::Unknown,
             },
             "Add" | "Sub" | "Sum" | "Mul" => {
                 let is_probability = |ending| {
                     use Ending::{Complement, EachProbability, LogProbabilities, Probabilities};
-                    matches!(ending, Complement | EachProbability | LogProbabilities | Probabilities)
+                    matches!(
+                        ending,
+                        Complement | EachProbability | LogProbabilities | Probabilities
+                    )
                 };
                 let parts: Vec<_> = (0..node.input.len()).map(of).collect();
                 match parts.iter().any(|ending| is_probability(*ending)) {
                     true => Ending::Unknown,
                     // A product of two results of a network is no logit by itself.
-                    false if node.op_type == "Mul" && !parts.contains(&Ending::Linear) => Ending::Unknown,
+                    false if node.op_type == "Mul" && !parts.contains(&Ending::Linear) => {
+                        Ending::Unknown
+                    }
                     false => Ending::Linear,
                 }
             }

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn calls_are_replaced_by_what_they_call_and_end_where_they_call_themselves() {
-        let twice = function("twice", vec![node("Neg", "", "in", "t"), node("once", "own", "t", "out")]);
+        let twice =
+            function("twice", vec![node("Neg", "", "in", "t"), node("once", "own", "t", "out")]);
         let once = function("once", vec![node("Softmax", "", "in", "out")]);
         let flat = inline(vec![node("twice", "own", "x", "y")], vec![twice, once]);
         assert_eq!(flat, [node("Neg", "", "x", "t@1"), node("Softmax", "", "t@1", "y")]);

@@ -49,7 +49,13 @@ impl Graph {
             }
         }
         let metadata = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value));
-        Some(Self { givers, constants, metadata: metadata.collect(), nodes, producer: model.producer_name })
+        Some(Self {
+            givers,
+            constants,
+            metadata: metadata.collect(),
+            nodes,
+            producer: model.producer_name,
+        })
     }
 
     /// The node that gives this tensor, and at which of its outputs.

@@ -1,7 +1,11 @@
 //! Scores to probabilities, and the best of them.
 
 /// Indices in the order of `rank`, the first `k`; of equal ones the smaller index first.
-fn first(count: usize, k: usize, falling: impl Fn(&usize, &usize) -> std::cmp::Ordering) -> Vec<usize> {
+fn first(
+    count: usize,
+    k: usize,
+    falling: impl Fn(&usize, &usize) -> std::cmp::Ordering,
+) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     if k > 0 && k < order.len() {
         order.select_nth_unstable_by(k - 1, &falling);

@@ -22,7 +22,7 @@ use super::graph::{Ending, Graph};
 use super::hugging_face::{Activation, HfConfig};
 use super::note::{ASSUMED, GRAPH, SHAPES, WARM_UP};
 use super::unserved::Unserved;
-use super::{ClassScore, Label, Material, Note, Scalar, Parameters, Prediction, Value};
+use super::{ClassScore, Label, Material, Note, Parameters, Prediction, Scalar, Value};
 use crate::config::Scores;
 use crate::error::Error;
 use crate::signature::KEYS_SUFFIX;
@@ -102,8 +102,10 @@ impl Head {
         }
         let names_classes = named.is_some() || declared.is_some();
         outputs.read_integers_as_values(must_classify || names_classes);
-        let is_class = must_classify || names_classes || outputs.label.is_some() || outputs.is_map();
-        let (meaning, meaning_from) = meaning(material, hf, &outputs, ending, is_class, names_classes);
+        let is_class =
+            must_classify || names_classes || outputs.label.is_some() || outputs.is_map();
+        let (meaning, meaning_from) =
+            meaning(material, hf, &outputs, ending, is_class, names_classes);
         let mut head = Self {
             outputs,
             meaning,
@@ -182,7 +184,11 @@ impl Head {
         if let Some(label) = &self.outputs.label
             && self.classifies()
         {
-            notes.push(Note::new("label", format!("as output `{}` says", label.output.name), SHAPES));
+            notes.push(Note::new(
+                "label",
+                format!("as output `{}` says", label.output.name),
+                SHAPES,
+            ));
         }
         let told = match self.meaning {
             _ if self.outputs.scores.is_empty() => "none: the network gives labels alone",
@@ -229,7 +235,8 @@ impl Head {
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
         self.decide(&rows, width);
         self.settle(width)?;
-        let is_known = self.named.is_some() || self.declared.is_some() || self.outputs.label.is_some();
+        let is_known =
+            self.named.is_some() || self.declared.is_some() || self.outputs.label.is_some();
         if self.classifies() && !is_known {
             self.assumptions.push(
                 "no class names, so the classes are LABEL_0, LABEL_1, …; a labels.txt with one name a \
@@ -344,7 +351,10 @@ impl Head {
         }
         let labels = self.label_texts(outputs)?;
         if self.outputs.scores.is_empty() {
-            return Ok(labels.into_iter().map(|label| Prediction::Label { label, value: None }).collect());
+            return Ok(labels
+                .into_iter()
+                .map(|label| Prediction::Label { label, value: None })
+                .collect());
         }
         let (scores, width, data_type) = self.scores(outputs)?;
         self.check(scores.iter().find(|score| score.is_nan() || **score == f64::INFINITY))?;
@@ -378,9 +388,10 @@ impl Head {
         let [output] = self.outputs.scores.as_slice() else {
             return Err(Error::internal("values come in one output"));
         };
-        let (numbers, width) = outputs.get(&output.name).and_then(numbers).ok_or_else(|| {
-            Error::internal(format!("output `{}` holds no numbers", output.name))
-        })?;
+        let (numbers, width) = outputs
+            .get(&output.name)
+            .and_then(numbers)
+            .ok_or_else(|| Error::internal(format!("output `{}` holds no numbers", output.name)))?;
         let as_floats = numbers.iter().map(|number| number.to_f64());
         self.check(as_floats.clone().find(|number| !number.is_finite()).as_ref())?;
         let value = |row: &[Scalar]| Prediction::Value { value: Value::of(row.to_vec()) };
@@ -431,15 +442,21 @@ impl Head {
                 None => key().map_or_else(|| unnamed(class).into(), |key| key.as_str().into()),
             }
         };
-        let class =
-            |class: usize| ClassScore { label: name(class), score: number(scores[class]), index: class };
+        let class = |class: usize| ClassScore {
+            label: name(class),
+            score: number(scores[class]),
+            index: class,
+        };
         let classes: Vec<ClassScore> = order.into_iter().map(class).collect();
         let best = classes.first().cloned();
-        let best = best.unwrap_or_else(|| ClassScore { label: "".into(), score: number(0.0), index: 0 });
+        let best =
+            best.unwrap_or_else(|| ClassScore { label: "".into(), score: number(0.0), index: 0 });
         let label = match label {
             // An integer that is none of the declared classes is an exporter's mistake.
             Some(Label::One(label))
-                if own.is_some() || self.declared.is_none() || self.outputs.labels_are_strings() =>
+                if own.is_some()
+                    || self.declared.is_none()
+                    || self.outputs.labels_are_strings() =>
             {
                 label.clone()
             }
@@ -490,9 +507,10 @@ impl Head {
         for output in &self.outputs.scores {
             let tensor = outputs.get(&output.name);
             let found = tensor.and_then(|tensor| Some((floats(tensor)?, tensor)));
-            let (values, tensor) = found.filter(|(values, _)| !values.is_empty()).ok_or_else(|| {
-                Error::internal(format!("output `{}` holds no numbers", output.name))
-            })?;
+            let (values, tensor) =
+                found.filter(|(values, _)| !values.is_empty()).ok_or_else(|| {
+                    Error::internal(format!("output `{}` holds no numbers", output.name))
+                })?;
             if tensor.shape().iter().skip(2).any(|axis| *axis != 1) {
                 let (name, shape) = (&output.name, tensor.shape());
                 return Err(Error::internal(format!(
@@ -530,7 +548,8 @@ fn meaning(
     let classes = |scale| Meaning::Classes(scale);
     let is_probability = Scale::of(ending).is_probability();
     let is_classical = graph.is_none_or(Graph::is_classical);
-    let of_files = hf.is_classifier() || names_classes || config.task.is_some() || outputs.label.is_some();
+    let of_files =
+        hf.is_classifier() || names_classes || config.task.is_some() || outputs.label.is_some();
     // One number a row is a class's only if something says that there are classes.
     let one = width == Some(1) && outputs.label.is_none();
     let problem = |problem: &str| match problem {
@@ -596,7 +615,9 @@ fn meaning(
             (classes(Scale::Logits), "config.json (architectures)")
         }
         // Beside a label, as classical models give them, numbers are no logits.
-        Scale::Logits if outputs.label.is_some() && is_classical => (classes(Scale::Margins), GRAPH),
+        Scale::Logits if outputs.label.is_some() && is_classical => {
+            (classes(Scale::Margins), GRAPH)
+        }
         Scale::Logits => (classes(Scale::Logits), ASSUMED),
         Scale::Open => (classes(Scale::Open), WARM_UP),
         scale => (classes(scale), GRAPH),

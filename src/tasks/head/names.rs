@@ -31,7 +31,9 @@ pub fn class_names(
         return Ok(Some(("labels.json", labels)));
     }
     let names = graph.and_then(|graph| graph.metadata.get("names"));
-    Ok(names.and_then(|names| python_dict(names)).map(|names| ("the network's metadata (names)", names)))
+    Ok(names
+        .and_then(|names| python_dict(names))
+        .map(|names| ("the network's metadata (names)", names)))
 }
 
 /// The values of `{0: 'cat', 1: "dog's"}`, a dictionary as Python prints it, where its keys number them from 0;
@@ -84,12 +86,7 @@ pub fn labels_note(labels: Option<(&str, &[String])>) -> Note {
 
 /// # Errors
 /// Another number of names than classes.
-pub fn check_labels(
-    file: &str,
-    labels: usize,
-    width: usize,
-    output: &str,
-) -> Result<(), String> {
+pub fn check_labels(file: &str, labels: usize, width: usize, output: &str) -> Result<(), String> {
     if labels == width {
         return Ok(());
     }
@@ -111,7 +108,9 @@ mod tests {
         assert_eq!(names("{0: 'cat', 1: \"dog's\", 2: 'a: b, c'}"), ["cat", "dog's", "a: b, c"]);
         assert_eq!(names(r"{0: 'it\'s'}"), ["it's"]);
         assert_eq!(names("{\"0\": \"cat\"}"), ["cat"]);
-        for odd in ["", "{}", "{1: 'cat'}", "{0: cat}", "{0: 'cat'", "['cat']", "{0: 'cat' 1: 'dog'}"] {
+        for odd in
+            ["", "{}", "{1: 'cat'}", "{0: cat}", "{0: 'cat'", "['cat']", "{0: 'cat' 1: 'dog'}"]
+        {
             assert!(names(odd).is_empty(), "{odd}");
         }
     }

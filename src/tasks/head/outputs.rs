@@ -115,7 +115,9 @@ fn scores(outputs: &[TensorSpec]) -> Result<Vec<TensorSpec>, Unserved> {
         [] => Ok(Vec::new()),
         [only] => Ok(vec![(*only).clone()]),
         several => {
-            if let Some(found) = ["logits", "prob", "predict", "score"].iter().find_map(|word| called(word)) {
+            if let Some(found) =
+                ["logits", "prob", "predict", "score"].iter().find_map(|word| called(word))
+            {
                 return Ok(vec![found.clone()]);
             }
             // As scikit-learn's converter writes them with `zipmap="columns"`.

@@ -45,7 +45,8 @@ impl Scale {
         let within = |row: &&[f64]| row.iter().all(|score| (0.0..=1.0).contains(score));
         let sums_to_one = |row: &&[f64]| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3;
         // A made-up row may be one for which the network has no answer.
-        let mut rows = rows.iter().copied().filter(|row| row.iter().all(|score| !score.is_nan())).peekable();
+        let mut rows =
+            rows.iter().copied().filter(|row| row.iter().all(|score| !score.is_nan())).peekable();
         rows.peek()?;
         let rows: Vec<_> = rows.collect();
         match rows.iter().all(within) {

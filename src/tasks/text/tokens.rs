@@ -96,7 +96,9 @@ impl TokenEncoder {
         let added = |pair| tokenizer.get_post_processor().map_or(0, |it| it.added_tokens(pair));
         let of_pair = added(true);
         if max_length <= added(false) {
-            return Err(format!("the longest input is {max_length} tokens, which leaves no room").into());
+            return Err(
+                format!("the longest input is {max_length} tokens, which leaves no room").into()
+            );
         }
         let of_tokenizer = tokenizer.get_truncation().map(|truncation| truncation.direction);
         let direction = match own.is_left("truncation_side") {

@@ -78,7 +78,7 @@ def spark(name, steps, *, text=False, scores=True, label="prediction", task="tab
                 for column, cells in columns.items()
             ]
             requests = [{"v2": {"inputs": inputs}, "expected_v2": {label: network[label].ravel()}}]
-            return {"requests": requests, "task": [task, "tensors"]}
+            return {"requests": requests, "task": [task, "tensors", "tabular-regression"]}
         if task == "tabular-classification":
             chances = np.asarray([answer["probability"].toArray() for answer in answers], np.float32)
             if label == "prediction":
