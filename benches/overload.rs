@@ -84,7 +84,7 @@ impl Task for Length {
         self.sample(count)
     }
 
-    fn calibrate(&mut self, _: &[Tensors]) -> Result<(), String> {
+    fn calibrate(&mut self, _: &[Tensors]) -> Result<(), onnxd::tasks::Unserved> {
         Ok(())
     }
 

@@ -165,7 +165,8 @@ impl TensorProto {
     fn merge_elements(&mut self, tag: u32, mut bytes: Bytes) -> Result<(), DecodeError> {
         match tag {
             4 => {
-                self.float_data.extend(bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)))
+                self.float_data
+                    .extend(bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)));
             }
             9 => self.raw_data = bytes.to_vec(),
             5 => {

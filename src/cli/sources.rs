@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_first_line_with_missing_values_is_data() {
         for first in ["1,,3", "NaN,2,true"] {
-            let rows = asked(InputKind::Features, "rows.csv", &format!("{first}\n4,5,6\n"));
+            let rows = asked(InputKind::Features, "rows.csv", format!("{first}\n4,5,6\n"));
             assert_eq!(rows.len(), 2, "{first}");
             assert_eq!(cells(&rows[1]), &row(&[4.0, 5.0, 6.0]));
         }

@@ -144,10 +144,7 @@ impl Loader {
         let (rows, tokens) = self.longest_run(&config, &warm, on_gpu);
         let WarmedUp { axis, batching, because, samples } = warm;
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
-        let assumed = task.assumptions().into_iter().map(|what| format!("assumed: {what}"));
-        for warning in assumed.chain(because.clone()) {
-            tracing::warn!(model = location.name, "{warning}");
-        }
+        warn(&location.name, task.as_ref(), because.as_deref());
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
@@ -377,6 +374,16 @@ impl Loader {
             tracing::info!(model, "device auto is the CPU: {reason}");
         }
         Ok(provider)
+    }
+}
+
+/// Says what was assumed, and why rows do not share runs.
+fn warn(model: &str, task: &dyn Task, because: Option<&str>) {
+    for assumption in task.assumptions() {
+        tracing::warn!(model, "assumed: {assumption}");
+    }
+    if let Some(because) = because {
+        tracing::warn!(model, "{because}");
     }
 }
 

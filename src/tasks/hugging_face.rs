@@ -138,7 +138,7 @@ impl HfConfig {
         is_timm || names.into_iter().any(|name| name.contains("Classification"))
     }
 
-    /// The activation that sentence-transformers names: a class of PyTorch, by its last word.
+    /// The activation that sentence-transformers names: a class of torch, by its last word.
     #[must_use]
     pub fn activation(&self) -> Option<Activation> {
         let newer =

@@ -100,7 +100,8 @@ struct TransformerConfig {
 /// `config_sentence_transformers.json`.
 #[derive(Default, Deserialize)]
 struct Prompts {
-    prompts: Option<BTreeMap<String, Option<String>>>,
+    #[serde(rename = "prompts")]
+    by_name: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
     #[serde(rename = "__version__")]
     version: Option<Value>,
@@ -215,7 +216,7 @@ impl Prompts {
 
     /// The default, and the names of the others.
     fn choose(self) -> Result<(Option<String>, Vec<String>), String> {
-        let mut prompts = self.prompts.unwrap_or_default();
+        let mut prompts = self.by_name.unwrap_or_default();
         prompts.retain(|name, prompt| {
             let empty = prompt.as_ref().is_none_or(String::is_empty);
             !empty || self.default_prompt_name.as_ref() == Some(name)

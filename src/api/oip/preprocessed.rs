@@ -122,7 +122,7 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
                 match label {
                     Label::One(label) => labels.push(label.to_string()),
                     Label::Several(several) => {
-                        labels.extend(several.iter().map(ToString::to_string))
+                        labels.extend(several.iter().map(ToString::to_string));
                     }
                 }
                 values.extend(value.iter().flat_map(Value::numbers));

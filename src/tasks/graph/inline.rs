@@ -1,4 +1,4 @@
-//! Functions of a network in the place of their calls, as PyTorch's newer exporter may write them.
+//! Functions of a network in the place of their calls, as `PyTorch`'s newer exporter may write them.
 
 use std::collections::HashMap;
 

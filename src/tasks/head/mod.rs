@@ -372,13 +372,6 @@ impl Head {
         .collect()
     }
 
-    /// The first row that has a number that is none.
-    #[must_use]
-    pub fn nan_row(&self, outputs: &Tensors) -> Option<usize> {
-        let (scores, width, _) = self.scores(outputs).ok()?;
-        scores.iter().position(|score| score.is_nan()).map(|index| index / width)
-    }
-
     fn check(&self, bad: Option<&f64>) -> Result<(), Error> {
         let output = self.outputs.names().next().unwrap_or_default();
         bad.map_or(Ok(()), |bad| Err(Error::internal(format!("output `{output}` holds {bad}"))))

@@ -119,7 +119,7 @@ fn offsets(tokenizer: &mut Tokenizer, config: &TokenizerConfig, space: &Said<boo
     tokenizer.with_post_processor(Some(changed));
 }
 
-/// Whether SentencePiece's space stands before a text, if it is said.
+/// Whether sentencepiece's space stands before a text, if it is said.
 fn pieces(
     tokenizer: &mut Tokenizer,
     config: &TokenizerConfig,

@@ -10,7 +10,7 @@ pub enum Arguments {
     Bytes,
     /// The same, and `trim_offsets`.
     Roberta,
-    /// `add_prefix_space` as SentencePiece has it.
+    /// `add_prefix_space` as sentencepiece has it.
     Pieces,
     None,
 }
