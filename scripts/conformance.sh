@@ -40,7 +40,10 @@ venv() {
     echo "-- packages of requirements/$1.txt" >&2
     rm -rf "$folder"
     "${PYTHON:-python3}" -m venv "$folder"
-    "$folder/bin/python" -m pip --disable-pip-version-check install --quiet --requirement "$wanted"
+    # A list that is whole says so: what its packages ask for besides would bring others in their place.
+    local options=()
+    if grep -q '^# --no-deps' "$wanted"; then options=(--no-deps); fi
+    "$folder/bin/python" -m pip --disable-pip-version-check install --quiet "${options[@]}" --requirement "$wanted"
     # Last, so that what was interrupted is made anew.
     cp "$wanted" "$folder/requirements.txt"
 }
