@@ -235,6 +235,17 @@ mod tests {
     }
 
     #[test]
+    fn an_animation_that_pillow_wrote_gives_its_first_frame() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images");
+        let file = std::fs::read(folder.join("webp-animated.webp")).unwrap();
+        let image = decoded(&file).unwrap();
+        assert_eq!(image.dimensions(), (160, 120));
+        // As Pillow has it.
+        let sum: u64 = image.as_raw().iter().copied().map(u64::from).sum();
+        assert_eq!(sum, 5_584_852);
+    }
+
+    #[test]
     fn an_animation_gives_its_first_frame_on_its_canvas() {
         let animated = |x: u8, width: u32| {
             let sides = [&(width - 1).to_le_bytes()[..3], &[1, 0, 0]].concat();
