@@ -165,10 +165,12 @@ fn preprocessing(
         let json = serde_json::Value::from(keys.clone()).to_string();
         let preprocessing = from_hugging_face(&json, size).map_err(|error| match error.key() {
             _ if from == [OWN] && matches!(error, ConfigError::Missing { .. }) => {
-                advice::missing(keys, size, channels)
+                Unserved::Files(advice::missing(keys, size, channels))
             }
-            Some(key) if of_own(key) => format!("model.toml: preprocess.{key}: {error}"),
-            _ => format!("{}: {error}", from.join(", ")),
+            Some(key) if of_own(key) => {
+                Unserved::Files(format!("model.toml: preprocess.{key}: {error}"))
+            }
+            _ => Unserved::Unfit(format!("{}: {error}", from.join(", "))),
         })?;
         return Ok((preprocessing, from.join(", "), Vec::new()));
     }

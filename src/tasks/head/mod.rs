@@ -575,11 +575,12 @@ fn meaning(
     if let Some(meaning) = hf.problem_type.as_deref().and_then(problem) {
         return (meaning, "config.json (problem_type)");
     }
-    if let Some(activation) = hf.activation().filter(|_| is_class) {
+    // Of several labels sentence-transformers always writes Identity; transformers' pipeline takes softmax.
+    let says = |activation: &Activation| is_class && (one || *activation != Activation::Identity);
+    if let Some(activation) = hf.activation().filter(says) {
         let scale = match activation {
             _ if is_probability => Scale::of(ending),
-            Activation::Identity if one => return (Meaning::Values, "config.json (activation_fn)"),
-            Activation::Identity => Scale::Scores,
+            Activation::Identity => return (Meaning::Values, "config.json (activation_fn)"),
             Activation::Sigmoid => Scale::LogitsOfEach,
             Activation::Softmax => Scale::Logits,
         };
