@@ -128,7 +128,7 @@ async fn a_missing_file_is_named_with_the_line_that_would_do() {
     let text = assumed_without("optimum-bert", "tokenizer.json").await;
     assert!(text.contains("no tokenizer.json"), "{text}");
     let image = assumed_without("optimum-vit", "preprocessor_config.json").await;
-    assert!(image.contains("[preprocess]") && image.contains("served as tensors"), "{image}");
+    assert!(image.contains("preprocess = {") && image.contains("served as tensors"), "{image}");
     let key = said("optimum-vit", "", "[preprocess]\nsise = 32\n");
     assert!(key.contains("preprocess.sise") && key.contains("did you mean `size`"), "{key}");
     let task = said("bare-features", "", "task = \"tabular-regresion\"\n");
