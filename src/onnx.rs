@@ -201,8 +201,17 @@ pub fn element_type(number: i32) -> Option<(&'static str, u64)> {
 /// # Errors
 /// The file cannot be read, or is no ONNX; ORT's format is none.
 pub fn read(network: &Path) -> Result<ModelProto, String> {
+    read_as(network)
+}
+
+/// The same with the fields that `M` lists alone, which takes a fraction of the time where a network has
+/// trees or words in its attributes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as<M: Message + Default>(network: &Path) -> Result<M, String> {
     let open = || FileBuf::open(network).map_err(|error| error.to_string());
-    let decode = |buffer| ModelProto::decode(buffer).map_err(|error| error.to_string());
+    let decode = |buffer| M::decode(buffer).map_err(|error| error.to_string());
     open().and_then(decode).map_err(|error| {
         let name = network.file_name().unwrap_or_default().to_string_lossy();
         format!("{name} cannot be read as ONNX: {error}")

@@ -62,7 +62,7 @@ pub fn of_files(
     let mut odd = Vec::new();
     match axis {
         BatchAxis::Dynamic => {}
-        BatchAxis::Fixed(1) | BatchAxis::None => odd.push(
+        BatchAxis::Fixed(1) | BatchAxis::None | BatchAxis::InputsOnly => odd.push(
             "a run takes one item, so that requests cannot share one: export it with an open batch \
              axis"
                 .to_owned(),

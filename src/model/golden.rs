@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::runtime::cancel::Cancel;
 use crate::runtime::run;
 use crate::runtime::session::Session;
+use crate::signature::BatchAxis;
 use crate::tasks::{
     Cells, Features, Image, ImageSource, Input, ModelFiles, Parameters, Prediction, Stages, Task,
     Text, Value,
@@ -66,13 +67,14 @@ fn tolerance() -> f32 {
 pub fn check(
     files: &ModelFiles,
     task: &dyn Task,
+    axis: BatchAxis,
     session: &mut dyn Session,
 ) -> Result<(usize, Vec<Input>), String> {
     let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
     let mut examples = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let check = case.input(files).and_then(|input| {
-            let answer = answer(&input, task, session).map_err(|error| error.to_string())?;
+            let answer = answer(&input, task, axis, session).map_err(|error| error.to_string())?;
             case.compare(&answer)?;
             Ok(input)
         });
@@ -106,14 +108,19 @@ pub fn inputs(files: &ModelFiles) -> Result<Vec<Input>, String> {
         .collect()
 }
 
-fn answer(input: &Input, task: &dyn Task, session: &mut dyn Session) -> Result<Prediction, Error> {
+fn answer(
+    input: &Input,
+    task: &dyn Task,
+    axis: BatchAxis,
+    session: &mut dyn Session,
+) -> Result<Prediction, Error> {
     if input.kind() != task.input_kind() {
         let expected = format!("`{}`, which the model takes", task.input_kind().field());
         return Err(Error::invalid("input", expected, format!("`{}`", input.kind().field())));
     }
     let parameters = Parameters::default();
     let rows = task.encode(input, &parameters, &Stages::default())?;
-    let (names, axis) = (task.outputs(), task.batch_axis());
+    let names = task.outputs();
     let mut outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
     outputs.0.extend(rows.aside.0);
     let answers = task.decode(&outputs, &parameters)?;

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
-use super::warm_up::{by_size, warm_up};
+use super::warm_up::{WarmedUp, by_size, warm_up};
 use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::runtime::compute::Compute;
-use crate::runtime::cost::{self, Cost, Sample};
+use crate::runtime::cost::{self, Cost};
 use crate::runtime::library::Runtime;
 use crate::runtime::memory;
 use crate::runtime::pool::{SessionPool, Setup};
@@ -19,6 +19,7 @@ use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::OnnxSession;
+use crate::signature::Batching;
 use crate::tasks::graph::Operators;
 use crate::tasks::{self, Material, ModelFiles, Task};
 
@@ -132,26 +133,26 @@ impl Loader {
             config: &config,
             limits: &self.limits,
         })?;
-        let axis = task.batch_axis();
         let reduction = task.reduction();
         let mut first = reduced::reduced(Box::new(first), reduction.clone());
         let on_gpu = provider.gpu().is_some();
-        let samples = warm_up(first.as_mut(), task.as_mut(), axis, on_gpu)?;
-        let (rows, tokens) = self.longest_run(&config, &samples, on_gpu);
+        let most = self.most_rows(&config);
+        let warm = warm_up(first.as_mut(), task.as_mut(), &path, most, on_gpu)?;
+        let (rows, tokens) = self.longest_run(&config, &warm, on_gpu);
+        let WarmedUp { axis, batching, because, samples } = warm;
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
-        for assumption in task.assumptions() {
-            tracing::warn!(model = location.name, "assumed: {assumption}");
+        let assumed = task.assumptions().into_iter().map(|what| format!("assumed: {what}"));
+        for warning in assumed.chain(because.clone()) {
+            tracing::warn!(model = location.name, "{warning}");
         }
-
-        let rows = run::max_batch_size(axis, rows);
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
-        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), rows)? {
+        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), (axis, rows))? {
             open = by_size;
             first = open(layout.intra_op_threads)?;
         }
-        let (golden, examples) = golden::check(&files, task.as_ref(), first.as_mut())?;
+        let (golden, examples) = golden::check(&files, task.as_ref(), axis, first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -169,7 +170,7 @@ impl Loader {
                 Box::new(move || open(layout.intra_op_threads))
             },
             axis,
-            bounds: self.bounds(&config, rows, tokens),
+            bounds: self.bounds(&config, batching, rows, tokens),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -192,6 +193,9 @@ impl Loader {
             layout,
             crowd: self.runtime.crowd.clone(),
             open,
+            axis,
+            batching,
+            because,
         }))
     }
 
@@ -277,26 +281,52 @@ impl Loader {
     fn longest_run(
         &self,
         config: &ModelConfig,
-        samples: &[Sample],
+        WarmedUp { axis, batching, samples, .. }: &WarmedUp,
         on_gpu: bool,
     ) -> (usize, usize) {
-        match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
+        let (rows, tokens) = match self.batch_size(config) {
             BatchSize::Rows(rows) => (rows.get(), usize::MAX),
             BatchSize::Auto => {
                 let units = cost::best_batch_units(samples);
                 let units = if on_gpu { units } else { units.clamp(TOKENS[0], TOKENS[1]) };
                 (cost::best_batch_size(samples), units)
             }
+        };
+        match batching {
+            Batching::Alone => (1, tokens),
+            _ => (run::max_batch_size(*axis, rows), tokens),
         }
     }
 
-    fn bounds(&self, model: &ModelConfig, max_batch_size: usize, tokens: usize) -> Bounds {
+    /// Most rows of a run that the configuration allows.
+    fn most_rows(&self, config: &ModelConfig) -> usize {
+        match self.batch_size(config) {
+            BatchSize::Rows(rows) => rows.get(),
+            BatchSize::Auto => usize::MAX,
+        }
+    }
+
+    fn batch_size(&self, config: &ModelConfig) -> BatchSize {
+        config.max_batch_size.unwrap_or(self.config.max_batch_size)
+    }
+
+    fn bounds(
+        &self,
+        model: &ModelConfig,
+        batching: Batching,
+        max_batch_size: usize,
+        tokens: usize,
+    ) -> Bounds {
         Bounds {
             max_queue_size: self.config.max_queue_size.get(),
             max_queue_bytes: self.config.max_queue_bytes,
             max_batch_size,
             max_batch_tokens: self.config.max_batch_tokens.get().min(tokens),
-            min_efficiency: self.config.min_padding_efficiency,
+            min_efficiency: match batching {
+                // Without any padding there are rows of one length only.
+                Batching::OwnLength => 1.0,
+                _ => self.config.min_padding_efficiency,
+            },
             max_queue_delay: model.max_queue_delay.unwrap_or(self.config.max_queue_delay),
         }
     }

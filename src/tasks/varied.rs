@@ -142,7 +142,7 @@ mod tests {
         let limits = ImageLimits { max_side: 100, max_pixels: 10_000 };
         let pixels = images.iter().map(|image| {
             let ImageSource::File(file, _) = &image.source else { panic!() };
-            decode(file, &limits, |_, _| 8).unwrap().pixels.into_raw()
+            decode(file, &limits, |_, _| 8.0).unwrap().pixels.into_raw()
         });
         let pixels: Vec<Vec<u8>> = pixels.collect();
         assert!(pixels[0] != pixels[1] && pixels[1] != pixels[2]);

@@ -94,7 +94,8 @@ pub struct ModelMetadata {
     pub platform: &'static str,
     pub inputs: Vec<TensorMetadata>,
     pub outputs: Vec<TensorMetadata>,
-    /// `task`, `device`, `file`, and `preprocessed_input`: the name under which it takes images or texts.
+    /// `task`, `device`, `file`, `preprocessed_input`: the name under which it takes images or texts, and
+    /// `rows_of_a_run`, where not all rows may share one: `one row` or `rows of one length`.
     pub properties: BTreeMap<&'static str, String>,
 }
 
@@ -115,6 +116,9 @@ impl ModelMetadata {
             ("device", model.provider.to_string()),
             ("file", model.file.clone()),
         ]);
+        if let Some(rows) = model.shares() {
+            properties.insert("rows_of_a_run", rows.to_owned());
+        }
         if let Some(input) = super::preprocessed::input_name(model) {
             properties.insert("preprocessed_input", input.to_owned());
         }
