@@ -19,6 +19,7 @@ mod grpc_streams;
 mod inspect;
 mod logs;
 mod metrics;
+mod neighbours;
 mod openapi;
 mod other_forms;
 mod playground;
