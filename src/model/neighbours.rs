@@ -31,7 +31,7 @@ const FEW: usize = 2;
 /// Time of a row by itself from which few are enough.
 const ENOUGH: Duration = Duration::from_millis(5);
 /// A first run that takes longer is the only one of a row by itself.
-pub const SLOW: Duration = Duration::from_millis(150);
+pub const SLOW: Duration = Duration::from_millis(30);
 const REFUSED: &str =
     "made-up inputs are refused, so that rows could not be tried beside each other";
 

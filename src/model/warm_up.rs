@@ -102,6 +102,9 @@ fn measure(
         let units = (0..count).map(|row| rows.length(row)).sum();
         Ok::<_, String>(Sample { rows: count, units, time: start.elapsed() })
     };
+    // What a network's first run of all takes says little of the others.
+    let is_slow =
+        !on_gpu && !known.is_empty() && known.iter().all(|s| s.time / s.rows as u32 > SLOW);
     let mut spent = Duration::ZERO;
     let mut samples: Vec<Sample> = Vec::new();
     let mut count = 1;
@@ -116,7 +119,7 @@ fn measure(
         let first = known.map_or_else(|| run(count), Ok)?;
         spent += first.time;
         let mut sample = first;
-        if first.time <= SLOW || on_gpu {
+        if !is_slow {
             let second = run(count)?;
             spent += second.time;
             sample = if second.time < first.time { second } else { first };
@@ -124,7 +127,7 @@ fn measure(
         let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows as f64;
         let gains = samples.last().is_none_or(|last| per_row(&sample) < per_row(last) * 0.97);
         samples.push(sample);
-        if !gains {
+        if !gains || is_slow {
             break;
         }
         count *= if on_gpu { by_size::STEP } else { 2 };

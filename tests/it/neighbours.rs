@@ -2,16 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Server};
+use crate::support::{Folder, Server, onnxd};
 
-/// A model of one of the networks, and what is said of its runs.
-async fn serve(network: &str, settings: &str) -> (Server, Value) {
+fn folder(network: &str, settings: &str) -> Folder {
     let folder = Folder::new();
     let fixtures = "tests/fixtures/neighbours";
     folder.copy(format!("{fixtures}/{network}.onnx"), "m/model.onnx");
     folder.copy(format!("{fixtures}/tokenizer.json"), "m/tokenizer.json");
     folder.write("m/model.toml", settings);
-    let server = Server::start(folder.load().unwrap_or_else(|e| panic!("{network}: {e:#}"))).await;
+    folder
+}
+
+/// A model of one of the networks, and what is said of its runs.
+async fn serve(network: &str, settings: &str) -> (Server, Value) {
+    let app = folder(network, settings).load().unwrap_or_else(|e| panic!("{network}: {e:#}"));
+    let server = Server::start(app).await;
     let metadata = server.request("GET", "/v2/models/m").send().await.unwrap();
     let metadata: Value = metadata.json().await.unwrap();
     (server, metadata["properties"]["rows_of_a_run"].clone())
@@ -128,5 +133,32 @@ async fn tensors_of_several_rows_are_answered_as_by_themselves() {
         for (row, together) in rows.into_iter().zip(together.chunks(3)) {
             assert_eq!(numbers(&ask(row).await.body["outputs"][0]["data"]), together, "{network}");
         }
+    }
+}
+
+#[test]
+fn why_rows_do_not_share_runs_is_said_at_the_start_and_by_inspect() {
+    let text = "task = \"text-classification\"\nscores = \"values\"";
+    let features = "scores = \"values\"";
+    for (network, settings, line, is_said) in [
+        ("last-token", text, "rows share runs only with others of as many tokens", true),
+        ("dynamic-int8", features, "DynamicQuantizeLinear", true),
+        ("reshape-one-row", features, "rows fails", true),
+        ("linear", features, "run", false),
+    ] {
+        let folder = folder(network, settings);
+        let models = folder.path().to_str().unwrap();
+        let started = onnxd(&["serve", "--check", "--models", models]).output().unwrap();
+        let log = String::from_utf8(started.stderr).unwrap();
+        let warned = log.lines().any(|said| said.contains("WARN") && said.contains(line));
+        assert_eq!(warned, is_said, "{network}: {log}");
+
+        let model = folder.path().join("m");
+        let arguments = ["inspect", model.to_str().unwrap(), "--format", "json"];
+        let report: Value =
+            serde_json::from_slice(&onnxd(&arguments).output().unwrap().stdout).unwrap();
+        let odd = report["odd"].as_array().unwrap();
+        let found = odd.iter().any(|odd| odd.as_str().unwrap().contains(line));
+        assert_eq!(found, is_said, "{network}: {report}");
     }
 }

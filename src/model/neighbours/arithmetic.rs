@@ -32,8 +32,9 @@ struct Graph {
 struct Node {
     #[prost(string, tag = "4")]
     op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<Attribute>,
+    /// Not read where they hold no nodes: a model of trees has hundreds of thousands of numbers in them.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    attribute: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -52,6 +53,8 @@ struct Weight {
 /// Operators that take the range of a whole tensor, and so of all rows of a run.
 const OF_WHOLE_RUN: [&str; 3] =
     ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"];
+/// Operators that hold graphs of their own.
+const BRANCHES: [&str; 4] = ["If", "Loop", "Scan", "SequenceMap"];
 /// FP16 and BF16, as ONNX numbers them.
 const HALVES: [i32; 2] = [10, 16];
 
@@ -92,7 +95,8 @@ impl Arithmetic {
                 || name.starts_with("MatMulNBits")
                 || name.contains("QuantizeLinear")
                 || name.contains("Integer");
-            for attribute in &node.attribute {
+            let inner = node.attribute.iter().filter(|_| BRANCHES.contains(&name));
+            for attribute in inner.filter_map(|bytes| Attribute::decode(bytes.as_slice()).ok()) {
                 attribute.g.iter().for_each(|graph| self.read(graph));
             }
         }
