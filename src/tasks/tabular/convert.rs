@@ -57,11 +57,11 @@ fn expected(data_type: DataType) -> String {
 ///
 /// # Errors
 /// Text.
-pub fn numbers<'a>(
-    column: &'a Column,
+pub fn numbers(
+    column: &Column,
     data_type: DataType,
     place: impl Fn(usize) -> String,
-) -> Result<Cow<'a, Numbers>, Error> {
+) -> Result<Cow<'_, Numbers>, Error> {
     let refuse = |row| Error::invalid(place(row), expected(data_type), told(column, row));
     match column {
         Column::Numbers(numbers) => Ok(Cow::Borrowed(numbers)),
