@@ -32,7 +32,7 @@ fn counting(metrics: &Metrics) -> f64 {
             stage.observe(seconds);
         }
         model.batch_size.observe(1.0);
-        model.predicted(&labels[0], 0.9);
+        model.predicted(&labels[0], Some(0.9));
         model.in_flight.dec();
         metrics.http_responses.with_label_values(&["/predict/{model}", "200"]).inc();
         let served = ["iris", "1", "tabular-classification", "predict"];

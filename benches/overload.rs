@@ -24,7 +24,7 @@ use onnxd::runtime::pool::{SessionPool, Setup};
 use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::runtime::queue::Bounds;
 use onnxd::runtime::session::Session;
-use onnxd::signature::{BatchAxis, Signature};
+use onnxd::signature::{BatchAxis, Batching, Signature};
 use onnxd::tasks::{Input, InputKind, Parameters, Prediction, Stages, Task, Text, Value};
 use onnxd::telemetry::Handle;
 use onnxd::tensor::Tensors;
@@ -71,7 +71,7 @@ impl Task for Length {
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
         let lengths = outputs.get("x").and_then(onnxd::tensor::Tensor::to_f32).unwrap_or_default();
-        let value = |x: f32| Prediction::Value { value: Value::One(x) };
+        let value = |x: f32| Prediction::Value { value: Value::One(x.into()) };
         Ok(lengths.into_iter().map(value).collect())
     }
 
@@ -80,7 +80,11 @@ impl Task for Length {
         Input::Texts(vec![text; count])
     }
 
-    fn calibrate(&mut self, _: &Tensors) -> Result<(), String> {
+    fn varied(&self, count: usize) -> Input {
+        self.sample(count)
+    }
+
+    fn calibrate(&mut self, _: &[Tensors]) -> Result<(), onnxd::tasks::Unserved> {
         Ok(())
     }
 
@@ -127,6 +131,9 @@ fn app() -> App {
         layout: Layout { instances: 1, intra_op_threads: 1, wide: None },
         crowd: Arc::default(),
         open: Arc::new(|_| Err("one session is enough".to_owned())),
+        axis: BatchAxis::Dynamic,
+        batching: Batching::Together,
+        because: None,
     });
     let app = App::new(&config, compute, metrics, Handle::default());
     app.set_repository(Arc::new(ModelRepository::of([model])));

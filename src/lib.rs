@@ -2,8 +2,8 @@
 //!
 //! # Layers
 //! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
-//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`
-//! and `plot` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
+//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
+//! `plot` and `impostor` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
 //! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 //!
 //! # The path of one request
@@ -32,6 +32,22 @@
 //! 10. Nothing that a client sends becomes a metric's label, and a refusal's log line does not quote
 //!     its body.
 //! 11. Load alone never makes the process not live, nor keeps the admin port from answering.
+//! 12. What a network declares wins over what is inferred: its own label is the answer, its own classes
+//!     are the names. Names come from `labels.txt` or `model.toml`, then `config.json`, then the graph, then
+//!     the file's metadata.
+//! 13. What scores are is read: from `model.toml`, from `config.json`, from the graph's last operators. Only
+//!     where all are silent do several runs decide, and what they decide stands under "assumed". Nothing is
+//!     squashed twice; margins and distances are passed on as they are.
+//! 14. A classifier of one label answers its sigmoid, unless its files say otherwise.
+//! 15. A row's answer does not depend on its neighbours: at the load rows are asked alone and together, and
+//!     where that differs they run alone, or with rows of their own length.
+//! 16. A missing value is a value: NaN in a column of floats, the empty string in one of text. What a
+//!     network has no answer for is the client's error, with the cell named.
+//! 17. Numbers keep their precision, in and out.
+//! 18. A text becomes the tokens that transformers' fast tokenizer makes of it with the same folder.
+//! 19. A network that ONNX Runtime loads never keeps the server from starting: what fits no task is served as
+//!     tensors, with one sentence that says what it looks like.
+//! 20. A photograph stands upright before the network sees it.
 
 /// Chosen by measurement: docs/performance.md. ONNX Runtime has its own.
 #[global_allocator]
@@ -43,6 +59,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod evaluate;
+pub mod impostor;
 pub mod inspect;
 pub mod load;
 pub mod metrics;

@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use bytes::Buf;
-use prost::Message;
+use bytes::{Buf, BufMut, Bytes};
+use prost::encoding::{self, DecodeContext, WireType};
+use prost::{DecodeError, Message};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct ModelProto {
@@ -23,8 +24,19 @@ pub struct ModelProto {
     pub graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetId>,
+    /// What an exporter writes beside the graph.
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<Property>,
     #[prost(message, repeated, tag = "25")]
     pub functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Property {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -38,8 +50,16 @@ pub struct OperatorSetId {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub output: Vec<String>,
     #[prost(message, repeated, tag = "7")]
     pub node: Vec<NodeProto>,
+    #[prost(string, tag = "10")]
+    pub domain: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -62,6 +82,8 @@ pub struct GraphProto {
 pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
     #[prost(string, tag = "4")]
     pub op_type: String,
     #[prost(message, repeated, tag = "5")]
@@ -74,7 +96,11 @@ pub struct NodeProto {
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Of a `Constant`.
+    #[prost(int64, tag = "3")]
+    pub i: i64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub s: Vec<u8>,
+    /// Of a `Constant`, for example.
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
     /// Of an `If` or a `Loop`.
@@ -91,18 +117,136 @@ pub struct AttributeProto {
     pub graphs: Vec<GraphProto>,
 }
 
-/// A tensor without its elements.
-#[derive(Clone, PartialEq, Message)]
+/// A tensor, with its elements only where these are few or are strings: a model's classes, not its weights.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
     pub data_type: i32,
-    #[prost(string, tag = "8")]
+    pub float_data: Vec<f32>,
+    pub int32_data: Vec<i32>,
+    pub string_data: Vec<Vec<u8>>,
+    pub int64_data: Vec<i64>,
     pub name: String,
+    /// Elements in little-endian order, if there are at most [`FEW_BYTES`] of them.
+    pub raw_data: Vec<u8>,
     /// 1: in a file of its own.
-    #[prost(int32, tag = "14")]
     pub data_location: i32,
+}
+
+/// Bytes of a tensor that are kept.
+const FEW_BYTES: usize = 64 << 10;
+
+impl TensorProto {
+    /// The elements of an integer or boolean tensor, as far as they were kept; else none.
+    #[must_use]
+    pub fn integers(&self) -> Vec<i64> {
+        fn raw<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> i64) -> Vec<i64> {
+            bytes.as_chunks().0.iter().map(|bytes| read(*bytes)).collect()
+        }
+        match element_type(self.data_type) {
+            Some(("INT64", _)) if self.int64_data.is_empty() => {
+                raw(&self.raw_data, i64::from_le_bytes)
+            }
+            Some(("INT64", _)) => self.int64_data.clone(),
+            Some(("INT32", _)) if self.int32_data.is_empty() => {
+                raw(&self.raw_data, |bytes| i32::from_le_bytes(bytes).into())
+            }
+            Some(("BOOL" | "UINT8", _)) if self.int32_data.is_empty() => {
+                raw(&self.raw_data, |[byte]| byte.into())
+            }
+            Some(("INT32" | "BOOL" | "UINT8", _)) => {
+                self.int32_data.iter().map(|value| (*value).into()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Elements in one piece, as most files hold them.
+    fn merge_elements(&mut self, tag: u32, mut bytes: Bytes) -> Result<(), DecodeError> {
+        match tag {
+            4 => {
+                self.float_data
+                    .extend(bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)));
+            }
+            9 => self.raw_data = bytes.to_vec(),
+            5 => {
+                while bytes.has_remaining() {
+                    self.int32_data.push(encoding::decode_varint(&mut bytes)? as i32);
+                }
+            }
+            7 => {
+                while bytes.has_remaining() {
+                    self.int64_data.push(encoding::decode_varint(&mut bytes)? as i64);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The elements of a tensor of strings; else none.
+    #[must_use]
+    pub fn strings(&self) -> Vec<String> {
+        self.string_data.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    }
+}
+
+/// By hand, since prost would read all weights into memory to give us a few class names.
+impl Message for TensorProto {
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire: WireType,
+        buffer: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        if wire == WireType::LengthDelimited && [4, 5, 7, 9, 10, 11].contains(&tag) {
+            let length = encoding::decode_varint(buffer)?;
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            if length > buffer.remaining() {
+                // An error as prost words it: it offers no other way to make one.
+                return encoding::decode_varint(&mut [].as_slice()).map(|_| ());
+            }
+            if length > FEW_BYTES {
+                buffer.advance(length);
+                return Ok(());
+            }
+            return self.merge_elements(tag, buffer.copy_to_bytes(length));
+        }
+        match tag {
+            1 => encoding::int64::merge_repeated(wire, &mut self.dims, buffer, context),
+            2 => encoding::int32::merge(wire, &mut self.data_type, buffer, context),
+            4 => encoding::float::merge_repeated(wire, &mut self.float_data, buffer, context),
+            5 => encoding::int32::merge_repeated(wire, &mut self.int32_data, buffer, context),
+            6 => encoding::bytes::merge_repeated(wire, &mut self.string_data, buffer, context),
+            7 => encoding::int64::merge_repeated(wire, &mut self.int64_data, buffer, context),
+            8 => encoding::string::merge(wire, &mut self.name, buffer, context),
+            14 => encoding::int32::merge(wire, &mut self.data_location, buffer, context),
+            _ => encoding::skip_field(wire, tag, buffer, context),
+        }
+    }
+
+    fn encode_raw(&self, buffer: &mut impl BufMut) {
+        encoding::int64::encode_packed(1, &self.dims, buffer);
+        encoding::int32::encode(2, &self.data_type, buffer);
+        encoding::float::encode_packed(4, &self.float_data, buffer);
+        encoding::int32::encode_packed(5, &self.int32_data, buffer);
+        encoding::bytes::encode_repeated(6, &self.string_data, buffer);
+        encoding::int64::encode_packed(7, &self.int64_data, buffer);
+        encoding::string::encode(8, &self.name, buffer);
+        encoding::bytes::encode(9, &self.raw_data, buffer);
+        encoding::int32::encode(14, &self.data_location, buffer);
+    }
+
+    fn encoded_len(&self) -> usize {
+        let mut bytes = Vec::new();
+        self.encode_raw(&mut bytes);
+        bytes.len()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -164,6 +308,10 @@ pub enum DimensionValue {
     Name(String),
 }
 
+/// `TensorProto.INT64` and `STRING`.
+pub const INT64: i32 = 7;
+pub const STRING: i32 = 8;
+
 /// Name and bits an element of a `TensorProto.DataType`.
 #[must_use]
 pub fn element_type(number: i32) -> Option<(&'static str, u64)> {
@@ -201,8 +349,17 @@ pub fn element_type(number: i32) -> Option<(&'static str, u64)> {
 /// # Errors
 /// The file cannot be read, or is no ONNX; ORT's format is none.
 pub fn read(network: &Path) -> Result<ModelProto, String> {
+    read_as(network)
+}
+
+/// The same with the fields that `M` lists alone, which takes a fraction of the time where a network has
+/// trees or words in its attributes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as<M: Message + Default>(network: &Path) -> Result<M, String> {
     let open = || FileBuf::open(network).map_err(|error| error.to_string());
-    let decode = |buffer| ModelProto::decode(buffer).map_err(|error| error.to_string());
+    let decode = |buffer| M::decode(buffer).map_err(|error| error.to_string());
     open().and_then(decode).map_err(|error| {
         let name = network.file_name().unwrap_or_default().to_string_lossy();
         format!("{name} cannot be read as ONNX: {error}")

@@ -1,10 +1,12 @@
 //! Rows on their way to a batch: made by a task, stacked by the session that runs them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{ArrayD, ArrayView1, Axis, Ix2};
 
+use crate::signature::Batching;
 use crate::tensor::{Tensor, Tensors};
 
 /// The rows of one request.
@@ -25,7 +27,8 @@ pub struct Rows {
 pub struct Lengths {
     /// Tokens of each row.
     pub of_rows: Vec<usize>,
-    /// The padding of each tensor, in the tensors' order.
+    /// The padding of each tensor, in the tensors' order. Empty if no file names a padding token: then only
+    /// rows of one length may share a run.
     pub padding: Vec<i64>,
     /// Padding stands before the row rather than after it.
     pub left: bool,
@@ -94,6 +97,42 @@ impl Rows {
         self.tensors.bytes()
     }
 
+    /// The rows in as few batches as these may share, and all in one where they may.
+    #[must_use]
+    pub fn apart(&self, batching: Batching) -> Vec<Vec<usize>> {
+        let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for row in 0..self.count() {
+            let batch = match batching {
+                Batching::Together => 0,
+                Batching::OwnLength => self.length(row),
+                Batching::Alone => row,
+            };
+            batches.entry(batch).or_default().push(row);
+        }
+        batches.into_values().collect()
+    }
+
+    /// One of the rows, without padding and no longer than `longest`.
+    #[must_use]
+    pub fn only(&self, row: usize, longest: usize) -> Option<Self> {
+        let mut rows = self.clone();
+        if let Some(lengths) = &mut rows.lengths {
+            lengths.of_rows[row] = lengths.of_rows[row].min(longest);
+        }
+        let tensors = copied(&[(&rows, row..row + 1)])?;
+        let lengths = rows.lengths.map(|of| Lengths { of_rows: vec![of.of_rows[row]], ..of });
+        Some(Self { tensors, lengths, ..self.clone() })
+    }
+
+    /// The outputs of several runs as one. Of sequences, each run has padded its own to the longest in it.
+    #[must_use]
+    pub fn join(&self, parts: &[Tensors]) -> Option<Tensors> {
+        Tensors::concatenate(parts).or_else(|| {
+            let Lengths { left, .. } = self.lengths.as_ref()?;
+            Tensors::concatenate(&Tensors::widen(parts, *left))
+        })
+    }
+
     /// A batch of all rows of one request can be run without a copy.
     fn is_whole(&self, rows: &Range<usize>) -> bool {
         *rows == (0..self.count())
@@ -109,11 +148,15 @@ pub fn stack<'a>(parts: &[Part<'a>]) -> Option<Cow<'a, Tensors>> {
     {
         return Some(Cow::Borrowed(&rows.tensors));
     }
+    copied(parts).map(Cow::Owned)
+}
+
+fn copied(parts: &[Part<'_>]) -> Option<Tensors> {
     let (first, _) = parts.first()?;
     if first.lengths.is_none() {
         let parts: Vec<_> =
             parts.iter().map(|(rows, range)| (&rows.tensors, range.clone())).collect();
-        return Tensors::stack(&parts).map(Cow::Owned);
+        return Tensors::stack(&parts);
     }
     let tensors = first.tensors.0.iter().enumerate().map(|(index, (name, tensor))| {
         let stacked = match tensor {
@@ -123,7 +166,7 @@ pub fn stack<'a>(parts: &[Part<'a>]) -> Option<Cow<'a, Tensors>> {
         };
         Some((name.clone(), stacked?))
     });
-    tensors.collect::<Option<_>>().map(|tensors| Cow::Owned(Tensors(tensors)))
+    tensors.collect::<Option<_>>().map(Tensors)
 }
 
 fn as_i64(tensor: &Tensor) -> Option<&ArrayD<i64>> {
@@ -147,7 +190,7 @@ fn pad<T: Copy>(
     let every =
         || parts.iter().flat_map(|(rows, range)| range.clone().map(move |row| (*rows, row)));
     let width = every().map(|(rows, row)| rows.length(row)).max()?.max(1);
-    let fill = padding(*lengths.padding.get(index)?);
+    let fill = padding(*lengths.padding.get(index).unwrap_or(&0));
     let mut out = ndarray::Array2::from_elem((every().count(), width), fill);
     for ((rows, row), mut target) in every().zip(out.axis_iter_mut(Axis(0))) {
         let source = array(rows.tensors.get(name)?)?.view().into_dimensionality::<Ix2>().ok()?;

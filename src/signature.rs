@@ -86,6 +86,19 @@ pub enum BatchAxis {
     Fixed(usize),
     /// There is no batch axis: rows run one by one.
     None,
+    /// The inputs have one of any length, the outputs have none: rows run one by one.
+    InputsOnly,
+}
+
+/// Which rows may share a run without a change to what any of them is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batching {
+    /// All that go with each other.
+    Together,
+    /// Those with as many tokens, since padding would change an answer.
+    OwnLength,
+    /// None.
+    Alone,
 }
 
 impl BatchAxis {

@@ -73,10 +73,18 @@ macro_rules! tensor_types {
 
             /// Rows `start..end` along axis 0, copied.
             fn slice_rows(&self, start: usize, end: usize) -> Self {
-                let range = Slice::from(start..end);
+                self.slice_axis(Axis(0), Slice::from(start..end))
+            }
+
+            /// A part along an axis, copied.
+            ///
+            /// # Panics
+            /// If there is no such axis, or it is too short.
+            #[must_use]
+            pub fn slice_axis(&self, axis: Axis, part: Slice) -> Self {
                 match self {
                     $(Self::$variant(array) => {
-                        Self::$variant(array.slice_axis(Axis(0), range).to_owned())
+                        Self::$variant(array.slice_axis(axis, part).to_owned())
                     }),+
                 }
             }

@@ -26,6 +26,7 @@ use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::runtime::queue::Bounds;
 use onnxd::runtime::session::{OnnxSession, Session};
 use onnxd::server;
+use onnxd::tasks::graph::Graph;
 use onnxd::tasks::image::{DecodedImage, ImageLimits, Preprocessing, decode, from_hugging_face};
 use onnxd::tasks::{self, Material, ModelFiles, Task};
 use onnxd::telemetry::Handle;
@@ -95,7 +96,7 @@ impl Bench {
         let (files, session) = (ModelFiles::new(&self.folder, &self.folder), self.session(1));
         let text = files.read("model.toml").unwrap().unwrap_or_default();
         tasks::build(Material {
-            network: &self.network,
+            graph: Graph::read(&self.network).as_ref(),
             signature: session.signature(),
             files: &files,
             config: &ModelConfig::parse(&text).unwrap(),

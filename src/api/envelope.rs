@@ -37,12 +37,18 @@ pub fn parse(
     parameters: Parameters,
     repository: &ModelRepository,
 ) -> Result<Prepared, Error> {
+    let body = without_mark(body);
     let mut envelope: Envelope<'_> =
         serde_json::from_slice(body).map_err(|e| broken("body", body, &e))?;
     if envelope.id.is_some() {
         envelope.unknown.get_or_insert_with(|| (ID.to_owned(), one_of(ID, FIELDS)));
     }
     prepare("body", envelope, target, parameters, repository)
+}
+
+/// Programs of Windows put a byte order mark before a text.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// A line of a stream: a body that may have an `id`, which comes back whatever else is wrong.
@@ -52,6 +58,7 @@ pub fn parse_line(
     parameters: Parameters,
     repository: &ModelRepository,
 ) -> Named<Prepared> {
+    let line = without_mark(line);
     let envelope: Envelope<'_> = match serde_json::from_slice(line) {
         Ok(envelope) => envelope,
         Err(error) => return (None, Err(broken("line", line, &error))),

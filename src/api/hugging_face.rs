@@ -27,7 +27,7 @@ use super::{App, body};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::{
-    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction,
+    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction, Scalar,
 };
 
 /// As in the metrics.
@@ -196,7 +196,8 @@ enum Written<'a> {
 #[derive(Serialize)]
 struct NamedValue {
     label: String,
-    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<Scalar>,
 }
 
 /// A part of a text, and what it is.
@@ -212,9 +213,9 @@ pub struct Group<'a> {
 }
 
 fn one(prediction: &Prediction) -> Written<'_> {
-    let values = |values: &[f32]| {
-        let named = values.iter().enumerate();
-        named.map(|(i, score)| NamedValue { label: format!("LABEL_{i}"), score: *score }).collect()
+    let named = |(i, score): (usize, &Scalar)| NamedValue {
+        label: format!("LABEL_{i}"),
+        score: Some(*score),
     };
     match prediction {
         Prediction::Classes { classes, .. } => Written::Classes(classes),
@@ -222,8 +223,16 @@ fn one(prediction: &Prediction) -> Written<'_> {
         Prediction::Entities { entities } => {
             Written::Entities(entities.iter().map(group).collect())
         }
-        Prediction::Value { value: tasks::Value::One(value) } => Written::Values(values(&[*value])),
-        Prediction::Value { value: tasks::Value::Many(many) } => Written::Values(values(many)),
+        Prediction::Value { value } => {
+            Written::Values(value.numbers().iter().enumerate().map(named).collect())
+        }
+        Prediction::Label { label, value } => {
+            let score = match value {
+                Some(tasks::Value::One(value)) => Some(*value),
+                _ => None,
+            };
+            Written::Values(vec![NamedValue { label: label.joined().to_string(), score }])
+        }
     }
 }
 

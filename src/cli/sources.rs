@@ -7,18 +7,19 @@ mod line;
 mod lines;
 mod walk;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Error, anyhow, bail, ensure};
 use bytes::Bytes;
 
+use crate::impostor;
 use crate::model::load::Location;
 use crate::model::{Model, golden};
-use crate::tasks::image::Format;
+use crate::tasks::image::{ENDINGS, Format};
 use crate::tasks::{Features, Image, ImageSource, Input, InputKind, Parameters};
 use lines::Lines;
 use walk::Walk;
@@ -96,25 +97,25 @@ fn read_file(path: &Path, limit: usize) -> anyhow::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Finds the inputs. `-` is standard input: lines of text or features; for images one file, or
+/// Finds the inputs. `-` is standard input: lines of text, of features or of JSON; for images one file, or
 /// lines that are paths. Lines and files have at most `limit` bytes.
 ///
 /// # Errors
 /// A path that is not there, a folder without a fitting file.
 pub fn open(kind: InputKind, paths: &[PathBuf], limit: usize) -> anyhow::Result<Sources> {
     let extensions: &'static [&'static str] = match kind {
-        InputKind::Image => &["jpg", "jpeg", "png", "webp", "gif", "bmp"],
+        InputKind::Image => &ENDINGS,
         InputKind::Text => &["txt"],
-        InputKind::Features => &["csv", "jsonl", "ndjson"],
+        InputKind::Features => &["csv", "tsv", "tab", "jsonl", "ndjson"],
         InputKind::Tensors => bail!("the model has no task: it is served through /v2 alone"),
     };
     let read = Arc::new(AtomicU64::new(0));
-    let is_lines = |path: &Path| kind != InputKind::Image || is_json_lines(path);
+    let is_lines = |path: &Path| kind != InputKind::Image || is_json(path);
     let (mut count, mut all_files, mut bytes) = (0, true, Some(0));
     let mut found: Vec<Box<dyn Iterator<Item = anyhow::Result<PathBuf>> + Send>> = Vec::new();
     for path in paths {
         if path.as_os_str() != "-" && path.is_dir() {
-            let mut files = Walk::new(path, extensions);
+            let mut files = Walk::new(path, extensions, kind == InputKind::Image);
             let Some(first) = files.next() else {
                 let wanted = extensions.join(", ");
                 return Err(anyhow!("{}: no file ends in {wanted}", path.display()));
@@ -129,7 +130,10 @@ pub fn open(kind: InputKind, paths: &[PathBuf], limit: usize) -> anyhow::Result<
             continue;
         }
         let file = path.metadata();
-        let file = file.map_err(|_| anyhow!("{}: no such file or folder", path.display()))?;
+        let file = file.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow!("{}: no such file or folder", path.display()),
+            _ => anyhow!("{} {}", path.display(), impostor::unreadable(path, &error)),
+        })?;
         count += 1;
         all_files &= !is_lines(path);
         bytes = bytes.filter(|_| is_lines(path) && file.is_file()).map(|sum| sum + file.len());
@@ -152,42 +156,90 @@ fn one(source: Source) -> Boxed {
     Box::new(iter::once(source))
 }
 
-/// JSON lines by the file's name.
-fn is_json_lines(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|e| ["jsonl", "ndjson"].contains(&e.to_ascii_lowercase().as_str()))
+/// A file's ending, in small letters.
+fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// JSON by the file's name.
+fn is_json(path: &Path) -> bool {
+    ["jsonl", "ndjson", "json"].contains(&ending(path).as_str())
 }
 
 /// The inputs of one file, or of standard input.
 fn of_path(path: PathBuf, kind: InputKind, limit: usize, read: &Arc<AtomicU64>) -> Boxed {
     let name = path.display().to_string();
-    let is_input = path.as_os_str() == "-";
-    match kind {
-        InputKind::Image if is_input => images_of_input(limit),
-        InputKind::Image if !is_json_lines(&path) => one(Source { name, what: What::File(path) }),
+    if path.as_os_str() == "-" {
+        return of_input(kind, limit, read);
+    }
+    if kind == InputKind::Image && !is_json(&path) {
+        return one(Source { name, what: What::File(path) });
+    }
+    let mut reader = match std::fs::File::open(&path) {
+        Ok(file) => BufReader::with_capacity(256 << 10, file),
+        Err(error) => return one(Source::unreadable(name, error)),
+    };
+    match reader.fill_buf() {
+        Ok(start) => {
+            if let Some(told) = impostor::no_lines(start) {
+                return one(Source::unreadable(name, anyhow!("it {told}")));
+            }
+        }
+        Err(error) => return one(Source::unreadable(name, error)),
+    }
+    if ending(&path) == "json" {
+        return document(name, reader, kind, limit, read);
+    }
+    let lines = Lines::new(name, Box::new(reader), limit, read.clone());
+    Box::new(lines.sources(kind, Form::of(&ending(&path))))
+}
+
+/// A file that is one JSON document rather than lines of it.
+fn document(
+    name: String,
+    reader: impl BufRead + Send + 'static,
+    kind: InputKind,
+    limit: usize,
+    read: &Arc<AtomicU64>,
+) -> Boxed {
+    let mut bytes = Vec::new();
+    let length = match reader.take(limit as u64 + 1).read_to_end(&mut bytes) {
+        Ok(length) => length,
+        Err(error) => return one(Source::unreadable(name, error)),
+    };
+    read.fetch_add(length as u64, Ordering::Relaxed);
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let is_document = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    match std::str::from_utf8(text) {
+        Ok(text) if is_document => {
+            one(Source { name, what: What::Line(text.to_owned(), Form::Json) })
+        }
+        _ if length > limit => one(Source::unreadable(name, anyhow!("more than {limit} bytes"))),
+        // Then it is lines, or the line that is none is told.
         _ => {
-            let form = Form::of(kind, is_json_lines(&path));
-            let reader: Box<dyn BufRead + Send> = if is_input {
-                Box::new(BufReader::new(std::io::stdin()))
-            } else {
-                match std::fs::File::open(&path) {
-                    Ok(file) => Box::new(BufReader::with_capacity(256 << 10, file)),
-                    Err(error) => return one(Source::unreadable(name, error)),
-                }
-            };
-            Box::new(Lines::new(name, reader, limit, read.clone()).sources(form))
+            let lines =
+                Lines::new(name, Box::new(std::io::Cursor::new(bytes)), limit, Arc::default());
+            Box::new(lines.sources(kind, Form::Json))
         }
     }
 }
 
-/// Standard input of a model of images: one image, or paths.
-fn images_of_input(limit: usize) -> Boxed {
+/// Standard input: lines; of a model of images one image, or lines that are paths or JSON.
+fn of_input(kind: InputKind, limit: usize, read: &Arc<AtomicU64>) -> Boxed {
     let mut input = BufReader::new(std::io::stdin());
     let name = || "-".to_owned();
-    let is_image = match input.fill_buf() {
-        Ok(first) => Format::sniff(first).is_some(),
+    let (is_image, is_json, no_lines) = match input.fill_buf() {
+        Ok(start) => {
+            let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+            let is_json = text.trim_ascii_start().starts_with(b"{");
+            (Format::sniff(start).is_some(), is_json, impostor::no_lines(start))
+        }
         Err(error) => return one(Source::unreadable(name(), error)),
     };
+    let is_image = kind == InputKind::Image && is_image;
+    if let Some(told) = no_lines.filter(|_| !is_image) {
+        return one(Source::unreadable(name(), anyhow!("it {told}")));
+    }
     if is_image {
         let mut image = Vec::new();
         return one(match input.take(limit as u64 + 1).read_to_end(&mut image) {
@@ -198,8 +250,12 @@ fn images_of_input(limit: usize) -> Boxed {
             Err(error) => Source::unreadable(name(), error),
         });
     }
-    let paths = Lines::new(name(), Box::new(input), limit, Arc::default());
-    Box::new(paths.map(|(name, line)| match line {
+    let lines = Lines::new(name(), Box::new(input), limit, read.clone());
+    if kind != InputKind::Image || is_json {
+        let form = if is_json && kind == InputKind::Image { Form::Json } else { Form::Open };
+        return Box::new(lines.sources(kind, form));
+    }
+    Box::new(lines.map(|(name, line)| match line {
         Ok(path) => Source { what: What::File(path.clone().into()), name: path },
         Err(error) => Source::unreadable(name, error),
     }))
@@ -242,7 +298,7 @@ mod tests {
     use super::*;
     use crate::tasks::{Cells, Column};
 
-    fn asked(kind: InputKind, name: &str, text: &str) -> Vec<Asked> {
+    fn asked(kind: InputKind, name: &str, text: impl AsRef<[u8]>) -> Vec<Asked> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
@@ -277,7 +333,7 @@ mod tests {
     #[test]
     fn a_first_line_with_missing_values_is_data() {
         for first in ["1,,3", "NaN,2,true"] {
-            let rows = asked(InputKind::Features, "rows.csv", &format!("{first}\n4,5,6\n"));
+            let rows = asked(InputKind::Features, "rows.csv", format!("{first}\n4,5,6\n"));
             assert_eq!(rows.len(), 2, "{first}");
             assert_eq!(cells(&rows[1]), &row(&[4.0, 5.0, 6.0]));
         }
@@ -317,5 +373,109 @@ mod tests {
         let texts = asked(InputKind::Text, "texts.txt", &text);
         let good: Vec<_> = texts.iter().map(|text| text.question.is_ok()).collect();
         assert_eq!(good, [true, false, true]);
+    }
+
+    /// What each input is: answered, or an error.
+    fn are_good(kind: InputKind, name: &str, text: impl AsRef<[u8]>) -> Vec<bool> {
+        asked(kind, name, text).iter().map(|asked| asked.question.is_ok()).collect()
+    }
+
+    fn told(kind: InputKind, name: &str, text: impl AsRef<[u8]>) -> String {
+        match &asked(kind, name, text)[0].question {
+            Err(error) => format!("{error:#}"),
+            Ok(input) => panic!("{input:?}"),
+        }
+    }
+
+    #[test]
+    fn a_first_line_that_is_not_understood_is_an_error_and_no_header() {
+        const FEATURES: InputKind = InputKind::Features;
+        for first in ["null", "{\"features\": [1, 2", "true", "[1, 2"] {
+            for name in ["rows.jsonl", "rows.NDJSON", "rows", "rows.txt"] {
+                let text = format!("{first}\n[3, 4]\n");
+                assert_eq!(are_good(FEATURES, name, &text), [false, true], "{first} {name}");
+            }
+        }
+        assert_eq!(are_good(FEATURES, "rows.jsonl", "x,y\n[1, 2]\n"), [false, true]);
+        assert_eq!(are_good(FEATURES, "rows.csv", "5.1,oops\n1,2\n"), [false, true]);
+        assert_eq!(are_good(FEATURES, "rows.csv", "a,b\n"), [false]);
+        assert!(told(FEATURES, "rows.csv", "a;b\n1,5;2\n").contains("semicolons"));
+        assert!(told(FEATURES, "rows.csv", "a,b,a\n1,2,3\n").contains("`a` twice"));
+        assert_eq!(are_good(FEATURES, "rows.csv", "a,b,a\n1,2,3\n"), [false, false]);
+        assert_eq!(are_good(FEATURES, "rows.csv", b"caf\xe9,b\n1,2\n"), [false, false]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_other_encodings_are_named() {
+        for (name, text) in [
+            ("rows.csv", "\u{feff}1,2\n3,4"),
+            ("rows.csv", "\u{feff}a,b\r\n\r\n1,2\r\n3,4\r\n"),
+            ("rows.tsv", "\u{feff}a\tb\n1\t2\n3\t4\n"),
+            ("rows.jsonl", "\u{feff}[1, 2]\n[3, 4]\n"),
+            ("rows", "\n\n1\t2\n3\t4\n"),
+        ] {
+            assert_eq!(are_good(InputKind::Features, name, text), [true; 2], "{text:?}");
+        }
+        assert!(told(InputKind::Text, "a.txt", b"\xff\xfea\0").contains("UTF-16"));
+        assert!(told(InputKind::Features, "a.csv.gz", b"\x1f\x8b\x08\0").contains("gzip"));
+        assert!(told(InputKind::Features, "a.xlsx", b"PK\x03\x04\0").contains("ZIP"));
+    }
+
+    #[test]
+    fn a_quoted_cell_may_have_several_lines() {
+        let text = "name,note\n\"a, \"\"b\"\"\",\"one\ntwo\"\n\"5\"\" pipe\",x\n7\" pipe,y\n";
+        let rows = asked(InputKind::Features, "rows.csv", text);
+        assert_eq!(rows.len(), 3);
+        let Cells::Columns { columns, .. } = cells(&rows[0]) else { panic!("{rows:?}") };
+        assert_eq!(format!("{:?}", columns[1].1).matches("one\\ntwo").count(), 1, "{columns:?}");
+        assert!(are_good(InputKind::Features, "rows.csv", text).iter().all(|good| *good));
+        assert_eq!(are_good(InputKind::Features, "rows.csv", "a,b\n\"x,1\ny,2\n"), [false]);
+    }
+
+    #[test]
+    fn texts_come_from_lines_from_json_and_from_a_column() {
+        let said = |name: &str, text: &str| -> Vec<String> {
+            let asked = asked(InputKind::Text, name, text);
+            let said = |asked: &Asked| match &asked.question {
+                Ok((Input::Texts(texts), _)) => texts[0].text.clone(),
+                other => format!("{other:?}"),
+            };
+            asked.iter().map(said).collect()
+        };
+        assert_eq!(said("a.txt", "{odd} text\nsecond"), ["{odd} text", "second"]);
+        assert_eq!(said("a", "{\"text\": \"a\"}\n\"b\"\n"), ["a", "b"]);
+        assert_eq!(said("a.csv", "id,Text\n1,\"a, b\"\n2,c\n"), ["a, b", "c"]);
+        assert_eq!(said("a.tsv", "text\tlabel\n\"a\tx\n"), ["\"a"]);
+        assert_eq!(said("a.json", "{\n  \"text\": \"a\"\n}\n"), ["a"]);
+        assert!(told(InputKind::Text, "a.csv", "good film\nbad film\n").contains("called text"));
+    }
+
+    #[test]
+    fn a_folder_gives_what_people_see_in_it_as_images() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "a.JPG",
+            "b.jfif",
+            "c.jpe",
+            ".hidden.jpg",
+            "._a.jpg",
+            ".DS_Store",
+            "Thumbs.db",
+            "d.heic",
+            "notes.txt",
+            ".git/e.jpg",
+            "without",
+            "other",
+        ] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let content: &[u8] = if name == "without" { b"\xff\xd8\xff\xe0" } else { b"text" };
+            std::fs::write(path, content).unwrap();
+        }
+        let items = open(InputKind::Image, &[folder.path().to_owned()], 1000).unwrap().items;
+        let names: Vec<_> =
+            items.map(|source| source.name.rsplit('/').next().unwrap().to_owned()).collect();
+        // That one is no format that is read, and is told so.
+        assert_eq!(names, ["a.JPG", "b.jfif", "c.jpe", "d.heic", "without"]);
     }
 }

@@ -12,7 +12,7 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::model::{Model, Terms};
 use crate::runtime::job::Priority;
-use crate::tasks::{Input, InputKind, Parameters, Prediction, Value};
+use crate::tasks::{Input, InputKind, Label, Parameters, Prediction, Value};
 
 /// A model that is asked.
 pub struct Entrant {
@@ -193,13 +193,21 @@ fn answer(
             let number = |index: usize| numbers.map_or(index, |numbers| numbers[index]);
             let mut scores = vec![0.0; expected];
             for class in &classes {
-                scores[number(class.index)] = class.score;
+                scores[number(class.index)] = class.score.to_f32();
             }
             let best = classes.first().map_or(0, |class| number(class.index));
             Ok(Answer::Scores(Scores { best, scores }))
         }
+        // Without scores, the label has all of it.
+        (Prediction::Label { label: Label::One(label), .. }, Target::Classes(labels)) => {
+            let index = labels.names().iter().position(|name| **name == *label);
+            let best = index.ok_or_else(|| format!("`{label}` is none of the model's classes"))?;
+            let mut scores = vec![0.0; labels.names().len()];
+            scores[best] = 1.0;
+            Ok(Answer::Scores(Scores { best, scores }))
+        }
         (Prediction::Value { value: Value::One(value) }, Target::Values) => {
-            Ok(Answer::Value(f64::from(value)))
+            Ok(Answer::Value(value.to_f64()))
         }
         (Prediction::Value { value: Value::Many(values) }, Target::Values) => {
             Err(format!("the model gives {} values, and one is compared", values.len()))

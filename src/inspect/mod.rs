@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::config::{Limits, ModelConfig};
 use crate::model::load::{Location, off_gpu};
-use crate::model::{Model, external_data, formats, golden};
+use crate::model::{Model, external_data, formats, golden, network_file};
 use crate::onnx;
 use crate::runtime::provider::ExecutionProvider;
-use crate::tasks::graph::Operators;
+use crate::tasks::graph::{Graph, Operators};
 use crate::tasks::{self, Material, Note};
 
 pub use measure::{Measured, measure};
@@ -132,18 +132,19 @@ impl Subject<'_> {
         self.change(&mut config);
         let (mut provider, mut device_from) = (provider, device_from);
         report.golden_inputs = golden::inputs(&files)?.len();
-        let mut path = formats::network_file(version_folder, &files, &config, provider)?;
-        if let Some(reason) = off_gpu(provider, &config, Operators::of(&path)) {
+        let choose =
+            |provider| network_file::network_file(version_folder, &files, &config, provider);
+        let mut chosen = choose(provider)?;
+        if let Some(reason) = off_gpu(provider, &config, Operators::of(&chosen.path)) {
             device_from = format!("{device_from}; {reason}");
             provider = ExecutionProvider::Cpu;
-            path = formats::network_file(version_folder, &files, &config, provider)?;
+            chosen = choose(provider)?;
         }
+        let path = chosen.path;
         let file = path.strip_prefix(model_folder).unwrap_or(&path).to_string_lossy().into_owned();
-        let is_variant = provider.variants().iter().find(|key| config.variants.contains_key(**key));
-        let file_from = match (self.file, is_variant) {
-            (Some(_), _) => "the command line".to_owned(),
-            (None, Some(key)) => format!("model.toml (variants.{key})"),
-            (None, None) => "its name".to_owned(),
+        let file_from = match self.file {
+            Some(_) => "the command line".to_owned(),
+            None => chosen.by,
         };
         report.runs = Some(Runs {
             device: provider.to_string(),
@@ -152,6 +153,7 @@ impl Subject<'_> {
             file_from,
             measured: None,
         });
+        network_file::check(&path)?;
         let mut network = Network::of_file(&path)?;
         if formats::is_ort(&path) {
             report.network = Some(network);
@@ -165,8 +167,9 @@ impl Subject<'_> {
         report.odd = odd::of_network(&network, &signature);
         report.network = Some(network);
         external?;
+        let graph = Graph::of(model);
         let material = Material {
-            network: &path,
+            graph: graph.as_ref(),
             signature: &signature,
             files: &files,
             config: &config,
@@ -198,7 +201,6 @@ impl Report {
                 self.odd.push(assumption);
             }
         }
-        self.odd.extend(odd::of_notes(&self.notes));
         if let Some(network) = &mut self.network {
             network.fill_in(&model.signature);
         }

@@ -240,7 +240,7 @@ impl Seen {
     }
 
     fn nodes(&mut self, nodes: &[NodeProto]) {
-        for NodeProto { input, op_type, attribute, domain } in nodes {
+        for NodeProto { input, op_type, attribute, domain, output: _ } in nodes {
             let name = match domain.as_str() {
                 "" | "ai.onnx" => op_type.clone(),
                 domain => format!("{domain}.{op_type}"),

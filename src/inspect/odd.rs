@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Report;
 use super::network::{Axis, Network};
 use crate::signature::{BatchAxis, Kind, Signature};
-use crate::tasks::{ModelFiles, Note};
+use crate::tasks::ModelFiles;
 use crate::tensor::DataType;
 
 /// Opsets before this one lack what today's exporters write, and ONNX Runtime's optimiser does less.
@@ -62,7 +62,7 @@ pub fn of_files(
     let mut odd = Vec::new();
     match axis {
         BatchAxis::Dynamic => {}
-        BatchAxis::Fixed(1) | BatchAxis::None => odd.push(
+        BatchAxis::Fixed(1) | BatchAxis::None | BatchAxis::InputsOnly => odd.push(
             "a run takes one item, so that requests cannot share one: export it with an open batch \
              axis"
                 .to_owned(),
@@ -118,17 +118,4 @@ fn unnamed(report: &Report, folder: &Path) -> Vec<String> {
     names.sort();
     let told = |name| format!("{name} is served on no device, since no [variants] names it");
     names.into_iter().map(told).collect()
-}
-
-/// What one run of the network shows.
-pub fn of_notes(notes: &[Note]) -> Vec<String> {
-    let scores = notes.iter().find(|note| note.what == "scores");
-    let unsaid = scores
-        .filter(|note| note.value.starts_with("logits") && note.from == crate::tasks::WARM_UP);
-    let told = |_| {
-        "its scores are not normalised and no file says what they are: softmax is applied; scores = \
-         \"logits\" in model.toml would say so"
-            .to_owned()
-    };
-    unsaid.map(told).into_iter().collect()
 }

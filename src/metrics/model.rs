@@ -125,10 +125,12 @@ impl ModelMetrics {
         self.statistics.ran(rows, time);
     }
 
-    /// One item was given this class and score.
-    pub fn predicted(&self, label: &Arc<str>, score: f32) {
+    /// One item was given this class, and this score if the model gives one.
+    pub fn predicted(&self, label: &Arc<str>, score: Option<f64>) {
         self.predictions.count(label);
-        self.score.observe(f64::from(score));
+        if let Some(score) = score {
+            self.score.observe(score);
+        }
     }
 
     /// This version as a shadow was compared with the live one.

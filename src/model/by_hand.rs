@@ -51,8 +51,8 @@ impl ByHand {
     /// The run fails.
     pub fn run(&mut self, rows: &Rows) -> Result<Tensors, Error> {
         let engine = &self.model.engine;
-        let axis = engine.task.batch_axis();
-        run::rows(self.session.as_mut(), rows, &engine.outputs, axis, &Cancel::new(1))
+        let together = (engine.axis, engine.batching);
+        run::rows(self.session.as_mut(), rows, &engine.outputs, together, &Cancel::new(1))
     }
 }
 
@@ -69,7 +69,7 @@ impl Model {
     #[must_use]
     pub fn network_inputs(&self, rows: &Rows) -> Tensors {
         let tensors = rows.tensors.clone();
-        match self.engine.task.batch_axis() {
+        match self.engine.axis {
             BatchAxis::None if !rows.is_opaque() => tensors.drop_batch_axis(),
             _ => tensors,
         }

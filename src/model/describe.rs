@@ -1,19 +1,35 @@
 //! What a model tells of itself.
 
-use super::Model;
-use crate::tasks::{Input, Note};
+use super::{Engine, Model};
+use crate::signature::Batching;
+use crate::tasks::{Input, Note, WARM_UP};
 
 impl Model {
     /// What is done before and after the network, and which file says so.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
-        self.engine.task.notes()
+        let mut notes = self.engine.task.notes();
+        if let (Some(shares), Some(_)) = (self.shares(), &self.engine.because) {
+            notes.push(Note::new("runs", shares, WARM_UP));
+        }
+        notes
     }
 
     /// What was assumed for want of a file that says it, and the line that would change it.
     #[must_use]
     pub fn assumptions(&self) -> Vec<String> {
-        self.engine.task.assumptions()
+        let Engine { task, because, .. } = &*self.engine;
+        task.assumptions().into_iter().chain(because.clone()).collect()
+    }
+
+    /// Which rows share a run, where not all may.
+    #[must_use]
+    pub fn shares(&self) -> Option<&'static str> {
+        match self.engine.batching {
+            Batching::Together => None,
+            Batching::OwnLength => Some("rows of one length"),
+            Batching::Alone => Some("one row"),
+        }
     }
 
     /// An input of `count` items that the model takes, made up.

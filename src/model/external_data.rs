@@ -4,7 +4,7 @@
 //! depend on them. They look at the files once, at the load: whoever may write into the folder
 //! later can still exchange what was checked, so the folder should be read-only for others.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use prost::Message as _;
 
 use super::formats;
+use crate::impostor::{self, Expected};
 
 /// The files of external data that a network names, each once. All of them lie in the model's
 /// folder, also once their links are followed, and none has a second name elsewhere.
@@ -29,11 +30,11 @@ pub fn files(network: &Path, model_folder: &Path) -> Result<Vec<PathBuf>, String
         .canonicalize()
         .map_err(|error| format!("{}: {error}", model_folder.display()))?;
     let locations = locations(network)?;
-    locations.iter().map(|location| own_file(location, folder, &root)).collect()
+    locations.iter().map(|(location, needed)| own_file(location, *needed, folder, &root)).collect()
 }
 
-/// The file at `location`, relative to the network's folder.
-fn own_file(location: &[u8], folder: &Path, root: &Path) -> Result<PathBuf, String> {
+/// The file at `location`, relative to the network's folder, of which the first `needed` bytes are used.
+fn own_file(location: &[u8], needed: u64, folder: &Path, root: &Path) -> Result<PathBuf, String> {
     let name = String::from_utf8_lossy(location);
     let refused = |reason: &str| Err(format!("external data `{}` {reason}", name.escape_debug()));
     let relative = Path::new(name.as_ref());
@@ -51,7 +52,7 @@ fn own_file(location: &[u8], folder: &Path, root: &Path) -> Result<PathBuf, Stri
     let path = folder.join(relative);
     let (target, metadata) = match path.canonicalize().and_then(|t| Ok((t, path.metadata()?))) {
         Ok(found) => found,
-        Err(error) => return refused(&format!("cannot be read: {error}")),
+        Err(error) => return refused(&impostor::unreadable(&path, &error)),
     };
     if !target.starts_with(root) {
         return refused("is a link that leaves the model's folder: put the file itself there");
@@ -63,6 +64,15 @@ fn own_file(location: &[u8], folder: &Path, root: &Path) -> Result<PathBuf, Stri
         return refused(&format!(
             "has {} hard links, so it may be another's file: put a copy in its place",
             metadata.nlink()
+        ));
+    }
+    if let Some(told) = impostor::told(&path, Expected::Bytes).filter(|_| needed > 0) {
+        return refused(&told);
+    }
+    if metadata.len() < needed {
+        return refused(&format!(
+            "is cut off: it has {} bytes, and the network takes {needed}; copy or download it again",
+            metadata.len()
         ));
     }
     Ok(path)
@@ -112,18 +122,21 @@ impl Message {
 
 /// `TensorProto.external_data`
 const EXTERNAL_DATA: u64 = 13;
+const CUT_OFF: &str =
+    "the file is cut off or damaged, as after a copy or a download that did not end";
 /// Messages inside each other; protobuf's own limit.
 const MAX_DEPTH: usize = 100;
 /// Bytes of one entry of external data, which holds a path or a number.
 const MAX_ENTRY: u64 = 64 << 10;
 
-/// Everything that any tensor of the file calls its location, whether it is used or not.
-fn locations(network: &Path) -> Result<BTreeSet<Vec<u8>>, String> {
+/// Everything that any tensor of the file calls its location, whether it is used or not, and how many
+/// bytes of it are taken.
+fn locations(network: &Path) -> Result<BTreeMap<Vec<u8>, u64>, String> {
     let read = || {
         let file = File::open(network)?;
         let end = file.metadata()?.len();
         let reader = BufReader::with_capacity(64 << 10, file);
-        let mut scan = Scan { reader, position: 0, locations: BTreeSet::new() };
+        let mut scan = Scan { reader, position: 0, locations: BTreeMap::new() };
         scan.message(Message::Model, end, MAX_DEPTH)?;
         Ok(scan.locations)
     };
@@ -137,7 +150,15 @@ fn locations(network: &Path) -> Result<BTreeSet<Vec<u8>>, String> {
 struct Scan {
     reader: BufReader<File>,
     position: u64,
-    locations: BTreeSet<Vec<u8>>,
+    locations: BTreeMap<Vec<u8>, u64>,
+}
+
+/// The external data of one tensor, entry by entry.
+#[derive(Default)]
+struct External {
+    locations: Vec<Vec<u8>>,
+    offset: u64,
+    length: u64,
 }
 
 fn malformed(what: &str) -> std::io::Error {
@@ -146,6 +167,7 @@ fn malformed(what: &str) -> std::io::Error {
 
 impl Scan {
     fn message(&mut self, message: Message, end: u64, depth: usize) -> std::io::Result<()> {
+        let mut external = External::default();
         while self.position < end {
             let key = self.varint(end)?;
             let number = key >> 3;
@@ -162,23 +184,30 @@ impl Scan {
                 2 => {
                     let length = self.varint(end)?;
                     let inner = self.position.checked_add(length).filter(|inner| *inner <= end);
-                    let inner = inner.ok_or_else(|| malformed("the file is cut off or damaged"))?;
+                    let inner = inner.ok_or_else(|| malformed(CUT_OFF))?;
                     match (message, message.field(number)) {
                         (_, Some(_)) if depth == 0 => {
                             return Err(malformed("graphs are nested too deeply"));
                         }
                         (_, Some(child)) => self.message(child, inner, depth - 1)?,
-                        (Message::Tensor, None) if number == EXTERNAL_DATA => self.entry(length)?,
+                        (Message::Tensor, None) if number == EXTERNAL_DATA => {
+                            self.entry(length, &mut external)?;
+                        }
                         (_, None) => self.skip(length, end)?,
                     }
                 }
                 _ => return Err(malformed("a field of unknown type")),
             }
         }
+        let External { locations, offset, length } = external;
+        for location in locations {
+            let needed = self.locations.entry(location).or_default();
+            *needed = (*needed).max(offset.saturating_add(length));
+        }
         Ok(())
     }
 
-    fn entry(&mut self, length: u64) -> std::io::Result<()> {
+    fn entry(&mut self, length: u64, external: &mut External) -> std::io::Result<()> {
         if length > MAX_ENTRY {
             return Err(malformed("an entry of external data is too long"));
         }
@@ -187,8 +216,13 @@ impl Scan {
         self.position += length;
         let entry = StringStringEntry::decode(bytes.as_slice())
             .map_err(|_| malformed("an entry of external data is damaged"))?;
-        if entry.key == b"location" {
-            self.locations.insert(entry.value);
+        // What is no number, ONNX Runtime refuses.
+        let number = || std::str::from_utf8(&entry.value).ok()?.parse().ok();
+        match entry.key.as_slice() {
+            b"location" => external.locations.push(entry.value),
+            b"offset" => external.offset = number().unwrap_or(0),
+            b"length" => external.length = number().unwrap_or(0),
+            _ => {}
         }
         Ok(())
     }
@@ -197,7 +231,7 @@ impl Scan {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             if self.position == end {
-                return Err(malformed("the file is cut off or damaged"));
+                return Err(malformed(CUT_OFF));
             }
             let mut byte = [0];
             self.reader.read_exact(&mut byte)?;
@@ -212,7 +246,7 @@ impl Scan {
 
     fn skip(&mut self, length: u64, end: u64) -> std::io::Result<()> {
         let position = self.position.checked_add(length).filter(|position| *position <= end);
-        self.position = position.ok_or_else(|| malformed("the file is cut off or damaged"))?;
+        self.position = position.ok_or_else(|| malformed(CUT_OFF))?;
         // Never negative: a file is shorter than that.
         self.reader.seek_relative(length as i64)
     }
@@ -251,7 +285,7 @@ mod tests {
         let path = folder.path().join("model.onnx");
         std::fs::write(&path, model).unwrap();
         let found = locations(&path)?;
-        Ok(found.into_iter().map(|name| String::from_utf8(name).unwrap()).collect())
+        Ok(found.into_keys().map(|name| String::from_utf8(name).unwrap()).collect())
     }
 
     /// `content` inside messages, the innermost field first.
@@ -303,11 +337,31 @@ mod tests {
         let marked = root.join("*/_ORT_MEM_ADDR_");
         std::fs::create_dir_all(&marked).unwrap();
         std::fs::write(marked.join("*"), "").unwrap();
-        let told = |name: &[u8]| own_file(name, &root, &root).unwrap_err();
+        let told = |name: &[u8]| own_file(name, 0, &root, &root).unwrap_err();
         assert!(told(b"*/_ORT_MEM_ADDR_/*").contains("address in memory"));
         assert!(told(b"").contains("no valid file name"));
         assert!(told(b"a\xff").contains("no valid file name"));
         assert!(told(b"a\0b").contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_or_stands_for_another_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let told = |content: &[u8]| {
+            std::fs::write(root.join("w.data"), content).unwrap();
+            own_file(b"w.data", 200, &root, &root)
+        };
+        assert!(told(&[7; 200]).is_ok());
+        let short = told(&[7; 199]).unwrap_err();
+        assert!(
+            short.contains("is cut off: it has 199 bytes, and the network takes 200"),
+            "{short}"
+        );
+        let pointer =
+            told(b"version https://git-lfs.github.com/spec/v1\nsize 5000000\n").unwrap_err();
+        assert!(pointer.contains("`w.data` is a Git LFS pointer of a file of 5.0 MB"), "{pointer}");
+        assert!(told(b"").unwrap_err().contains("is empty"));
     }
 
     #[test]

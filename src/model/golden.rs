@@ -7,9 +7,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::impostor::{self, Expected};
 use crate::runtime::cancel::Cancel;
 use crate::runtime::run;
 use crate::runtime::session::Session;
+use crate::signature::BatchAxis;
 use crate::tasks::{
     Cells, Features, Image, ImageSource, Input, ModelFiles, Parameters, Prediction, Stages, Task,
     Text, Value,
@@ -66,13 +68,14 @@ fn tolerance() -> f32 {
 pub fn check(
     files: &ModelFiles,
     task: &dyn Task,
+    axis: BatchAxis,
     session: &mut dyn Session,
 ) -> Result<(usize, Vec<Input>), String> {
     let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
     let mut examples = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let check = case.input(files).and_then(|input| {
-            let answer = answer(&input, task, session).map_err(|error| error.to_string())?;
+            let answer = answer(&input, task, axis, session).map_err(|error| error.to_string())?;
             case.compare(&answer)?;
             Ok(input)
         });
@@ -106,14 +109,19 @@ pub fn inputs(files: &ModelFiles) -> Result<Vec<Input>, String> {
         .collect()
 }
 
-fn answer(input: &Input, task: &dyn Task, session: &mut dyn Session) -> Result<Prediction, Error> {
+fn answer(
+    input: &Input,
+    task: &dyn Task,
+    axis: BatchAxis,
+    session: &mut dyn Session,
+) -> Result<Prediction, Error> {
     if input.kind() != task.input_kind() {
         let expected = format!("`{}`, which the model takes", task.input_kind().field());
         return Err(Error::invalid("input", expected, format!("`{}`", input.kind().field())));
     }
     let parameters = Parameters::default();
     let rows = task.encode(input, &parameters, &Stages::default())?;
-    let (names, axis) = (task.outputs(), task.batch_axis());
+    let names = task.outputs();
     let mut outputs = run::run(session, &rows.tensors, &names, axis, &Cancel::new(1))?;
     outputs.0.extend(rows.aside.0);
     let answers = task.decode(&outputs, &parameters)?;
@@ -129,6 +137,9 @@ impl Case {
                 }
                 let name = path.to_string_lossy();
                 let file = files.find(&name).ok_or_else(|| format!("no file {name}"))?;
+                if let Some(told) = impostor::told(&file, Expected::Bytes) {
+                    return Err(format!("{name} {told}"));
+                }
                 let file = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
                 let source = ImageSource::File(Bytes::from(file), None);
                 Ok(Input::Images(vec![Image { field: "image".into(), source }]))
@@ -154,10 +165,17 @@ impl Case {
                 if **label != **expected {
                     return Err(format!("expected label `{expected}`, got `{label}` ({score})"));
                 }
-                self.near("score", self.score, *score)
+                self.near("score", self.score, score.to_f32())
+            }
+            (Prediction::Label { label, .. }, Some(expected), None, None, None) => {
+                let label = label.joined();
+                match **expected == *label {
+                    true => Ok(()),
+                    false => Err(format!("expected label `{expected}`, got `{label}`")),
+                }
             }
             (Prediction::Value { value: Value::One(got) }, None, Some(expected), None, None) => {
-                self.near("value", Some(*expected), *got)
+                self.near("value", Some(*expected), got.to_f32())
             }
             (Prediction::Embedding { embedding }, None, None, Some(expected), None) => {
                 if embedding.len() != expected.len() {
@@ -186,7 +204,9 @@ impl Case {
                     self.near(&format!("entities[{index}].score"), expected.score, got.score)
                 })
             }
-            (Prediction::Classes { .. }, ..) => Err("expected `label` for a classifier".to_owned()),
+            (Prediction::Classes { .. } | Prediction::Label { .. }, ..) => {
+                Err("expected `label` for a classifier".to_owned())
+            }
             (Prediction::Value { .. }, ..) => Err("expected `value` for a regression".to_owned()),
             (Prediction::Embedding { .. }, ..) => {
                 Err("expected `embedding` for a model of embeddings".to_owned())

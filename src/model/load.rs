@@ -6,21 +6,23 @@ use std::time::Instant;
 
 use super::graph_cache::GraphCache;
 use super::manifest::Manifest;
-use super::warm_up::{by_size, warm_up};
+use super::network_file::{self, Chosen, network_file};
+use super::warm_up::{WarmedUp, by_size, warm_up};
 use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::runtime::compute::Compute;
-use crate::runtime::cost::{self, Cost, Sample};
+use crate::runtime::cost::{self, Cost};
 use crate::runtime::library::Runtime;
 use crate::runtime::memory;
 use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
-use crate::runtime::session::OnnxSession;
-use crate::tasks::graph::Operators;
-use crate::tasks::{self, Material, ModelFiles, Task};
+use crate::runtime::session::{OnnxSession, Session};
+use crate::signature::Batching;
+use crate::tasks::graph::{Graph, Operators};
+use crate::tasks::{self, InputKind, Material, ModelFiles, Task, Unserved};
 
 /// What every model is loaded with.
 pub struct Loader {
@@ -109,6 +111,7 @@ impl Loader {
             return Err("model.toml: [versions] belongs into the model's folder".to_owned());
         }
         let Network { provider, path, convolves } = self.network(location, &files, &config)?;
+        network_file::check(&path)?;
         let data = external_data::files(&path, &location.model_folder)?;
         manifest.require([&path].into_iter().chain(&data).map(PathBuf::as_path))?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
@@ -125,33 +128,31 @@ impl Loader {
         };
         let first = open(layout.intra_op_threads)?;
         let signature = first.signature().clone();
-        let mut task = tasks::build(Material {
-            network: &path,
+        let graph = Graph::read(&path);
+        let material = Material {
+            graph: graph.as_ref(),
             signature: &signature,
             files: &files,
             config: &config,
             limits: &self.limits,
-        })?;
-        let axis = task.batch_axis();
-        let reduction = task.reduction();
-        let mut first = reduced::reduced(Box::new(first), reduction.clone());
+        };
         let on_gpu = provider.gpu().is_some();
-        let samples = warm_up(first.as_mut(), task.as_mut(), axis, on_gpu)?;
-        let (rows, tokens) = self.longest_run(&config, &samples, on_gpu);
+        let trial = Trial { network: &path, most: self.most_rows(&config), on_gpu };
+        let (task, mut first, warm) =
+            trial.run(material, first, || open(layout.intra_op_threads))?;
+        let reduction = task.reduction();
+        let (rows, tokens) = self.longest_run(&config, &warm, on_gpu);
+        let WarmedUp { axis, batching, because, samples } = warm;
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
-        for assumption in task.assumptions() {
-            tracing::warn!(model = location.name, "assumed: {assumption}");
-        }
-
-        let rows = run::max_batch_size(axis, rows);
+        warn(&location.name, task.as_ref(), because.as_deref());
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
             open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
         });
-        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), rows)? {
+        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), (axis, rows))? {
             open = by_size;
             first = open(layout.intra_op_threads)?;
         }
-        let (golden, examples) = golden::check(&files, task.as_ref(), first.as_mut())?;
+        let (golden, examples) = golden::check(&files, task.as_ref(), axis, first.as_mut())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -169,7 +170,7 @@ impl Loader {
                 Box::new(move || open(layout.intra_op_threads))
             },
             axis,
-            bounds: self.bounds(&config, rows, tokens),
+            bounds: self.bounds(&config, batching, rows, tokens),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
@@ -192,6 +193,9 @@ impl Loader {
             layout,
             crowd: self.runtime.crowd.clone(),
             open,
+            axis,
+            batching,
+            because,
         }))
     }
 
@@ -253,50 +257,81 @@ impl Loader {
         files: &ModelFiles,
         config: &ModelConfig,
     ) -> Result<Network, String> {
-        let file =
-            |provider| formats::network_file(&location.version_folder, files, config, provider);
+        let choose = |provider| network_file(&location.version_folder, files, config, provider);
         let provider = match config.device {
             None => self.provider,
             Some(device) => self.provider_for(device, &location.name)?,
         };
-        let path = file(provider)?;
+        let chosen = choose(provider)?;
+        let network = |provider, Chosen { path, by, has_others }, convolves| {
+            if has_others {
+                tracing::info!(model = location.name, file = %path.display(), "network: {by}");
+            }
+            Network { provider, path, convolves }
+        };
         if provider.gpu().is_none() {
-            return Ok(Network { provider, path, convolves: false });
+            return Ok(network(provider, chosen, false));
         }
-        let operators = Operators::of(&path);
+        let operators = Operators::of(&chosen.path);
         if let Some(reason) = off_gpu(provider, config, operators) {
             tracing::info!(model = location.name, "runs on the CPU: {reason}");
             let provider = ExecutionProvider::Cpu;
-            return Ok(Network { provider, path: file(provider)?, convolves: false });
+            return Ok(network(provider, choose(provider)?, false));
         }
         let convolves = operators.is_none_or(|operators| operators.convolves);
-        Ok(Network { provider, path, convolves })
+        Ok(network(provider, chosen, convolves))
     }
 
     /// Most rows and most tokens of a run. A longer one makes its own callers wait, and those after it.
     fn longest_run(
         &self,
         config: &ModelConfig,
-        samples: &[Sample],
+        WarmedUp { axis, batching, samples, .. }: &WarmedUp,
         on_gpu: bool,
     ) -> (usize, usize) {
-        match config.max_batch_size.unwrap_or(self.config.max_batch_size) {
+        let (rows, tokens) = match self.batch_size(config) {
             BatchSize::Rows(rows) => (rows.get(), usize::MAX),
             BatchSize::Auto => {
                 let units = cost::best_batch_units(samples);
                 let units = if on_gpu { units } else { units.clamp(TOKENS[0], TOKENS[1]) };
                 (cost::best_batch_size(samples), units)
             }
+        };
+        match batching {
+            Batching::Alone => (1, tokens),
+            _ => (run::max_batch_size(*axis, rows), tokens),
         }
     }
 
-    fn bounds(&self, model: &ModelConfig, max_batch_size: usize, tokens: usize) -> Bounds {
+    /// Most rows of a run that the configuration allows.
+    fn most_rows(&self, config: &ModelConfig) -> usize {
+        match self.batch_size(config) {
+            BatchSize::Rows(rows) => rows.get(),
+            BatchSize::Auto => usize::MAX,
+        }
+    }
+
+    fn batch_size(&self, config: &ModelConfig) -> BatchSize {
+        config.max_batch_size.unwrap_or(self.config.max_batch_size)
+    }
+
+    fn bounds(
+        &self,
+        model: &ModelConfig,
+        batching: Batching,
+        max_batch_size: usize,
+        tokens: usize,
+    ) -> Bounds {
         Bounds {
             max_queue_size: self.config.max_queue_size.get(),
             max_queue_bytes: self.config.max_queue_bytes,
             max_batch_size,
             max_batch_tokens: self.config.max_batch_tokens.get().min(tokens),
-            min_efficiency: self.config.min_padding_efficiency,
+            min_efficiency: match batching {
+                // Without any padding there are rows of one length only.
+                Batching::OwnLength => 1.0,
+                _ => self.config.min_padding_efficiency,
+            },
             max_queue_delay: model.max_queue_delay.unwrap_or(self.config.max_queue_delay),
         }
     }
@@ -339,6 +374,54 @@ impl Loader {
             tracing::info!(model, "device auto is the CPU: {reason}");
         }
         Ok(provider)
+    }
+}
+
+/// Says what was assumed, and why rows do not share runs.
+fn warn(model: &str, task: &dyn Task, because: Option<&str>) {
+    for assumption in task.assumptions() {
+        tracing::warn!(model, "assumed: {assumption}");
+    }
+    if let Some(because) = because {
+        tracing::warn!(model, "{because}");
+    }
+}
+
+/// The first runs of a network as a model of a task.
+struct Trial<'a> {
+    network: &'a Path,
+    most: usize,
+    on_gpu: bool,
+}
+
+type Tried = (Box<dyn Task>, Box<dyn Session>, WarmedUp);
+
+impl Trial<'_> {
+    /// The task, a session that is warm, and what its runs show. A network that fails as a model of the task
+    /// that was inferred is one of tensors, in a session that `open` gives.
+    fn run(
+        &self,
+        material: Material<'_>,
+        first: OnnxSession,
+        open: impl Fn() -> Result<OnnxSession, String>,
+    ) -> Result<Tried, String> {
+        let task = tasks::build(material)?;
+        let is_inferred = material.config.task.is_none() && task.input_kind() != InputKind::Tensors;
+        match self.of(task, first) {
+            Ok(tried) => Ok(tried),
+            Err(Unserved::Unfit(why)) if is_inferred => {
+                let tensors = tasks::as_tensors(material, &why)?;
+                self.of(tensors, open()?).map_err(Unserved::into_reason)
+            }
+            Err(why) => Err(why.into_reason()),
+        }
+    }
+
+    fn of(&self, mut task: Box<dyn Task>, session: OnnxSession) -> Result<Tried, Unserved> {
+        let mut session = reduced::reduced(Box::new(session), task.reduction());
+        let Self { network, most, on_gpu } = *self;
+        let warm = warm_up(session.as_mut(), task.as_mut(), network, most, on_gpu)?;
+        Ok((task, session, warm))
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::impostor::{self, Expected, unreadable};
+
 /// The file's name, in the version's folder, the model's, or both.
 pub const NAME: &str = "SHA256SUMS";
 
@@ -43,8 +45,12 @@ impl Manifest {
                 if of_another_version(name, &path, version_folder, model_folder) {
                     continue;
                 }
-                let found = hash_file(&path).map_err(|error| format!("{NAME}: {name}: {error}"))?;
+                let found = hash_file(&path)
+                    .map_err(|error| format!("{NAME}: {name} {}", unreadable(&path, &error)))?;
                 if !found.eq_ignore_ascii_case(hash) {
+                    if let Some(told) = impostor::told(&path, Expected::Text) {
+                        return Err(format!("{NAME}: {name} {told}"));
+                    }
                     return Err(format!(
                         "{NAME}: {name} is not the file that is listed: expected sha256 {hash}, \
                          got {found}"

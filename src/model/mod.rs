@@ -11,6 +11,8 @@ pub mod golden;
 mod graph_cache;
 pub mod load;
 pub mod manifest;
+mod neighbours;
+pub mod network_file;
 mod reduced;
 pub mod repository;
 mod tensors;
@@ -33,7 +35,7 @@ use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
 use crate::runtime::session::Session;
-use crate::signature::{BatchAxis, Signature};
+use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
 use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Prediction, Stages, Task};
 use admission::Admission;
@@ -92,11 +94,18 @@ pub struct Parts {
     /// The requests in work in the process.
     pub crowd: Arc<Crowd>,
     pub open: Arc<OpenWith>,
+    pub axis: BatchAxis,
+    /// Which rows may share a run, and for people why not all.
+    pub batching: Batching,
+    pub because: Option<String>,
 }
 
 /// What turns an input into outputs, shared by the requests in flight.
 struct Engine {
     task: Box<dyn Task>,
+    axis: BatchAxis,
+    batching: Batching,
+    because: Option<String>,
     outputs: Arc<[String]>,
     pool: SessionPool,
     admission: Arc<Admission>,
@@ -200,6 +209,9 @@ impl Model {
         let bulk = bulk::room(max_batch_size, parts.layout.instances, max_queue_size);
         let engine = Engine {
             outputs: parts.task.outputs().into(),
+            axis: parts.axis,
+            batching: parts.batching,
+            because: parts.because,
             task: parts.task,
             pool: parts.pool,
             admission: Arc::new(admission),
@@ -251,7 +263,7 @@ impl Model {
     /// Whether rows of several requests share runs, as many as the configuration says.
     #[must_use]
     pub fn shares_runs(&self) -> bool {
-        self.engine.task.batch_axis() == BatchAxis::Dynamic
+        self.engine.axis == BatchAxis::Dynamic && self.engine.batching != Batching::Alone
     }
 
     /// The classes by number; empty if the model's files do not name them.
@@ -446,10 +458,10 @@ impl Engine {
     /// Runs one row of the task's own, and tells how long it took.
     fn warm_up(&self, session: &mut dyn Session) -> Result<Duration, String> {
         let rows = self.task.warm_up(1).map_err(|error| error.to_string())?;
-        let (axis, start) = (self.task.batch_axis(), Instant::now());
+        let (together, start) = ((self.axis, self.batching), Instant::now());
         // Only for the memory and the code that the first run needs; a sample made up for a model
         // that takes categories may fail.
-        let _ = run::rows(session, &rows, &self.outputs, axis, &Cancel::new(1));
+        let _ = run::rows(session, &rows, &self.outputs, together, &Cancel::new(1));
         Ok(start.elapsed())
     }
 
@@ -491,8 +503,12 @@ impl Engine {
         metrics.infer.observe(timings.infer.as_secs_f64());
         metrics.postprocess.observe(timings.postprocess.as_secs_f64());
         for prediction in predictions {
-            if let Prediction::Classes { label, score, .. } = prediction {
-                metrics.predicted(label, *score);
+            match prediction {
+                Prediction::Classes { label, score, .. } => {
+                    metrics.predicted(label, Some(score.to_f64()));
+                }
+                Prediction::Label { label, .. } => metrics.predicted(&label.joined(), None),
+                _ => {}
             }
         }
     }

@@ -33,7 +33,7 @@ impl Model {
     ) -> Result<Inferred, Error> {
         let inputs = in_order(&self.signature, inputs)?;
         let outputs = self.outputs(outputs)?;
-        let rows = rows(&self.signature, self.engine.task.batch_axis(), inputs, &outputs);
+        let rows = rows(&self.signature, self.engine.axis, inputs, &outputs);
         let count = rows.count();
         if count > self.limits.max_rows {
             let expected = format!("at most {} rows in one request", self.limits.max_rows);
@@ -71,7 +71,7 @@ impl Model {
     #[must_use]
     pub fn max_batch_size(&self) -> usize {
         let Signature { inputs, outputs } = &self.signature;
-        let open = self.engine.task.batch_axis() == BatchAxis::Dynamic
+        let open = self.engine.axis == BatchAxis::Dynamic
             && !inputs.is_empty()
             && inputs.iter().chain(outputs).all(|spec| spec.shape.first() == Some(&None));
         if open { self.engine.pool.max_batch_size() } else { 0 }

@@ -1,66 +1,126 @@
 //! The first runs of a session: what they cost others is paid here, and what they take is measured.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::OpenWith;
+use super::neighbours::{self, Found, SLOW, Subject};
 use crate::error::Error;
 use crate::runtime::by_size::{self, SessionBySize};
 use crate::runtime::cancel::Cancel;
 use crate::runtime::cost::Sample;
 use crate::runtime::run;
 use crate::runtime::session::Session;
-use crate::signature::BatchAxis;
-use crate::tasks::{Cells, Column, Features, Input, InputKind, Task};
+use crate::signature::{BatchAxis, Batching};
+use crate::tasks::{Cells, Column, Features, Input, InputKind, Task, Unserved};
 
 /// Time that measuring the cost curve may take, a model.
 const MEASURING: Duration = Duration::from_millis(60);
 /// Largest batch that is measured.
 const LARGEST: usize = 32;
 
-/// Runs the task's own sample, so that the first request is not slow and the task sees an output;
-/// then measures batches of 1, 2, 4, … rows, or in longer steps `on_gpu`, as long as they gain
-/// something.
+/// What the first runs of a session show.
+pub struct WarmedUp {
+    pub axis: BatchAxis,
+    pub batching: Batching,
+    /// Why rows do not share runs as they might, or that this could not be tried.
+    pub because: Option<String>,
+    pub samples: Vec<Sample>,
+}
+
+/// Runs a few rows, so that the first request is not slow, the task sees outputs and it is known which
+/// rows may share a run; then measures batches of 1, 2, 4, … rows, or in longer steps on a GPU, as long
+/// as they gain something. No run has more than `most` rows.
 pub fn warm_up(
     session: &mut dyn Session,
     task: &mut dyn Task,
-    axis: BatchAxis,
+    network: &Path,
+    most: usize,
     on_gpu: bool,
+) -> Result<WarmedUp, Unserved> {
+    let subject = Subject { session: &mut *session, task: &*task, network, most, on_gpu };
+    let found = match neighbours::find(subject) {
+        Ok(found) => found,
+        Err(error) => return refused(task, error),
+    };
+    task.calibrate(&found.runs)?;
+    let because = found.told();
+    let Found { axis, batching, samples: known, .. } = found;
+    let most = if batching == Batching::Alone { 1 } else { most.min(LARGEST) };
+    let most = run::max_batch_size(axis, most).min(most);
+    let samples = measure(session, task, (axis, batching), most, on_gpu, &known)?;
+    Ok(WarmedUp { axis, batching, because, samples })
+}
+
+/// The first run failed.
+fn refused(task: &dyn Task, error: Error) -> Result<WarmedUp, Unserved> {
+    let tensors = task.input_kind() == InputKind::Tensors;
+    // A category that we made up may be one that the model refuses.
+    let explained = match (tensors, has_text_columns(&task.sample(1))) {
+        (true, _) => "made-up zeros",
+        (_, true) => "made-up categories",
+        _ => {
+            let why = error.cause.clone().unwrap_or_else(|| error.to_string());
+            let why = why.lines().next().unwrap_or_default();
+            return Err(Unserved::Unfit(format!(
+                "a run of it as a model of {} fails ({why})",
+                task.name()
+            )));
+        }
+    };
+    let axis = task.batch_axis();
+    let shares = axis == BatchAxis::Dynamic || matches!(axis, BatchAxis::Fixed(2..));
+    tracing::info!(%error, "the warm-up run failed, which {explained} may explain");
+    let because = format!(
+        "{explained} are refused, so that it could not be tried whether rows of one run change each \
+         other's answers: they share runs all the same"
+    );
+    Ok(WarmedUp {
+        axis,
+        batching: Batching::Together,
+        because: shares.then_some(because),
+        samples: Vec::new(),
+    })
+}
+
+/// What runs of the task's own sample cost. Of `known` runs each spares one.
+fn measure(
+    session: &mut dyn Session,
+    task: &dyn Task,
+    together: (BatchAxis, Batching),
+    most: usize,
+    on_gpu: bool,
+    known: &[Sample],
 ) -> Result<Vec<Sample>, String> {
     let names = task.outputs();
-    let mut run = |task: &dyn Task, count: usize| {
-        let rows = task.warm_up(count)?;
+    let mut run = |count: usize| {
+        let rows = task.warm_up(count).map_err(|error| error.to_string())?;
         let start = Instant::now();
-        let outputs = run::rows(session, &rows, &names, axis, &Cancel::new(1))?;
+        let ran = run::rows(session, &rows, &names, together, &Cancel::new(1));
+        ran.map_err(|error| error.to_string())?;
         let units = (0..count).map(|row| rows.length(row)).sum();
-        Ok::<_, Error>((outputs, Sample { rows: count, units, time: start.elapsed() }))
+        Ok::<_, String>(Sample { rows: count, units, time: start.elapsed() })
     };
-    match run(task, 1) {
-        Ok((outputs, _)) => task.calibrate(&outputs)?,
-        // A category that we made up may be one that the model refuses.
-        Err(error) if has_text_columns(&task.sample(1)) => {
-            tracing::warn!(%error, "the warm-up run failed, which made-up categories may explain");
-            return Ok(Vec::new());
-        }
-        Err(error) if task.input_kind() == InputKind::Tensors => {
-            tracing::info!(%error, "the warm-up run failed, which made-up zeros may explain");
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(format!("the warm-up run failed: {error}")),
-    }
     let mut spent = Duration::ZERO;
     let mut samples: Vec<Sample> = Vec::new();
     let mut count = 1;
-    while count <= run::max_batch_size(axis, LARGEST) && spent < MEASURING {
-        if on_gpu {
+    while count <= most && spent < MEASURING {
+        let known = known.iter().filter(|sample| sample.rows == count);
+        let known = known.copied().min_by_key(|sample| sample.time);
+        if on_gpu && known.is_none() {
             // Chooses algorithms, for up to half a second; this is no part of what a run costs.
-            run(task, count).map_err(|error| error.to_string())?;
+            run(count)?;
         }
         // The faster of two, since the first of a new shape also allocates.
-        let (_, first) = run(task, count).map_err(|error| error.to_string())?;
-        let (_, second) = run(task, count).map_err(|error| error.to_string())?;
-        spent += first.time + second.time;
-        let sample = if second.time < first.time { second } else { first };
+        let first = known.map_or_else(|| run(count), Ok)?;
+        spent += first.time;
+        let mut sample = first;
+        if first.time <= SLOW || on_gpu {
+            let second = run(count)?;
+            spent += second.time;
+            sample = if second.time < first.time { second } else { first };
+        }
         let per_row = |sample: &Sample| sample.time.as_secs_f64() / sample.rows as f64;
         let gains = samples.last().is_none_or(|last| per_row(&sample) < per_row(last) * 0.97);
         samples.push(sample);
@@ -77,10 +137,10 @@ pub fn warm_up(
 pub fn by_size(
     open: &Arc<OpenWith>,
     task: &dyn Task,
-    largest: usize,
+    (axis, largest): (BatchAxis, usize),
 ) -> Result<Option<Arc<OpenWith>>, String> {
-    // The shape of a network without a batch axis, or with a fixed one, never changes.
-    if task.batch_axis() != BatchAxis::Dynamic {
+    // The shape of a network without a batch axis, with a fixed one or of one row never changes.
+    if axis != BatchAxis::Dynamic || largest == 1 {
         return Ok(None);
     }
     let sample = task.warm_up(1).map_err(|error| error.to_string())?;

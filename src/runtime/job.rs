@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::cancel::Cancel;
 use crate::error::Error;
-use crate::rows::{Lengths, Rows};
+use crate::rows::Rows;
 use crate::tensor::Tensors;
 
 /// Who is served first when both wait.
@@ -178,11 +178,7 @@ impl Job {
         let mut parts: Vec<Tensors> = parts.into_iter().map(|(_, tensors)| tensors).collect();
         let tensors = match parts.len() {
             1 => parts.pop(),
-            _ => Tensors::concatenate(&parts).or_else(|| {
-                // Of sequences, each run has padded its own to the longest in it.
-                let Lengths { left, .. } = self.rows.lengths.as_ref()?;
-                Tensors::concatenate(&Tensors::widen(&parts, *left))
-            }),
+            _ => self.rows.join(&parts),
         };
         let started = progress.started.unwrap_or(self.enqueued);
         Ok(Outputs {

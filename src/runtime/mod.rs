@@ -15,3 +15,4 @@ pub mod queue;
 pub mod run;
 pub mod session;
 mod sync;
+mod told;

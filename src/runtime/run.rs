@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::cancel::Cancel;
 use super::session::Session;
 use crate::error::Error;
-use crate::rows::Rows;
-use crate::signature::BatchAxis;
+use crate::rows::{Part, Rows, stack};
+use crate::signature::{BatchAxis, Batching};
 use crate::tensor::Tensors;
 
 /// The cause of an error that a panic of the session made.
@@ -28,6 +28,7 @@ pub fn run(
     let mut run = |batch: &Tensors| whole(session, batch, outputs, cancel);
     let answer = match axis {
         BatchAxis::None => run(&batch.clone().drop_batch_axis())?.add_batch_axis(),
+        BatchAxis::InputsOnly => run(batch)?.add_batch_axis(),
         BatchAxis::Fixed(size) if size > rows => {
             let last = batch.slice_rows(rows - 1, rows);
             let mut parts = vec![batch.clone()];
@@ -44,7 +45,7 @@ pub fn run(
     Ok(answer)
 }
 
-/// One run of whatever rows these are.
+/// The rows of one request, in as few runs as their answers allow.
 ///
 /// # Errors
 /// As [`run`].
@@ -52,13 +53,28 @@ pub fn rows(
     session: &mut dyn Session,
     rows: &Rows,
     outputs: &[String],
-    axis: BatchAxis,
+    (axis, batching): (BatchAxis, Batching),
     cancel: &Cancel,
 ) -> Result<Tensors, Error> {
-    match rows.is_opaque() {
-        true => whole(session, &rows.tensors, outputs, cancel),
-        false => run(session, &rows.tensors, outputs, axis, cancel),
+    let misfit = || Error::internal("rows of one batch differ in shape");
+    if rows.is_opaque() {
+        return whole(session, &rows.tensors, outputs, cancel);
     }
+    let (mut order, mut parts) = (Vec::new(), Vec::new());
+    for group in rows.apart(batching) {
+        let batch: Vec<Part<'_>> = group.iter().map(|row| (rows, *row..row + 1)).collect();
+        let batch = stack(&batch).ok_or_else(misfit)?;
+        let answer = run(session, &batch, outputs, axis, cancel)?;
+        if group.len() == rows.count() {
+            return Ok(answer);
+        }
+        parts.extend((0..group.len()).map(|row| answer.slice_rows(row, row + 1)));
+        order.extend(group);
+    }
+    let mut parts: Vec<(usize, Tensors)> = order.into_iter().zip(parts).collect();
+    parts.sort_by_key(|(row, _)| *row);
+    let parts: Vec<Tensors> = parts.into_iter().map(|(_, part)| part).collect();
+    rows.join(&parts).ok_or_else(misfit)
 }
 
 /// One run with its inputs as they are. A panic of the session is an error.
@@ -81,7 +97,7 @@ pub fn max_batch_size(axis: BatchAxis, configured: usize) -> usize {
     match axis {
         BatchAxis::Dynamic => configured.max(1),
         BatchAxis::Fixed(size) => size.max(1),
-        BatchAxis::None => 1,
+        BatchAxis::None | BatchAxis::InputsOnly => 1,
     }
 }
 
@@ -92,5 +108,65 @@ fn check_rows(outputs: &Tensors, rows: usize) -> Result<(), Error> {
             "output `{name}` has the shape {:?} for a batch of {rows}",
             tensor.shape()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, arr2};
+
+    use super::*;
+    use crate::rows::Lengths;
+    use crate::tensor::Tensor;
+
+    /// Answers each row with its first token and the run's width.
+    struct Widths(Vec<[usize; 2]>);
+
+    impl Session for Widths {
+        fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+            let Some(Tensor::I64(ids)) = inputs.get("ids") else { panic!() };
+            let [rows, width] = [0, 1].map(|axis| ids.shape()[axis]);
+            self.0.push([rows, width]);
+            let first = |(row, column)| if column == 0 { ids[[row, 0]] } else { width as i64 };
+            let answer = Array2::from_shape_fn((rows, 2), first).into_dyn();
+            Ok(Tensors(vec![("y".into(), answer.into())]))
+        }
+    }
+
+    /// Answers in a column, whatever the rows.
+    struct Column;
+    impl Session for Column {
+        fn run(&mut self, _: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+            let column = arr2(&[[1.0_f32], [2.0], [3.0]]).into_dyn();
+            Ok(Tensors(vec![("y".into(), column.into())]))
+        }
+    }
+
+    #[test]
+    fn a_requests_rows_run_apart_where_they_must_and_come_back_in_order() {
+        let ids = arr2(&[[1_i64, 1, 1], [2, 0, 0], [3, 3, 3], [4, 4, 0]]).into_dyn();
+        let lengths = Lengths { of_rows: vec![3, 1, 3, 2], padding: vec![0], left: false };
+        let texts = Rows::sequences(Tensors(vec![("ids".into(), ids.into())]), lengths);
+        let own = [[1_i64, 3], [2, 1], [3, 3], [4, 2]];
+        for (batching, runs, expected) in [
+            (Batching::Together, vec![[4, 3]], [[1, 3], [2, 3], [3, 3], [4, 3]]),
+            (Batching::OwnLength, vec![[1, 1], [1, 2], [2, 3]], own),
+            (Batching::Alone, vec![[1, 3], [1, 1], [1, 3], [1, 2]], own),
+        ] {
+            let mut session = Widths(Vec::new());
+            let together = (BatchAxis::Dynamic, batching);
+            let answer = rows(&mut session, &texts, &[], together, &Cancel::new(1)).unwrap();
+            assert_eq!(session.0, runs, "{batching:?}");
+            assert_eq!(answer.0[0].1, arr2(&expected).into_dyn().into(), "{batching:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_out_without_an_axis_of_rows_is_the_rows_answer() {
+        let ids = Tensors(vec![("ids".into(), arr2(&[[7_i64]]).into_dyn().into())]);
+        let cancel = Cancel::new(1);
+        let ask = |axis| run(&mut Column, &ids, &[], axis, &cancel);
+        assert!(ask(BatchAxis::Dynamic).is_err());
+        assert_eq!(ask(BatchAxis::InputsOnly).unwrap().0[0].1.shape(), [1, 3, 1]);
     }
 }

@@ -13,6 +13,7 @@ use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
 use super::cancel::Cancel;
 use super::library::Runtime;
 use super::provider::ExecutionProvider;
+use super::told;
 use crate::config::GpuOptions;
 use crate::error::Error;
 use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
@@ -70,7 +71,8 @@ impl OnnxSession {
             builder = builder.with_log_level(LogLevel::Error).map_err(|error| error.to_string())?;
         }
         let builder = provider.register(builder, runtime, gpu)?;
-        Self::commit(runtime, builder, file).map_err(|error| error.to_string())
+        Self::commit(runtime, builder, file)
+            .map_err(|error| told::refusal(&error.to_string(), file))
     }
 
     /// Loads a graph that [`Self::optimise`] wrote, for the CPU. Weights that ONNX Runtime does not lay

@@ -1,16 +1,15 @@
 //! A text to a vector.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::head::{FLOATS, output_named};
-use super::hugging_face::HfConfig;
 use super::note::{ASSUMED, SHAPES};
 use super::pooling::{MASK, TokenPooling, normalize};
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
-    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Text,
+    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Unserved,
+    varied,
 };
 use crate::config::Pooling;
 use crate::error::Error;
@@ -18,8 +17,18 @@ use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
 use crate::tensor::Tensors;
 
-/// An output `[N,H]`, as Optimum exports a model of sentence-transformers.
-const OF_TEXTS: &str = "sentence_embedding";
+/// Outputs `[N,H]`: as Optimum exports a model of sentence-transformers, the text tower of a model of
+/// images and texts, and what other exporters write.
+const OF_TEXTS: [&str; 8] = [
+    "sentence_embedding",
+    "sentence_embeddings",
+    "text_embeds",
+    "text_embeddings",
+    "text_embedding",
+    "embeddings",
+    "embedding",
+    "pooled_output",
+];
 /// Outputs `[N,tokens,H]`.
 const OF_TOKENS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 
@@ -29,8 +38,6 @@ struct FeatureExtraction {
     /// `None` if the network gives one vector a text.
     pooling: Option<Arc<TokenPooling>>,
     normalize: bool,
-    prompt: Option<String>,
-    lower_case: bool,
     batch_axis: BatchAxis,
     max_bytes: usize,
     notes: Vec<Note>,
@@ -43,36 +50,46 @@ pub fn fits(signature: &Signature) -> bool {
     signature.input("input_ids").is_some() && vectors(signature).is_some() && !scores
 }
 
+/// Whether the network gives one vector a text by itself.
+pub fn pools(signature: &Signature) -> bool {
+    let is_pooled =
+        |spec: &TensorSpec| OF_TEXTS.contains(&spec.name.as_str()) && spec.is(2, &FLOATS);
+    signature.input("input_ids").is_some() && signature.outputs.iter().any(is_pooled)
+}
+
 fn vectors(signature: &Signature) -> Option<&TensorSpec> {
     let called = |name: &str, rank| {
         signature.outputs.iter().find(|spec| spec.name == name && spec.is(rank, &FLOATS))
     };
-    called(OF_TEXTS, 2).or_else(|| OF_TOKENS.iter().find_map(|name| called(name, 3)))
+    let of_texts = OF_TEXTS.iter().find_map(|name| called(name, 2));
+    of_texts.or_else(|| OF_TOKENS.iter().find_map(|name| called(name, 3)))
 }
 
 /// # Errors
 /// What is missing for a model of embeddings.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, files, config, limits, .. } = material;
     let first = signature.inputs.first().ok_or("the model has no inputs")?;
     let found = SentenceTransformer::read(files)?;
+    let encoder = TextEncoder::build(material, &found)?;
     let output = choose_output(signature, config.output.as_deref())?;
     let mut assumptions = Vec::new();
     let of_output = if config.output.is_some() { "model.toml" } else { SHAPES };
     let mut notes = vec![Note::new("output", output.name.clone(), of_output)];
     let pooling = if output.shape.len() == 3 {
         if let Some(module) = &found.unserved {
-            return Err(format!(
+            return Err(Unserved::Unfit(format!(
                 "modules.json: a module {module} is not served; export the network with its \
-                 modules, so that it gives `{OF_TEXTS}` [N,H]"
-            ));
+                 modules, so that it gives `{}` [N,H]",
+                OF_TEXTS[0]
+            )));
         }
         if signature.input(MASK).is_none() {
-            return Err(format!(
+            return Err(Unserved::Unfit(format!(
                 "the network takes no `{MASK}`, by which tokens are told from padding"
-            ));
+            )));
         }
-        let modes = match (config.pooling, found.pooling) {
+        let modes = match (config.pooling, found.pooling.clone()) {
             (Some(mode), _) => {
                 notes.push(pooling_note(&[mode], "model.toml"));
                 vec![mode]
@@ -99,38 +116,44 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
                 vec![Pooling::Mean]
             }
         };
-        Some(Arc::new(TokenPooling::new(&output.name, modes)))
+        let pooling = TokenPooling::new(&output.name, modes);
+        Some(Arc::new(match (found.skips_prompt, &found.preparation.prompt) {
+            (true, Some(prompt)) => pooling.without_first(encoder.prompt_length(prompt)?),
+            _ => pooling,
+        }))
     } else if config.pooling.is_some() {
-        return Err(format!("pooling: output {output} holds one vector a text already"));
+        return Err(format!("pooling: output {output} holds one vector a text already").into());
     } else {
+        if found.skips_prompt {
+            return Err(Unserved::unfit(
+                "1_Pooling/config.json: include_prompt = false beside a default prompt is not served of \
+                 a network that pools by itself",
+            ));
+        }
         notes.push(Note::new("pooling", "none: the network gives a vector a text", SHAPES));
         None
     };
-    let normalizes = config.normalize.unwrap_or(found.normalize);
+    // A network that gives a text's embedding has all the modules within.
+    let by_itself = OF_TEXTS[..2].contains(&output.name.as_str());
+    let normalizes = config.normalize.unwrap_or(found.normalize && !by_itself);
     let scaled = if normalizes { "to length 1" } else { "none" };
     notes.push(Note::new(
         "scaling",
         scaled,
         match config.normalize {
             Some(_) => "model.toml",
+            None if by_itself => SHAPES,
             None if found.normalize => "modules.json",
             None => ASSUMED,
         },
     ));
-    if let Some(prompt) = &found.prompt {
-        notes.push(Note::new("prompt", prompt.clone(), "config_sentence_transformers.json"));
-    }
-    if found.lower_case {
-        notes.push(Note::new("letters", "made lower case", "sentence_bert_config.json"));
-    }
+    notes.extend(found.notes());
     Ok(Box::new(FeatureExtraction {
-        encoder: TextEncoder::build(material, hf, found.max_tokens)?,
+        encoder,
         output: output.name.clone(),
         pooling,
         normalize: normalizes,
         notes,
-        prompt: found.prompt,
-        lower_case: found.lower_case,
         batch_axis: BatchAxis::of(first),
         max_bytes: limits.max_text_bytes,
         assumptions,
@@ -146,7 +169,7 @@ fn pooling_note(modes: &[Pooling], from: &str) -> Note {
 fn choose_output<'a>(
     signature: &'a Signature,
     named: Option<&str>,
-) -> Result<&'a TensorSpec, String> {
+) -> Result<&'a TensorSpec, Unserved> {
     let of_rank = |rank: usize| {
         let mut fitting = signature.outputs.iter().filter(move |spec| spec.is(rank, &FLOATS));
         fitting.next().filter(|_| fitting.next().is_none())
@@ -156,25 +179,15 @@ fn choose_output<'a>(
         None => vectors(signature).or_else(|| of_rank(3)).or_else(|| of_rank(2)),
     };
     found.filter(|spec| (2..=3).any(|rank| spec.is(rank, &FLOATS))).ok_or_else(|| {
-        format!(
+        Unserved::Unfit(format!(
             "cannot tell which output holds the vectors, [N,tokens,H] or [N,H]: {}. Name it in \
              model.toml: output = \"…\"",
             Signature::list(&signature.outputs)
-        )
+        ))
     })
 }
 
 impl FeatureExtraction {
-    /// The text as the model was trained on.
-    fn prepare(&self, text: &Text) -> Text {
-        let whole = match &self.prompt {
-            Some(prompt) => Cow::Owned(format!("{prompt}{}", text.text)),
-            None => Cow::Borrowed(text.text.as_str()),
-        };
-        let whole = if self.lower_case { whole.to_lowercase() } else { whole.into_owned() };
-        Text { field: text.field.clone(), text: whole, pair: None }
-    }
-
     fn reduced(&self) -> &str {
         self.pooling.as_ref().map_or(&self.output, |pooling| pooling.reduced())
     }
@@ -215,11 +228,7 @@ impl Task for FeatureExtraction {
     fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
         let texts = text::texts(input, self.max_bytes)?;
         texts.iter().try_for_each(text::refuse_pair)?;
-        if self.prompt.is_none() && !self.lower_case {
-            return self.encoder.encode(texts, parameters);
-        }
-        let prepared: Vec<Text> = texts.iter().map(|text| self.prepare(text)).collect();
-        self.encoder.encode(&prepared, parameters)
+        self.encoder.encode(texts, parameters)
     }
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {
@@ -241,8 +250,13 @@ impl Task for FeatureExtraction {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.vectors(outputs).map(|_| ()).map_err(|error| error.to_string())
+    fn varied(&self, count: usize) -> Input {
+        varied::texts(count, &self.encoder)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        let check = |run| self.vectors(run).map(|_| ());
+        runs.iter().try_for_each(check).map_err(|error| Unserved::Unfit(error.to_string()))
     }
 
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {
@@ -254,6 +268,6 @@ impl Task for FeatureExtraction {
     }
 
     fn assumptions(&self) -> Vec<String> {
-        self.assumptions.clone()
+        [self.encoder.assumptions(), self.assumptions.clone()].concat()
     }
 }

@@ -10,16 +10,17 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
+use super::graph::Graph;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::image::{
-    self, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing, RgbImage, Scaling,
-    TransformError, decode, from_hugging_face,
+    self, ConfigError, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing,
+    RgbImage, Scaling, TransformError, advice, decode, from_hugging_face,
 };
 use super::note::ASSUMED;
 use super::{
     FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
-    Stages, Task,
+    Stages, Task, Unserved, varied,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -51,34 +52,37 @@ struct ImageClassification {
 
 /// # Errors
 /// What is missing for a model of images.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, limits, .. } = material;
     let [spec] = signature.inputs.as_slice() else {
-        return Err(format!(
+        return Err(Unserved::Unfit(format!(
             "an image model has one input, this one has {}",
             Signature::list(&signature.inputs)
-        ));
+        )));
     };
     let data_type = spec.data_type().filter(|_| spec.is(4, &FLOATS_AND_BYTES));
-    let data_type = data_type
-        .ok_or_else(|| format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}"))?;
+    let data_type = data_type.ok_or_else(|| {
+        Unserved::Unfit(format!("an image model's input is [N,3,H,W] or [N,H,W,3], not {spec}"))
+    })?;
     let is_channels = |axis: Option<usize>| matches!(axis, Some(1 | 3));
     let (layout, channels, height, width) = match spec.shape.as_slice() {
         [_, c, h, w] if is_channels(*c) => (Layout::Chw, *c, *h, *w),
         [_, h, w, c] if is_channels(*c) => (Layout::Hwc, *c, *h, *w),
         // Exporters that leave every axis open write planes first.
         [_, None, h, w] => (Layout::Chw, Some(3), *h, *w),
-        _ => return Err(format!("input {spec} has neither 1 nor 3 channels")),
+        _ => return Err(Unserved::Unfit(format!("input {spec} has neither 1 nor 3 channels"))),
     };
     let channels = channels.unwrap_or(3);
     let (mut preprocessing, from, assumptions) =
         preprocessing(material, height.zip(width), channels)?;
     preprocessing.layout = layout;
     preprocessing.exact = exact(material)?;
-    let (height, width) = preprocessing.output_size().ok_or(
-        "images would come out in different sizes; say the size in model.toml: \
-         [preprocess] crop_size = {height = 224, width = 224}",
-    )?;
+    let (height, width) = preprocessing.output_size().ok_or_else(|| {
+        Unserved::unfit(
+            "images would come out in different sizes; say the size in model.toml: [preprocess] \
+             do_center_crop = true and crop_size = {height = 224, width = 224}",
+        )
+    })?;
     Ok(Box::new(ImageClassification {
         input: spec.name.clone(),
         data_type,
@@ -109,21 +113,23 @@ fn exact(Material { config, .. }: Material<'_>) -> Result<bool, String> {
     })
 }
 
+const PREPROCESSOR: &str = "preprocessor_config.json";
+const OWN: &str = "model.toml ([preprocess])";
+
 /// From `preprocessor_config.json` and `[preprocess]` in `model.toml`, else from timm's part of
 /// `config.json`, else as torchvision's models are evaluated.
 fn preprocessing(
-    Material { files, config, .. }: Material<'_>,
+    Material { files, config, graph, .. }: Material<'_>,
     size: Option<(usize, usize)>,
     channels: usize,
-) -> Result<(Preprocessing, String, Vec<String>), String> {
+) -> Result<(Preprocessing, String, Vec<String>), Unserved> {
     let pixels = |side: usize| u32::try_from(side).map_err(|_| "the input is too large");
     let size = match size {
         Some((height, width)) => Some((pixels(height)?, pixels(width)?)),
         None => None,
     };
-    let mut keys: Option<serde_json::Map<String, serde_json::Value>> =
-        files.json("preprocessor_config.json")?;
-    let mut from = vec!["preprocessor_config.json"];
+    let mut keys: Option<serde_json::Map<String, serde_json::Value>> = files.json(PREPROCESSOR)?;
+    let mut from = vec![PREPROCESSOR];
     if keys.is_none() {
         from.clear();
     }
@@ -134,26 +140,42 @@ fn preprocessing(
         keys = keys.filter(|keys| keys.contains_key("pretrained_cfg"));
         from = vec!["config.json (pretrained_cfg)"];
     }
+    if keys.is_none()
+        && own.is_empty()
+        && let Some(graph) = graph
+        && let Some(ultralytics) = of_ultralytics(graph, size)
+    {
+        keys = Some(ultralytics);
+        from = vec!["the network's metadata (Ultralytics)"];
+    }
+    let of_own = |key: &str| own.contains_key(key);
     if !own.is_empty() {
         // That file's own unknown keys are none of our business; these were written for us.
         if let Some(key) = own.keys().find(|key| !image::KEYS.contains(&key.as_str())) {
-            return Err(format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)));
+            return Err(
+                format!("model.toml: preprocess.{key}: {}", one_of(key, image::KEYS)).into()
+            );
         }
-        let own = serde_json::to_value(own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
-        from.push("model.toml ([preprocess])");
+        let own = serde_json::to_value(&own).map_err(|e| format!("model.toml: preprocess: {e}"))?;
+        from.push(OWN);
         let keys = keys.get_or_insert_default();
         keys.extend(own.as_object().cloned().unwrap_or_default());
     }
     if let Some(keys) = keys {
-        let json = serde_json::Value::from(keys).to_string();
-        let preprocessing =
-            from_hugging_face(&json, size).map_err(|e| format!("preprocessor_config.json: {e}"))?;
+        let json = serde_json::Value::from(keys.clone()).to_string();
+        let preprocessing = from_hugging_face(&json, size).map_err(|error| match error.key() {
+            _ if from == [OWN] && matches!(error, ConfigError::Missing { .. }) => {
+                Unserved::Files(advice::missing(keys, size, channels))
+            }
+            Some(key) if of_own(key) => {
+                Unserved::Files(format!("model.toml: preprocess.{key}: {error}"))
+            }
+            _ => Unserved::Unfit(format!("{}: {error}", from.join(", "))),
+        })?;
         return Ok((preprocessing, from.join(", "), Vec::new()));
     }
     let Some((height, width)) = size else {
-        return Err("no file says which image size the model takes; say it in model.toml: \
-                    [preprocess] size = {height = 224, width = 224}"
-            .to_owned());
+        return Err(Unserved::Unfit(advice::open_size(channels)));
     };
     let mut preprocessing = Preprocessing::imagenet_default(height, width);
     let mut assumed = "resized to cover 1/0.875 of the input, its centre cut out, RGB, ImageNet's \
@@ -167,6 +189,30 @@ fn preprocessing(
          that file's keys (size, crop_size, resample, image_mean, image_std, …)"
     );
     Ok((preprocessing, ASSUMED.to_owned(), vec![assumption]))
+}
+
+/// How Ultralytics' classifiers take images, whose network says no more than that it is one: the shorter
+/// side resized, the centre cut out, from 0 to 1.
+fn of_ultralytics(
+    graph: &Graph,
+    size: Option<(u32, u32)>,
+) -> Option<serde_json::Map<String, serde_json::Value>> {
+    graph.metadata.get("task").filter(|task| *task == "classify")?;
+    // As Python writes a list: [height, width].
+    let of_metadata = || {
+        let sides = graph.metadata.get("imgsz")?.trim_matches(['[', ']']).split(',');
+        let sides: Vec<u32> = sides.filter_map(|side| side.trim().parse().ok()).collect();
+        <[u32; 2]>::try_from(sides).ok().map(Into::into)
+    };
+    let (height, width): (u32, u32) = size.or_else(of_metadata)?;
+    let whole = serde_json::json!({"height": height, "width": width});
+    let resized =
+        if height == width { serde_json::json!({"shortest_edge": height}) } else { whole.clone() };
+    let keys = serde_json::json!({
+        "do_resize": true, "size": resized, "resample": 2, "do_center_crop": true, "crop_size": whole,
+        "do_rescale": true, "rescale_factor": 1.0 / 255.0, "do_normalize": false,
+    });
+    keys.as_object().cloned()
 }
 
 impl ImageClassification {
@@ -382,8 +428,12 @@ impl Task for ImageClassification {
         Input::Images(vec![Image { field: "image".into(), source }; count])
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn varied(&self, count: usize) -> Input {
+        varied::images(count)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

@@ -3,6 +3,7 @@
 //! A new task is one file here and one arm in [`build`].
 
 mod cells;
+mod choice;
 mod feature_extraction;
 mod files;
 pub mod graph;
@@ -11,8 +12,10 @@ mod hugging_face;
 pub mod image;
 mod image_classification;
 mod input;
+mod looks;
 mod note;
 mod pooling;
+mod scalar;
 mod sentence_transformers;
 mod stages;
 mod tabular;
@@ -20,38 +23,52 @@ pub mod tensors;
 mod text;
 mod text_classification;
 mod token_classification;
+mod unserved;
+mod varied;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use cells::{Cells, Column, Features, Number, Numbers};
-pub use files::ModelFiles;
+pub use files::{ModelFiles, read_text};
 pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
 pub use note::{ASSUMED, Note, WARM_UP};
+pub use scalar::Scalar;
 pub use stages::Stages;
+pub use unserved::Unserved;
 
 use crate::config::{Limits, ModelConfig};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature};
 use crate::tensor::{DataType, Tensor, Tensors};
+use graph::Graph;
 use hugging_face::HfConfig;
 
 /// The answer for one input.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Prediction {
-    /// The best class, and the `top_k` best in falling order of score.
+    /// The best class, and the `top_k` best in falling order of score; of distances in rising order. The
+    /// network's own label stands first, whatever its score.
     #[schema(title = "ClassesPrediction")]
     Classes {
         #[schema(value_type = String)]
         label: Arc<str>,
-        score: f32,
+        #[schema(value_type = f64)]
+        score: Scalar,
         classes: Vec<ClassScore>,
+    },
+    /// The network's own label, or its labels, without a score for each class.
+    #[schema(title = "LabelPrediction")]
+    Label {
+        label: Label,
+        /// What the network gives beside it, such as margins between pairs of classes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
     },
     /// A regression's value, or its values where the model gives several.
     #[schema(title = "ValuePrediction")]
@@ -84,7 +101,8 @@ pub struct Entity {
 pub struct ClassScore {
     #[schema(value_type = String)]
     pub label: Arc<str>,
-    pub score: f32,
+    #[schema(value_type = f64)]
+    pub score: Scalar,
     /// The class's number, which tells apart classes of one name.
     #[serde(skip)]
     pub index: usize,
@@ -95,8 +113,51 @@ pub struct ClassScore {
 #[schema(as = RegressionValue)]
 #[serde(untagged)]
 pub enum Value {
-    One(f32),
-    Many(Vec<f32>),
+    #[schema(value_type = f64)]
+    One(Scalar),
+    #[schema(value_type = Vec<f64>)]
+    Many(Vec<Scalar>),
+}
+
+impl Value {
+    /// Of a row's numbers.
+    #[must_use]
+    pub fn of(numbers: Vec<Scalar>) -> Self {
+        match numbers.as_slice() {
+            [one] => Self::One(*one),
+            _ => Self::Many(numbers),
+        }
+    }
+
+    #[must_use]
+    pub fn numbers(&self) -> &[Scalar] {
+        match self {
+            Self::One(number) => std::slice::from_ref(number),
+            Self::Many(numbers) => numbers,
+        }
+    }
+}
+
+/// A label, or one for each of several outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LabelOrLabels)]
+#[serde(untagged)]
+pub enum Label {
+    #[schema(value_type = String)]
+    One(Arc<str>),
+    #[schema(value_type = Vec<String>)]
+    Several(Vec<Arc<str>>),
+}
+
+impl Label {
+    /// The labels as one text.
+    #[must_use]
+    pub fn joined(&self) -> Arc<str> {
+        match self {
+            Self::One(label) => label.clone(),
+            Self::Several(labels) => labels.join(", ").into(),
+        }
+    }
 }
 
 /// What a model is for: the steps before and after the network.
@@ -161,12 +222,24 @@ pub trait Task: Send + Sync {
         self.encode(&self.sample(count), &Parameters::default(), &Stages::default())
     }
 
-    /// Learns from the warm-up's outputs what the model's files do not say, such as whether scores
-    /// are probabilities already.
+    /// An input of `count` items that the model takes and that differ in length, sign and size, the same
+    /// every time.
+    fn varied(&self, count: usize) -> Input;
+
+    /// Rows of [`Self::varied`].
     ///
     /// # Errors
-    /// Outputs that do not fit the files, for example another number of classes than labels.
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String>;
+    /// As [`Self::encode`].
+    fn varied_rows(&self, count: usize) -> Result<Rows, Error> {
+        self.encode(&self.varied(count), &Parameters::default(), &Stages::default())
+    }
+
+    /// Learns what the model's files do not say, such as whether scores are probabilities already, from
+    /// the outputs of some runs, each of one row of [`Self::varied_rows`].
+    ///
+    /// # Errors
+    /// Outputs that do not fit the task, or the files: another number of classes than labels, for example.
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved>;
 
     /// How an output is made smaller right after its run; [`Self::outputs`] then names the reduced one.
     fn reduction(&self) -> Option<Arc<dyn Reduction>> {
@@ -201,9 +274,9 @@ pub trait Reduction: Send + Sync {
 /// Everything that is known of a model before its task is.
 #[derive(Clone, Copy)]
 pub struct Material<'a> {
-    /// The ONNX file.
-    pub network: &'a Path,
     pub signature: &'a Signature,
+    /// What its graph tells; `None` of a file in ORT's format.
+    pub graph: Option<&'a Graph>,
     pub files: &'a ModelFiles,
     pub config: &'a ModelConfig,
     pub limits: &'a Limits,
@@ -222,55 +295,44 @@ const TASKS: [&str; 7] = [
 
 const FLOATS_AND_BYTES: [DataType; 4] = [DataType::F32, DataType::F16, DataType::F64, DataType::U8];
 
-/// Chooses the task: from `model.toml`, from `config.json`, else from the shapes.
+/// Chooses the task: from `model.toml`, from the model's files, else from the shapes. What fits none is served
+/// as tensors, and says why.
 ///
 /// # Errors
-/// What is missing and the line in `model.toml` that would supply it.
+/// A file that cannot be read or says what does not apply, and the line that would mend it.
 pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, String> {
-    let hf: Option<HfConfig> = material.files.json("config.json")?;
-    let hf = hf.unwrap_or_default();
-    let task = match &material.config.task {
+    let hf = HfConfig::read(material.files)?;
+    let asked = &material.config.task;
+    let task = match asked {
         Some(task) if TASKS.contains(&task.as_str()) => task.as_str(),
         Some(task) => {
             return Err(format!("task = \"{task}\": {}", crate::error::one_of(task, TASKS)));
         }
-        None if sentence_transformers::pools(material.files)? => "feature-extraction",
-        None => match hf
-            .task(feature_extraction::fits(material.signature))
-            .transpose()
-            .unwrap_or_else(|| task_of_shapes(material.signature))
-        {
+        None => match choice::choose(material, &hf) {
             Ok(task) => task,
-            Err(why) => return tensors::build(material, Some(why)),
+            Err(Unserved::Unfit(why)) => return as_tensors(material, &why),
+            Err(Unserved::Files(why)) => return Err(why),
         },
     };
-    match task {
+    let built = match task {
         "image-classification" => image_classification::build(material, &hf),
         "text-classification" => text_classification::build(material, &hf),
         "token-classification" => token_classification::build(material, &hf),
-        "feature-extraction" => feature_extraction::build(material, &hf),
-        tensors::NAME => tensors::build(material, None),
+        "feature-extraction" => feature_extraction::build(material),
+        tensors::NAME => tensors::build(material, None).map_err(Unserved::Files),
         _ => tabular::build(material, &hf),
+    };
+    match built {
+        Ok(task) => Ok(task),
+        Err(Unserved::Unfit(why)) if asked.is_none() => as_tensors(material, &why),
+        Err(why) => Err(why.into_reason()),
     }
 }
 
-fn task_of_shapes(signature: &Signature) -> Result<&'static str, String> {
-    let inputs = &signature.inputs;
-    match inputs.as_slice() {
-        [only] if only.is(4, &FLOATS_AND_BYTES) => Ok("image-classification"),
-        [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
-            Ok("text-classification")
-        }
-        _ if feature_extraction::fits(signature) => Ok("feature-extraction"),
-        _ if signature.input("input_ids").is_some() => Ok("text-classification"),
-        _ if tabular::fits(signature) => Ok("tabular"),
-        _ => Err(format!(
-            "its inputs are neither images ([N,3,H,W] or [N,H,W,3]) nor text (`input_ids` with a \
-             tokenizer.json, or strings [N,1]) nor features ([N,F], or several columns [N,1]): {}. \
-             So it is served as tensors through /v2 alone, and not by /predict. If it is one of \
-             these, say so in model.toml: task = \"image-classification\" (or {})",
-            Signature::list(inputs),
-            TASKS[1..].iter().map(|task| format!("\"{task}\"")).collect::<Vec<_>>().join(", ")
-        )),
-    }
+/// The model as tensors, since it does not fit the task that was inferred.
+///
+/// # Errors
+/// As [`tensors::build`].
+pub fn as_tensors(material: Material<'_>, why: &str) -> Result<Box<dyn Task>, String> {
+    tensors::build(material, Some(looks::told(why)))
 }

@@ -16,6 +16,8 @@ pub struct Note {
 pub const ASSUMED: &str = "assumption";
 /// Where a value is from that the network's inputs and outputs tell.
 pub const SHAPES: &str = "the network's inputs and outputs";
+/// Where a value is from that the network's own operators tell.
+pub const GRAPH: &str = "the network's graph";
 /// Where a value is from that a run of the network shows.
 pub const WARM_UP: &str = "a run of the network";
 

@@ -17,11 +17,21 @@ pub struct TokenPooling {
     reduced: String,
     /// Their results stand one behind the other.
     modes: Vec<Pooling>,
+    /// Tokens at the beginning of a text that do not count.
+    skipped: usize,
 }
 
 impl TokenPooling {
     pub fn new(output: &str, modes: Vec<Pooling>) -> Self {
-        Self { output: output.to_owned(), reduced: format!("{output}.pooled"), modes }
+        let reduced = format!("{output}.pooled");
+        Self { output: output.to_owned(), reduced, modes, skipped: 0 }
+    }
+
+    /// Leaves out tokens at the beginning of every text: a prompt.
+    #[must_use]
+    pub fn without_first(mut self, tokens: usize) -> Self {
+        self.skipped = tokens;
+        self
     }
 }
 
@@ -52,7 +62,7 @@ impl Reduction for TokenPooling {
         {
             for (mode, mut part) in self.modes.iter().zip(row.axis_chunks_iter_mut(Axis(0), width))
             {
-                part.assign(&pool(*mode, vectors, mask));
+                part.assign(&pool(*mode, vectors, mask, self.skipped));
             }
         }
         Ok(pooled.into_dyn().into())
@@ -70,9 +80,16 @@ fn attended(mask: &Tensor) -> Option<Array2<bool>> {
 }
 
 /// One text's tokens `[tokens,H]` to one vector `[H]`; all zeros if it has none.
-fn pool(mode: Pooling, vectors: ArrayView2<'_, f32>, mask: ArrayView1<'_, bool>) -> Array1<f32> {
-    let tokens =
-        || vectors.outer_iter().zip(mask).filter(|(_, is_token)| **is_token).map(|(v, _)| v);
+fn pool(
+    mode: Pooling,
+    vectors: ArrayView2<'_, f32>,
+    mask: ArrayView1<'_, bool>,
+    skipped: usize,
+) -> Array1<f32> {
+    let tokens = || {
+        let all = vectors.outer_iter().zip(mask).filter(|(_, is_token)| **is_token).map(|(v, _)| v);
+        all.skip(skipped)
+    };
     let zeros = || Array1::zeros(vectors.ncols());
     let count = tokens().count().max(1) as f32;
     let sum = || tokens().fold(zeros(), |sum, vector| sum + vector);
@@ -142,6 +159,17 @@ mod tests {
             }
         }
         assert_eq!(pooled(&[Pooling::Cls, Pooling::Mean], false), [1.0, 8.0, 2.5, 3.0]);
+    }
+
+    #[test]
+    fn a_prompt_can_be_left_out() {
+        let vectors = arr3(&[[[9.0_f32], [1.0], [5.0], [7.0]]]).into_dyn().into();
+        let mask = arr2(&[[0_i64, 1, 1, 1]]).into_dyn().into();
+        let inputs = Tensors(vec![(MASK.into(), mask)]);
+        for (mode, expected) in [(Pooling::Mean, 6.0), (Pooling::Cls, 5.0)] {
+            let pooling = TokenPooling::new("x", vec![mode]).without_first(1);
+            assert_eq!(pooling.reduce(&inputs, &vectors).unwrap().to_f32(), Some(vec![expected]));
+        }
     }
 
     #[test]

@@ -5,10 +5,27 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ModelFiles;
+use super::text::Preparation;
+use super::{ModelFiles, Note, Unserved};
 use crate::config::Pooling;
 
 const MODULES: &str = "modules.json";
+/// Its name since the second release; older ones name the architecture.
+pub const TRANSFORMER: &str = "sentence_bert_config.json";
+const TRANSFORMERS: [&str; 7] = [
+    TRANSFORMER,
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+const PROMPTS: &str = "config_sentence_transformers.json";
+/// The first release that leaves the white space around a text.
+const KEEPS_SPACES: (u32, u32) = (5, 4);
+/// Names of prompts that are there, if empty, without being saved.
+const USUAL_PROMPTS: [&str; 2] = ["query", "document"];
 
 /// The steps around the network. Empty where there are no such files.
 #[derive(Debug, Default)]
@@ -18,9 +35,12 @@ pub struct SentenceTransformer {
     pub normalize: bool,
     /// Most tokens of a text.
     pub max_tokens: Option<usize>,
-    pub lower_case: bool,
-    /// Stands before every text.
-    pub prompt: Option<String>,
+    /// What a text becomes before it is tokenised.
+    pub preparation: Preparation,
+    /// The prompt's tokens do not count when the vectors are pooled.
+    pub skips_prompt: bool,
+    /// Prompts that stand before no text, since none of them is the default.
+    pub other_prompts: Vec<String>,
     /// A step that is not served, unless the network has it.
     pub unserved: Option<String>,
 }
@@ -71,16 +91,20 @@ enum OneOrMany {
 /// `sentence_bert_config.json`.
 #[derive(Default, Deserialize)]
 struct TransformerConfig {
-    max_seq_length: Option<usize>,
-    #[serde(default)]
-    do_lower_case: bool,
+    max_seq_length: Option<Value>,
+    do_lower_case: Option<bool>,
+    modality_config: Option<BTreeMap<String, Value>>,
+    processing_kwargs: Option<Value>,
 }
 
 /// `config_sentence_transformers.json`.
 #[derive(Default, Deserialize)]
 struct Prompts {
-    prompts: Option<BTreeMap<String, String>>,
+    #[serde(rename = "prompts")]
+    by_name: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
+    #[serde(rename = "__version__")]
+    version: Option<Value>,
 }
 
 /// Whether the files say that the vectors of tokens are pooled to one.
@@ -98,32 +122,115 @@ fn modules(files: &ModelFiles) -> Result<Vec<Module>, String> {
 impl SentenceTransformer {
     /// # Errors
     /// A file cannot be read, or says what is not served.
-    pub fn read(files: &ModelFiles) -> Result<Self, String> {
+    pub fn read(files: &ModelFiles) -> Result<Self, Unserved> {
         let mut found = Self::default();
-        let own: TransformerConfig = files.json("sentence_bert_config.json")?.unwrap_or_default();
-        found.max_tokens = own.max_seq_length;
-        found.lower_case = own.do_lower_case;
-        found.prompt = prompt(files)?;
-        for module in modules(files)? {
+        let modules = modules(files)?;
+        let of_transformer = modules.iter().find(|module| module.name() == "Transformer");
+        let folder = of_transformer.map_or("", |module| module.path.as_str());
+        let own = TransformerConfig::read(files, folder)?;
+        found.max_tokens = own.max_tokens();
+        found.preparation.lower_case = own.do_lower_case == Some(true);
+        let prompts: Prompts = files.json(PROMPTS)?.unwrap_or_default();
+        // They are its files only if there are modules.
+        found.preparation.strip = of_transformer.is_some() && prompts.strips();
+        (found.preparation.prompt, found.other_prompts) = prompts.choose()?;
+        for module in modules {
             match module.name() {
-                "Transformer" => {}
+                "Transformer" | "Dropout" => {}
                 "Normalize" => found.normalize = true,
                 "Pooling" => {
                     let file = format!("{}/config.json", module.path);
                     let config: PoolingConfig = files
                         .json(&file)?
                         .ok_or_else(|| format!("{MODULES} names {file}, which is missing"))?;
-                    if config.include_prompt == Some(false) && found.prompt.is_some() {
-                        return Err(format!(
-                            "{file}: include_prompt = false beside a default prompt is not served"
-                        ));
-                    }
+                    found.skips_prompt =
+                        config.include_prompt == Some(false) && found.preparation.prompt.is_some();
                     found.pooling = Some(config.modes());
                 }
                 other => found.unserved = Some(other.to_owned()),
             }
         }
         Ok(found)
+    }
+
+    /// What is done to a text.
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if let Some(prompt) = &self.preparation.prompt {
+            notes.push(Note::new("prompt", prompt.clone(), PROMPTS));
+        } else if !self.other_prompts.is_empty() {
+            let names = self.other_prompts.join(", ");
+            let value =
+                format!("none: no default is named of {names}, which clients put before texts");
+            notes.push(Note::new("prompt", value, PROMPTS));
+        }
+        if self.skips_prompt {
+            notes.push(Note::new("pooling", "without the prompt's tokens", MODULES));
+        }
+        if self.preparation.lower_case {
+            notes.push(Note::new("letters", "made lower case", TRANSFORMER));
+        }
+        notes
+    }
+}
+
+impl TransformerConfig {
+    /// `folder`: of the module, whose files older releases keep apart.
+    fn read(files: &ModelFiles, folder: &str) -> Result<Self, Unserved> {
+        for name in TRANSFORMERS {
+            let apart = format!("{folder}/{name}");
+            for name in [name, &apart] {
+                if let Some(config) = files.json::<Self>(name)? {
+                    if config.modality_config.as_ref().is_some_and(|it| it.contains_key("message"))
+                    {
+                        return Err(Unserved::Unfit(format!(
+                            "{name}: texts go through a chat template (modality_config: message), \
+                             which is not served"
+                        )));
+                    }
+                    return Ok(config);
+                }
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        let kwargs = self.processing_kwargs.as_ref();
+        let kwarg = |of: &str| kwargs.and_then(|kwargs| kwargs.get(of)?.get("max_length"));
+        let said = [kwarg("text"), kwarg("common"), self.max_seq_length.as_ref()];
+        said.into_iter().flatten().find_map(super::text::count)
+    }
+}
+
+impl Prompts {
+    /// Whether the release that wrote the folder drops white space around a text.
+    fn strips(&self) -> bool {
+        let release = || self.version.as_ref()?.get("sentence_transformers")?.as_str();
+        let mut parts = release().unwrap_or_default().split('.').map(|part| part.parse().ok());
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(major), Some(minor)) => (major, minor) < KEEPS_SPACES,
+            _ => true,
+        }
+    }
+
+    /// The default, and the names of the others.
+    fn choose(self) -> Result<(Option<String>, Vec<String>), String> {
+        let mut prompts = self.by_name.unwrap_or_default();
+        prompts.retain(|name, prompt| {
+            let empty = prompt.as_ref().is_none_or(String::is_empty);
+            !empty || self.default_prompt_name.as_ref() == Some(name)
+        });
+        let Some(name) = self.default_prompt_name else {
+            return Ok((None, prompts.into_keys().collect()));
+        };
+        match prompts.remove(&name) {
+            Some(prompt) => Ok((prompt.filter(|prompt| !prompt.is_empty()), Vec::new())),
+            None if USUAL_PROMPTS.contains(&name.as_str()) => Ok((None, Vec::new())),
+            None => Err(format!(
+                "{PROMPTS}: default_prompt_name is \"{name}\", which is none of its prompts"
+            )),
+        }
     }
 }
 
@@ -139,14 +246,4 @@ impl PoolingConfig {
         let set: Vec<Pooling> = set.map(|(_, mode)| mode).collect();
         if set.is_empty() { vec![Pooling::Mean] } else { set }
     }
-}
-
-fn prompt(files: &ModelFiles) -> Result<Option<String>, String> {
-    const FILE: &str = "config_sentence_transformers.json";
-    let Prompts { prompts, default_prompt_name } = files.json(FILE)?.unwrap_or_default();
-    let Some(name) = default_prompt_name else { return Ok(None) };
-    let prompt = prompts.and_then(|mut prompts| prompts.remove(&name)).ok_or_else(|| {
-        format!("{FILE}: default_prompt_name is \"{name}\", which is none of its prompts")
-    })?;
-    Ok(Some(prompt).filter(|prompt| !prompt.is_empty()))
 }

@@ -14,7 +14,7 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
-    Prediction, Stages, Task,
+    Prediction, Stages, Task, Unserved, varied,
 };
 use crate::config::ExtraColumns;
 use crate::error::{Error, ErrorKind};
@@ -40,7 +40,7 @@ pub fn fits(signature: &Signature) -> bool {
 
 /// # Errors
 /// What is missing for a model of features.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, config, .. } = material;
     let layout = Layout::build(signature, config.feature_names.clone(), config.extra_columns)?;
     let batch_axis = match signature.inputs.as_slice() {
@@ -126,8 +126,36 @@ impl Task for Tabular {
         Input::Features(Features { field: "features".into(), cells })
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn varied(&self, count: usize) -> Input {
+        let cells = match &self.layout {
+            Layout::Row { columns, data_type, .. } => {
+                let columns = columns.unwrap_or(1);
+                let cell = |cell: usize| varied::number(*data_type, cell / columns, cell % columns);
+                let values: Vec<f64> = (0..count * columns).map(cell).collect();
+                Cells::Rows { values: values.into(), columns, rows: count }
+            }
+            Layout::Columns { specs, .. } => {
+                let column = |(index, spec): (usize, &TensorSpec)| {
+                    let column = match spec.data_type() {
+                        // A made-up category may be refused.
+                        Some(DataType::String) => Column::Texts(vec![Some(String::new()); count]),
+                        data_type => {
+                            let data_type = data_type.unwrap_or(DataType::F32);
+                            let cell = |row| varied::number(data_type, row, index);
+                            Column::Numbers((0..count).map(cell).collect::<Vec<f64>>().into())
+                        }
+                    };
+                    (spec.name.clone(), column)
+                };
+                let columns = specs.iter().enumerate().map(column).collect();
+                Cells::Columns { columns, rows: count, records: false }
+            }
+        };
+        Input::Features(Features { field: "features".into(), cells })
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {

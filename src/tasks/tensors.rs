@@ -1,7 +1,9 @@
 //! No task: tensors in, tensors out, through the Open Inference Protocol alone.
 
 use super::note::SHAPES;
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
+use super::{
+    Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -19,13 +21,17 @@ struct TensorsOnly {
 /// `why` is told as an assumption where no file asks for this.
 ///
 /// # Errors
-/// An input that is no tensor.
+/// `max_batch_size` for a network whose first axes are not all open.
 pub fn build(material: Material<'_>, why: Option<String>) -> Result<Box<dyn Task>, String> {
     let Material { signature, config, .. } = material;
     let inputs = &signature.inputs;
-    if let Some(other) = inputs.iter().find(|spec| spec.data_type().is_none()) {
-        return Err(format!("input {other} is no tensor, which no protocol here has words for"));
-    }
+    let other = inputs.iter().find(|spec| spec.data_type().is_none());
+    let other = other.map(|other| {
+        format!(
+            "input {other} is no tensor, which no protocol here has words for: the model is loaded, and no \
+             request for it can be answered"
+        )
+    });
     let open = |specs: &[TensorSpec]| specs.iter().all(|spec| spec.shape.first() == Some(&None));
     // Not every first axis that is open is the batch's; a batch size says that it is.
     let batch_axis = match config.max_batch_size {
@@ -42,7 +48,8 @@ pub fn build(material: Material<'_>, why: Option<String>) -> Result<Box<dyn Task
     Ok(Box::new(TensorsOnly {
         signature: signature.clone(),
         batch_axis,
-        assumptions: why.into_iter().collect(),
+        // One sentence: what cannot be asked at all says more than what it looks like.
+        assumptions: other.or(why).into_iter().collect(),
     }))
 }
 
@@ -93,7 +100,20 @@ impl Task for TensorsOnly {
         })
     }
 
-    fn calibrate(&mut self, _: &Tensors) -> Result<(), String> {
+    fn varied(&self, count: usize) -> Input {
+        self.sample(count)
+    }
+
+    /// Zeros in the first row, as in the warm-up's.
+    fn varied_rows(&self, count: usize) -> Result<Rows, Error> {
+        let mut rows = self.warm_up(count)?;
+        for (_, tensor) in &mut rows.tensors.0 {
+            varied::fill(tensor);
+        }
+        Ok(rows)
+    }
+
+    fn calibrate(&mut self, _: &[Tensors]) -> Result<(), Unserved> {
         Ok(())
     }
 

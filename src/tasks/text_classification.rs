@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::head::Head;
 use super::hugging_face::HfConfig;
+use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
-use super::{Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task};
+use super::{
+    Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::BatchAxis;
@@ -14,16 +17,23 @@ use crate::tensor::Tensors;
 struct TextClassification {
     encoder: TextEncoder,
     head: Head,
+    notes: Vec<Note>,
     batch_axis: BatchAxis,
     max_bytes: usize,
 }
 
 /// # Errors
 /// What is missing for a text model.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let first = material.signature.inputs.first().ok_or("the model has no inputs")?;
+    // A cross-encoder's folder.
+    let around = SentenceTransformer::read(material.files)?;
+    if let Some(module) = &around.unserved {
+        return Err(Unserved::Unfit(format!("modules.json: a module {module} is not served")));
+    }
     Ok(Box::new(TextClassification {
-        encoder: TextEncoder::build(material, hf, None)?,
+        encoder: TextEncoder::build(material, &around)?,
+        notes: around.notes(),
         head: Head::build(material, hf, true)?,
         batch_axis: BatchAxis::of(first),
         max_bytes: material.limits.max_text_bytes,
@@ -71,15 +81,19 @@ impl Task for TextClassification {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        self.head.calibrate(outputs)
+    fn varied(&self, count: usize) -> Input {
+        varied::texts(count, &self.encoder)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        self.head.calibrate(runs)
     }
 
     fn notes(&self) -> Vec<Note> {
-        [self.encoder.notes(), self.head.notes()].concat()
+        [self.encoder.notes(), self.notes.clone(), self.head.notes()].concat()
     }
 
     fn assumptions(&self) -> Vec<String> {
-        self.head.assumptions().to_vec()
+        [self.encoder.assumptions(), self.head.assumptions().to_vec()].concat()
     }
 }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use ndarray::{Array3, ArrayView1, Axis, Ix3};
 use tokenizers::tokenizer::Encoding;
 
-use super::head::{FLOATS, check_labels, class_names, labels_note, output_named, softmax};
+use super::head::{FLOATS, check_labels, class_names, labels_note, output_named, softmax, unnamed};
 use super::hugging_face::HfConfig;
 use super::note::SHAPES;
+use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, Offsets, TokenEncoder};
-use super::{Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text};
+use super::{
+    Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved,
+    varied,
+};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -27,7 +31,8 @@ const TOKENS: &str = "tokens";
 struct TokenClassification {
     encoder: TokenEncoder,
     output: String,
-    labels: Option<Vec<Arc<str>>>,
+    /// Their names, and the file that gives them.
+    labels: Option<(&'static str, Vec<Arc<str>>)>,
     batch_axis: BatchAxis,
     max_bytes: usize,
     notes: Vec<Note>,
@@ -45,11 +50,11 @@ struct Tagged {
 
 /// # Errors
 /// What is missing for a model that labels tokens.
-pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, String> {
+pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Unserved> {
     let Material { signature, config, limits, .. } = material;
     let first = signature.inputs.first().ok_or("the model has no inputs")?;
     let output = choose_output(signature, config.output.as_deref())?;
-    let labels = class_names(material, hf)?;
+    let labels = class_names(material, hf, material.graph)?;
     if let (Some((file, labels)), Some(width)) = (&labels, output.shape.last().copied().flatten()) {
         check_labels(file, labels.len(), width, &output.name)?;
     }
@@ -61,9 +66,9 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
     ];
     Ok(Box::new(TokenClassification {
         notes,
-        encoder: TokenEncoder::build(material, hf, None)?,
+        encoder: TokenEncoder::build(material, &SentenceTransformer::default())?,
         output: output.name.clone(),
-        labels: labels.map(|(_, labels)| labels.into_iter().map(Into::into).collect()),
+        labels: labels.map(|(file, labels)| (file, labels.into_iter().map(Into::into).collect())),
         batch_axis: BatchAxis::of(first),
         max_bytes: limits.max_text_bytes,
         assumptions: Vec::new(),
@@ -74,7 +79,7 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Str
 fn choose_output<'a>(
     signature: &'a Signature,
     named: Option<&str>,
-) -> Result<&'a TensorSpec, String> {
+) -> Result<&'a TensorSpec, Unserved> {
     let mut fitting = signature.outputs.iter().filter(|spec| spec.is(3, &FLOATS));
     let found = match named {
         Some(name) => Some(output_named(signature, name)?).filter(|spec| spec.is(3, &FLOATS)),
@@ -84,11 +89,11 @@ fn choose_output<'a>(
         },
     };
     found.ok_or_else(|| {
-        format!(
+        Unserved::Unfit(format!(
             "no output holds a score for each token and label, [N,tokens,labels]: {}; if one does, \
              name it in model.toml: output = \"…\"",
             Signature::list(&signature.outputs)
-        )
+        ))
     })
 }
 
@@ -116,18 +121,20 @@ impl TokenClassification {
     }
 
     fn label(&self, class: usize) -> Arc<str> {
-        let named = self.labels.as_ref().and_then(|labels| labels.get(class)).cloned();
-        named.unwrap_or_else(|| class.to_string().into())
+        let named = self.labels.as_ref().and_then(|(_, labels)| labels.get(class)).cloned();
+        named.unwrap_or_else(|| unnamed(class).into())
     }
 
     /// The token with its best label.
     fn tag(&self, text: &str, token: ArrayView1<'_, i64>, scores: &[f32]) -> Result<Tagged, Error> {
-        if let Some(bad) = scores.iter().find(|score| !score.is_finite()) {
+        // Minus infinity is the score of a label that is masked.
+        if let Some(bad) = scores.iter().find(|score| score.is_nan() || **score == f32::INFINITY) {
             return Err(Error::internal(format!("output `{}` holds {bad}", self.output)));
         }
-        let scores = softmax(scores);
+        let scores: Vec<f64> = scores.iter().map(|score| (*score).into()).collect();
+        let scores = softmax(&scores);
         let best = scores.iter().enumerate().rev().max_by(|(_, a), (_, b)| a.total_cmp(b));
-        let (class, score) = best.map_or((0, 0.0), |(class, score)| (class, *score));
+        let (class, score) = best.map_or((0, 0.0), |(class, score)| (class, *score as f32));
         let [id, start, end] = [0, 1, 2].map(|entry| token[entry] as usize);
         let id = id as u32;
         let of_text = || text.chars().skip(start).take(end.saturating_sub(start)).collect();
@@ -240,21 +247,26 @@ impl Task for TokenClassification {
         text::sample(count)
     }
 
-    fn calibrate(&mut self, outputs: &Tensors) -> Result<(), String> {
-        let width = outputs.get(&self.output).and_then(|tensor| tensor.shape().get(2).copied());
-        let width =
-            width.ok_or_else(|| format!("output `{}` has no axis of labels", self.output))?;
+    fn varied(&self, count: usize) -> Input {
+        varied::tokens(count, &self.encoder)
+    }
+
+    fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
+        let Some(tensor) = runs.first().and_then(|run| run.get(&self.output)) else {
+            return Ok(());
+        };
+        let no_labels =
+            || Unserved::Unfit(format!("output `{}` has no axis of labels", self.output));
+        let width = tensor.shape().get(2).copied().ok_or_else(no_labels)?;
         match &self.labels {
-            Some(labels) => check_labels("the labels' file", labels.len(), width, &self.output),
-            None => {
-                self.assumptions.push(
-                    "no names of the labels, so they are numbered from 0; a labels.txt with one \
-                     name a line would give them"
-                        .to_owned(),
-                );
-                Ok(())
-            }
+            Some((file, labels)) => check_labels(file, labels.len(), width, &self.output)?,
+            None => self.assumptions.push(
+                "no names of the labels, so they are LABEL_0, LABEL_1, …; a labels.txt with one name a \
+                 line would give them"
+                    .to_owned(),
+            ),
         }
+        Ok(())
     }
 
     fn notes(&self) -> Vec<Note> {
@@ -262,6 +274,6 @@ impl Task for TokenClassification {
     }
 
     fn assumptions(&self) -> Vec<String> {
-        self.assumptions.clone()
+        [self.encoder.assumptions(), &self.assumptions].concat()
     }
 }

@@ -294,7 +294,7 @@ fn a_model_that_differs_from_its_manifest_is_refused() {
     refuses(&listed(&[(other.0, &data())]), &["SHA256SUMS does not list model.onnx,"]);
     refuses(&listed(&[]), &["SHA256SUMS does not list model.onnx,"]);
     let gone: (&str, &[u8]) = ("gone.txt", b"");
-    refuses(&listed(&[model, gone]), &["SHA256SUMS: gone.txt: No such file"]);
+    refuses(&listed(&[model, gone]), &["SHA256SUMS: gone.txt cannot be read: No such file"]);
     refuses(&listed(&[model, ("labels.txt", b"")]), &["labels.txt is not the file"]);
     refuses(&listed(&[("../a/model.onnx", &network)]), &["line 1: ../a/model.onnx is outside"]);
     let folder = listed(&[model]);

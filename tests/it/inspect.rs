@@ -121,7 +121,7 @@ fn a_model_that_does_not_load_is_told_as_far_as_it_can_be_read() {
     for (name, said) in [
         ("labels", "labels.txt names 1 classes"),
         ("damaged", "model.onnx cannot be read as ONNX"),
-        ("strange", "model.onnx cannot be read as ONNX"),
+        ("strange", "model.onnx is text and no network"),
     ] {
         for run in [&["--format", "json"][..], &["--format", "json", "--no-run"]] {
             let (status, out, error) = inspect(&[&[path(name).as_str()], run].concat());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Edge, Folder, Server, app, assert_same, default_config, fixture, onnxd, root,
+    Answer, Edge, Folder, Server, app, assert_same, default_config, fixture, onnxd, root, send,
 };
 
 /// How far a number of an embedding or a score may be off.
@@ -25,6 +25,7 @@ struct Reference {
     /// By how `sentence-transformers-bert` is told to pool.
     pooling: BTreeMap<String, Vec<Vec<f64>>>,
     prompt: Vec<Vec<f64>>,
+    prompt_left_out: Vec<Vec<f64>>,
     max_seq_length: Vec<Vec<f64>>,
     /// By fixture.
     entities: BTreeMap<String, Vec<Vec<Expected>>>,
@@ -187,6 +188,57 @@ async fn the_default_prompt_stands_before_every_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_may_be_left_out_of_the_pooling() {
+    let prompts = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#;
+    let pooling = r#"{"pooling_mode": "mean", "include_prompt": false}"#;
+    let files = [
+        ("config_sentence_transformers.json", prompts.to_owned()),
+        ("1_Pooling/config.json", pooling.to_owned()),
+    ];
+    embeds(changed(BERT, &files).await, "/predict/m", &reference().prompt_left_out).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_say_nothing_are_passed_over() {
+    let with_dropout = modules(&["Transformer", "Pooling", "Dropout", "Normalize"]);
+    let files = [
+        (
+            "config_sentence_transformers.json",
+            r#"{"prompts": {"query": null, "passage": null}, "default_prompt_name": "passage"}"#,
+        ),
+        ("sentence_bert_config.json", r#"{"max_seq_length": null, "do_lower_case": null}"#),
+        ("modules.json", &with_dropout),
+    ];
+    let files = files.map(|(name, content)| (name, content.to_owned()));
+    embeds(changed(BERT, &files).await, "/predict/m", &reference().embeddings[BERT]).await;
+    // These two are there without being saved.
+    let file = r#"{"prompts": {}, "default_prompt_name": "document"}"#;
+    let files = [("config_sentence_transformers.json", file.to_owned())];
+    embeds(changed(BERT, &files).await, "/predict/m", &reference().embeddings[BERT]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_release_drops_the_white_space_around_a_text() {
+    let folder = root().join("tests/fixtures/models").join(BERT);
+    let tokenizer = std::fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+    let mut tokenizer: Value = serde_json::from_str(&tokenizer).unwrap();
+    // One for which a space is a token, so that the setting shows.
+    tokenizer["pre_tokenizer"] = Value::Null;
+    let ask = async |release: &str| {
+        let version = json!({"__version__": {"sentence_transformers": release}});
+        let files = [
+            ("tokenizer.json", tokenizer.to_string()),
+            ("config_sentence_transformers.json", version.to_string()),
+        ];
+        let server = changed(BERT, &files).await;
+        server.json("/predict/m", json!({"text": ["x", " x\n"]})).await.result().to_vec()
+    };
+    let (older, newer) = (ask("5.3.0").await, ask("5.4.0").await);
+    assert_eq!(older[0], older[1]);
+    assert_ne!(newer[0], newer[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_longest_text_is_what_the_files_of_sentence_transformers_say() {
     let file = ("sentence_bert_config.json", r#"{"max_seq_length": 9}"#.to_owned());
     embeds(changed(BERT, &[file]).await, "/predict/m", &reference().max_seq_length).await;
@@ -201,7 +253,13 @@ async fn lower_case_is_made_where_the_files_ask_for_it() {
     assert_ne!(cased, tokenizer);
     let ask = async |lower: bool| {
         let config = json!({ "do_lower_case": lower }).to_string();
-        let files = [("tokenizer.json", cased.clone()), ("sentence_bert_config.json", config)];
+        // BERT's own setting goes before tokenizer.json.
+        let own = json!({"tokenizer_class": "BertTokenizer", "do_lower_case": false}).to_string();
+        let files = [
+            ("tokenizer.json", cased.clone()),
+            ("tokenizer_config.json", own),
+            ("sentence_bert_config.json", config),
+        ];
         let server = changed(BERT, &files).await;
         let body = json!({"text": ["I LOVE THIS", "i love this"]});
         server.json("/predict/m", body).await.result().to_vec()
@@ -315,18 +373,13 @@ async fn hugging_faces_form_answers_as_their_pipelines_do() {
 
 #[tokio::test]
 async fn what_the_files_ask_for_and_is_not_served_stops_the_start() {
-    let dense = modules(&["Transformer", "Pooling", "Dense", "Normalize"]);
     let mode = r#"{"pooling_mode": "median"}"#;
-    let prompt = r#"{"prompts": {}, "default_prompt_name": "query"}"#;
-    let excluded = r#"{"pooling_mode": "mean", "include_prompt": false}"#;
-    let query = r#"{"prompts": {"query": "q: "}, "default_prompt_name": "query"}"#;
+    let prompt = r#"{"prompts": {}, "default_prompt_name": "question"}"#;
     let prompts = "config_sentence_transformers.json";
     let pooling = "1_Pooling/config.json";
     for (fixture, files, told) in [
-        (BERT, vec![("modules.json", dense.as_str())], "a module Dense is not served"),
         (BERT, vec![(pooling, mode)], "1_Pooling/config.json"),
-        (BERT, vec![(prompts, prompt)], "default_prompt_name is \"query\""),
-        (BERT, vec![(prompts, query), (pooling, excluded)], "include_prompt = false"),
+        (BERT, vec![(prompts, prompt)], "default_prompt_name is \"question\""),
         (BERT, vec![("model.toml", "pooling = \"median\"\n")], "unknown variant `median`"),
         (BERT, vec![("model.toml", "output = \"hidden\"\n")], "last_hidden_state"),
         (
@@ -352,6 +405,23 @@ async fn what_the_files_ask_for_and_is_not_served_stops_the_start() {
     ] {
         let said = refused(fixture, &files);
         assert!(said.contains(told), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_task_does_is_served_as_tensors_and_says_why() {
+    let dense = modules(&["Transformer", "Pooling", "Dense", "Normalize"]);
+    let chat = r#"{"modality_config": {"text": {}, "message": {}}}"#.to_owned();
+    for (file, text, told) in [
+        ("modules.json", dense, "a module Dense is not served"),
+        ("sentence_bert_config.json", chat, "a chat template"),
+    ] {
+        let server = changed(BERT, &[(file, text)]).await;
+        let metadata = send(server.request("GET", "/v2/models/m")).await;
+        let properties = &metadata.body["properties"];
+        assert_eq!(properties["task"], "tensors", "{}", metadata.body);
+        let assumed = properties["assumed"].as_str().unwrap();
+        assert!(assumed.contains(told) && assumed.contains("task = \"tensors\""), "{assumed}");
     }
 }
 

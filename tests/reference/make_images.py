@@ -462,7 +462,7 @@ def bads():
     yield "bad/truncated.webp", whole[: len(whole) // 2]
     frames = [photo(name, 160, 120) for name in ("coffee", "rocket", "astronaut")]
     yield (
-        "bad/animated.webp",
+        "webp-animated.webp",
         webp(frames[0], save_all=True, append_images=frames[1:], duration=100),
     )
     whole = gif(image.quantize(128, dither=Image.Dither.NONE))

@@ -86,6 +86,12 @@ def set_keys(file: str, **keys):
     return edit
 
 
+def prompt_left_out(folder: Path) -> None:
+    """The prompt goes through the network and is not pooled."""
+    set_keys("config_sentence_transformers.json", prompts={"query": PROMPT}, default_prompt_name="query")(folder)
+    set_keys("1_Pooling/config.json", include_prompt=False)(folder)
+
+
 def bare_mean() -> list[list[float]]:
     """The encoder without files of sentence-transformers: mean pooling, no normalisation."""
     folder = MODELS / "optimum-bert-encoder"
@@ -138,6 +144,7 @@ def main() -> None:
         "pooling": pools | {"+".join(several): embed(pooled(several))},
         "prompt": embed(set_keys("config_sentence_transformers.json", prompts={"query": PROMPT},
                                  default_prompt_name="query")),
+        "prompt_left_out": embed(prompt_left_out),
         "max_seq_length": embed(set_keys("sentence_bert_config.json", max_seq_length=9)),
         "entities": {name: entities(name) for name in ("optimum-bert-tokens", "optimum-roberta-tokens")},
     }

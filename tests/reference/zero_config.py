@@ -192,7 +192,7 @@ def imagenet_pixels(file: str, size: int) -> np.ndarray:
 def bare_image(name: str) -> list[dict]:
     run = session(name)
     listed = MODELS / name / "labels.txt"
-    names = listed.read_text(encoding="utf-8").split("\n")[:-1] if listed.exists() else [str(i) for i in range(7)]
+    names = listed.read_text(encoding="utf-8").split("\n")[:-1] if listed.exists() else [f"LABEL_{i}" for i in range(7)]
     cases = []
     for file in PICTURES:
         pixels = imagenet_pixels(file, 32)
@@ -283,7 +283,7 @@ def reference() -> dict:
     add("no-batch", "tabular-regression", no_batch())
     add("nan-output", "tabular-regression",
         features("nan-output", [[1.0, 2.0], [10.0, 0.5], [-1.0, 2.0], [0.0, 1.0]], np.float32))
-    add("external-data", "tabular-classification", features("external-data", IRIS, np.float32, ["0", "1", "2"]))
+    add("external-data", "tabular-classification", features("external-data", IRIS, np.float32, ["LABEL_0", "LABEL_1", "LABEL_2"]))
     add("two-inputs-unknown", "unknown", [], "a picture and five numbers: the server must say what it cannot tell")
     return models
 

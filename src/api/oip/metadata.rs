@@ -94,7 +94,9 @@ pub struct ModelMetadata {
     pub platform: &'static str,
     pub inputs: Vec<TensorMetadata>,
     pub outputs: Vec<TensorMetadata>,
-    /// `task`, `device`, `file`, and `preprocessed_input`: the name under which it takes images or texts.
+    /// `task`, `device` and `file`; `scores`: what they are; `assumed`: what was, for want of a file that says
+    /// it; `rows_of_a_run`, where not all rows may share one: `one row` or `rows of one length`; and
+    /// `preprocessed_input`: the name under which it takes images or texts.
     pub properties: BTreeMap<&'static str, String>,
 }
 
@@ -115,8 +117,18 @@ impl ModelMetadata {
             ("device", model.provider.to_string()),
             ("file", model.file.clone()),
         ]);
+        if let Some(rows) = model.shares() {
+            properties.insert("rows_of_a_run", rows.to_owned());
+        }
         if let Some(input) = super::preprocessed::input_name(model) {
             properties.insert("preprocessed_input", input.to_owned());
+        }
+        if let Some(scores) = model.notes().into_iter().find(|note| note.what == "scores") {
+            properties.insert("scores", scores.value);
+        }
+        let assumed = model.assumptions();
+        if !assumed.is_empty() {
+            properties.insert("assumed", assumed.join("\n"));
         }
         Self {
             name: model.name.clone(),

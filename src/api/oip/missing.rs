@@ -29,8 +29,8 @@ impl Missing {
             let elements = match value {
                 InputValue::Numbers(Tensor::F32(array)) => missing(array, f32::is_nan),
                 InputValue::Numbers(Tensor::F64(array)) => missing(array, f64::is_nan),
-                InputValue::Numbers(Tensor::F16(array)) => missing(array, f16::is_nan),
-                InputValue::Numbers(Tensor::BF16(array)) => missing(array, bf16::is_nan),
+                InputValue::Numbers(Tensor::F16(array)) => missing(array, |v: f16| v.is_nan()),
+                InputValue::Numbers(Tensor::BF16(array)) => missing(array, |v: bf16| v.is_nan()),
                 InputValue::Numbers(_) => Vec::new(),
                 InputValue::Bytes { elements, .. } => {
                     (0..elements.len()).filter(|at| elements[*at].is_empty()).collect()

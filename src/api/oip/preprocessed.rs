@@ -15,7 +15,9 @@ use crate::api::App;
 use crate::error::{Error, excerpt, one_of};
 use crate::model::{Model, Terms};
 use crate::tasks::image::Format;
-use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text, Value};
+use crate::tasks::{
+    Image, ImageSource, Input, InputKind, Label, Parameters, Prediction, Scalar, Text, Value,
+};
 use crate::tensor::Tensor;
 
 /// The name of the input that the model's task takes, if it takes one by `BYTES`.
@@ -116,9 +118,19 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
                 labels.push(label.to_string());
                 scores.push(*score);
             }
-            Prediction::Value { value: Value::One(value) } => values.push(*value),
-            Prediction::Value { value: Value::Many(many) } => values.extend(many),
-            Prediction::Embedding { embedding } => values.extend(embedding),
+            Prediction::Label { label, value } => {
+                match label {
+                    Label::One(label) => labels.push(label.to_string()),
+                    Label::Several(several) => {
+                        labels.extend(several.iter().map(ToString::to_string));
+                    }
+                }
+                values.extend(value.iter().flat_map(Value::numbers));
+            }
+            Prediction::Value { value } => values.extend(value.numbers()),
+            Prediction::Embedding { embedding } => {
+                values.extend(embedding.iter().map(|number| Scalar::F32(*number)));
+            }
             Prediction::Entities { entities } => {
                 labels.push(serde_json::to_string(entities).map_err(Error::internal)?);
             }
@@ -127,12 +139,28 @@ fn outputs(predictions: &[Prediction]) -> Result<Vec<(&'static str, Tensor)>, Er
     let rows = predictions.len();
     Ok(match predictions.first() {
         Some(Prediction::Classes { .. }) => {
-            vec![("label", column(labels, rows)?), ("score", column(scores, rows)?)]
+            vec![("label", column(labels, rows)?), ("score", numbers(scores, rows)?)]
         }
+        Some(Prediction::Label { value: Some(_), .. }) => {
+            vec![("label", column(labels, rows)?), ("value", numbers(values, rows)?)]
+        }
+        Some(Prediction::Label { .. }) => vec![("label", column(labels, rows)?)],
         Some(Prediction::Entities { .. }) => vec![("entities", column(labels, rows)?)],
-        Some(Prediction::Embedding { .. }) => vec![("embedding", column(values, rows)?)],
-        Some(Prediction::Value { .. }) | None => vec![("value", column(values, rows)?)],
+        Some(Prediction::Embedding { .. }) => vec![("embedding", numbers(values, rows)?)],
+        Some(Prediction::Value { .. }) | None => vec![("value", numbers(values, rows)?)],
     })
+}
+
+/// Numbers of one type as a tensor of that type.
+fn numbers(values: Vec<Scalar>, rows: usize) -> Result<Tensor, Error> {
+    match values.first() {
+        Some(Scalar::F64(_)) => column(values.iter().map(|value| value.to_f64()).collect(), rows),
+        Some(Scalar::I64(_)) => {
+            let integer = |value: &Scalar| if let Scalar::I64(value) = value { *value } else { 0 };
+            column(values.iter().map(integer).collect::<Vec<i64>>(), rows)
+        }
+        _ => column(values.iter().map(|value| value.to_f32()).collect(), rows),
+    }
 }
 
 /// `[rows]`, or `[rows, columns]` where there are several values a row.
@@ -160,8 +188,8 @@ fn best(
         };
         lines.extend(classes.iter().take(count).map(|class| {
             match model.labels().iter().position(|label| *label == class.label) {
-                Some(number) => format!("{:.6}:{number}:{}", class.score, class.label),
-                None => format!("{:.6}:{}", class.score, class.label),
+                Some(number) => format!("{:.6}:{number}:{}", class.score.to_f64(), class.label),
+                None => format!("{:.6}:{}", class.score.to_f64(), class.label),
             }
         }));
     }

@@ -30,14 +30,16 @@ fn cells(prediction: &Prediction) -> [String; 3] {
     match prediction {
         Prediction::Classes { label, score, classes } => {
             let next = classes.iter().skip(1);
-            let next: Vec<_> = next.map(|c| format!("{} {:.4}", c.label, c.score)).collect();
-            [label.to_string(), format!("{score:.4}"), next.join(", ")]
+            let next: Vec<_> =
+                next.map(|c| format!("{} {:.4}", c.label, c.score.to_f64())).collect();
+            [label.to_string(), format!("{:.4}", score.to_f64()), next.join(", ")]
         }
-        Prediction::Value { value: Value::One(value) } => alone(value.to_string()),
-        Prediction::Value { value: Value::Many(values) } => {
-            let values: Vec<_> = values.iter().map(ToString::to_string).collect();
-            alone(values.join(", "))
-        }
+        Prediction::Label { label, value } => [
+            label.joined().to_string(),
+            value.as_ref().map_or_else(String::new, listed),
+            String::new(),
+        ],
+        Prediction::Value { value } => alone(listed(value)),
         Prediction::Embedding { embedding } => {
             let first: Vec<_> = embedding.iter().take(4).map(|x| format!("{x:.4}")).collect();
             let rest = if embedding.len() > first.len() { ", …" } else { "" };
@@ -52,4 +54,8 @@ fn cells(prediction: &Prediction) -> [String; 3] {
             alone(entities.join(", "))
         }
     }
+}
+
+fn listed(value: &Value) -> String {
+    value.numbers().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

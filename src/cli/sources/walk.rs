@@ -12,12 +12,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error};
 
+use crate::tasks::image::Format;
+
 /// Names of one folder that are sorted in memory.
 const RUN: usize = 100_000;
 
-/// Files whose names end so, below one folder. A folder that cannot be read is an error in its place.
+/// Files whose names end so, below one folder; hidden ones are not seen. A folder that cannot be read is an
+/// error in its place.
 pub struct Walk {
     extensions: &'static [&'static str],
+    /// Also files without an ending that begin as an image does.
+    images: bool,
     /// The folder that is being read, and those that it is in.
     folders: Vec<Folder>,
     failed: Option<Error>,
@@ -42,12 +47,17 @@ enum Entries {
 }
 
 impl Walk {
-    pub fn new(folder: &Path, extensions: &'static [&'static str]) -> Self {
-        Self::with_run(folder, extensions, RUN)
+    pub fn new(folder: &Path, extensions: &'static [&'static str], images: bool) -> Self {
+        Self::with_run(folder, extensions, images, RUN)
     }
 
-    fn with_run(folder: &Path, extensions: &'static [&'static str], run: usize) -> Self {
-        let mut walk = Self { extensions, folders: Vec::new(), failed: None, run };
+    fn with_run(
+        folder: &Path,
+        extensions: &'static [&'static str],
+        images: bool,
+        run: usize,
+    ) -> Self {
+        let mut walk = Self { extensions, images, folders: Vec::new(), failed: None, run };
         walk.enter(folder.to_owned());
         walk
     }
@@ -65,7 +75,9 @@ impl Walk {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let (name, is_folder) = (entry.file_name(), entry.file_type()?.is_dir());
-            if is_folder || self.fits(Path::new(&name)) {
+            // What systems and tools keep beside files: `.DS_Store`, `._photo.jpg`, `.git`.
+            let is_hidden = name.as_encoded_bytes().starts_with(b".");
+            if !is_hidden && (is_folder || self.fits(&entry.path())) {
                 names.push(Entry { name: name.into_vec(), is_folder });
             }
             if names.len() == self.run {
@@ -81,8 +93,13 @@ impl Walk {
     }
 
     fn fits(&self, path: &Path) -> bool {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|e| self.extensions.contains(&e.to_ascii_lowercase().as_str()))
+        match path.extension() {
+            None => self.images && is_image(path),
+            Some(extension) => {
+                let extension = extension.to_string_lossy().to_ascii_lowercase();
+                self.extensions.contains(&extension.as_str())
+            }
+        }
     }
 }
 
@@ -118,6 +135,12 @@ impl Iterator for Walk {
             }
         }
     }
+}
+
+fn is_image(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.is_ok() && Format::sniff(&start).is_some()
 }
 
 /// Sorted names in a file without a name.
@@ -195,7 +218,7 @@ mod tests {
         }
         let sorted = ["a.txt", "b/1.TXT", "b/2.txt", "b/x/y.txt", "c.txt", "d.txt", "e.txt"];
         for run in [1, 2, 3, RUN] {
-            let walk = Walk::with_run(folder.path(), &["txt"], run);
+            let walk = Walk::with_run(folder.path(), &["txt"], false, run);
             let found: Vec<_> = walk
                 .map(|path| path.unwrap().strip_prefix(folder.path()).unwrap().to_owned())
                 .collect();
@@ -205,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
-        let mut walk = Walk::new(Path::new("/nonexistent"), &["txt"]);
+        let mut walk = Walk::new(Path::new("/nonexistent"), &["txt"], false);
         assert!(walk.next().unwrap().unwrap_err().to_string().contains("/nonexistent"));
         assert!(walk.next().is_none());
     }

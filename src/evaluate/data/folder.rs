@@ -5,8 +5,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::{Item, Payload, Problem};
-
-const IMAGES: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
+use crate::tasks::image::ENDINGS;
 
 /// The images below `root`; the label is the name of the first folder on the way. Only one folder's
 /// names are in memory at a time.
@@ -41,7 +40,7 @@ fn item(root: &Path, path: &Path) -> Result<Item, Problem> {
 
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|e| IMAGES.contains(&e.to_ascii_lowercase().as_str()))
+    extension.is_some_and(|e| ENDINGS.contains(&e.to_ascii_lowercase().as_str()))
 }
 
 #[cfg(test)]

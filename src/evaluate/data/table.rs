@@ -1,7 +1,7 @@
 //! Records of CSV, TSV and JSON lines, with the names of their columns.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::Problem;
+use crate::impostor;
 
 /// A file of records; the first line of a CSV or TSV names the columns.
 pub struct Table {
@@ -53,6 +54,14 @@ impl Table {
             ),
         };
         let mut table = Self { path: path.to_owned(), format, header: Vec::new() };
+        let mut start = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(1024).read_to_end(&mut start));
+        if let (Ok(_), Some(told)) = (read, impostor::no_lines(&start)) {
+            bail!("{} {told}", path.display());
+        }
+        if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+            bail!("{} is text in UTF-16: save it as UTF-8", path.display());
+        }
         table.header = table.read_header().with_context(|| path.display().to_string())?;
         Ok(table)
     }
@@ -74,7 +83,8 @@ impl Table {
                 if line.trim().is_empty() {
                     continue;
                 }
-                let object = object(&line).map_err(|reason| anyhow!("the first line: {reason}"))?;
+                let object = object(without_mark(&line))
+                    .map_err(|reason| anyhow!("the first line: {reason}"))?;
                 return Ok(object.keys().cloned().collect());
             }
             bail!("it is empty");
@@ -84,7 +94,21 @@ impl Table {
         if header.is_empty() {
             bail!("it is empty; the first line should name the columns");
         }
-        Ok(header.iter().map(|name| name.trim().to_owned()).collect())
+        let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+        if let [only] = header.as_slice()
+            && only.contains(';')
+            && self.format == Format::Csv
+        {
+            bail!("the cells are separated by semicolons: expected commas (or tabs, in a .tsv)");
+        }
+        if let Some((_, twice)) = header
+            .iter()
+            .enumerate()
+            .find(|(i, name)| !name.is_empty() && header[..*i].contains(name))
+        {
+            bail!("the first line names the column `{twice}` twice");
+        }
+        Ok(header)
     }
 
     fn csv(&self) -> anyhow::Result<csv::Reader<File>> {
@@ -114,7 +138,7 @@ impl Table {
                     Ok(text) => text,
                     Err(error) => return Some(problem(line, error.to_string())),
                 };
-                Some(match object(&text) {
+                Some(match object(without_mark(&text)) {
                     Ok(mut object) => {
                         let cell = |name| object.shift_remove(name).unwrap_or_default();
                         Ok(Record { line, cells: header.iter().map(cell).collect() })
@@ -191,6 +215,11 @@ fn told(error: csv::Error) -> String {
         csv::ErrorKind::Io(error) => error.to_string(),
         other => format!("{other:?}"),
     }
+}
+
+/// Programs of Windows put it before a file's first line.
+fn without_mark(line: &str) -> &str {
+    line.strip_prefix('\u{feff}').unwrap_or(line)
 }
 
 /// Keys in the line's own order, which is that of the columns.

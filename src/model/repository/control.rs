@@ -10,8 +10,9 @@ use anyhow::anyhow;
 
 use super::ModelRepository;
 use super::entry::Entry;
+use super::passed::{self, Passed};
 use super::refresh::{Problem, load};
-use super::scan::{Found, find, scan};
+use super::scan::{Found, Scan, find, scan};
 use crate::config::{Control, Models};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::Model;
@@ -32,6 +33,8 @@ struct Work {
     wanted: BTreeSet<String>,
     /// What the last scan found, by name.
     seen: BTreeMap<String, Found>,
+    /// What it passed over.
+    passed: Vec<Passed>,
 }
 
 /// When a change on disk counts.
@@ -50,12 +53,13 @@ impl ModelRepository {
     /// # Errors
     /// No folder, no models, or models that cannot be loaded: all of them are named.
     pub fn load(path: &Path, only: Option<&str>, loader: &Loader) -> anyhow::Result<Self> {
-        let found = match only {
-            Some(name) => vec![find(path, name)?],
+        let Scan { found, passed } = match only {
+            Some(name) => Scan { found: vec![find(path, name)?], passed: Vec::new() },
             None => scan(path)?,
         };
         let repository = Self::empty(None);
-        repository.fill(path, &found, loader)?;
+        passed.iter().for_each(Passed::log);
+        repository.fill(path, &found, &passed, loader)?;
         Ok(repository)
     }
 
@@ -64,7 +68,8 @@ impl ModelRepository {
     /// # Errors
     /// The folder cannot be read. With [`Control::None`] also as [`Self::load`].
     pub fn open(config: Models, loader: Loader) -> anyhow::Result<Self> {
-        let mut found = scan(&config.path)?;
+        let Scan { mut found, passed } = scan(&config.path)?;
+        passed.iter().for_each(Passed::log);
         let wanted: BTreeSet<String> = found
             .iter()
             .map(|found| found.name.clone())
@@ -76,7 +81,7 @@ impl ModelRepository {
         if let Some(name) = missing {
             tracing::warn!("models.load: no model `{name}` in {}", path.display());
         }
-        let work = Mutex::new(Work { wanted: wanted.clone(), seen });
+        let work = Mutex::new(Work { wanted: wanted.clone(), seen, passed: passed.clone() });
         let repository = Self::empty(Some(Source { config, loader, work }));
         let Some(Source { loader, .. }) = &repository.source else { return Ok(repository) };
         if control == Control::Explicit {
@@ -84,7 +89,7 @@ impl ModelRepository {
                 repository.publish(&found.name, Some(not_loaded("it was not asked for")));
             }
         }
-        match repository.fill(&path, &found, loader) {
+        match repository.fill(&path, &found, &passed, loader) {
             Err(error) if control == Control::None => Err(error),
             // Each is in the log and in the index.
             _ => Ok(repository),
@@ -93,12 +98,19 @@ impl ModelRepository {
 
     /// The first load: the first sessions of all models side by side, and then the others in turn, so
     /// that what one takes can be measured.
-    fn fill(&self, path: &Path, found: &[Found], loader: &Loader) -> anyhow::Result<()> {
+    fn fill(
+        &self,
+        path: &Path,
+        found: &[Found],
+        passed: &[Passed],
+        loader: &Loader,
+    ) -> anyhow::Result<()> {
         if found.is_empty() {
             return Err(anyhow!(
-                "no models in {}: put a folder with a model.onnx there, {}/NAME/model.onnx",
+                "no models in {}: put a folder with a model.onnx there, {}/NAME/model.onnx{}",
                 path.display(),
-                path.display()
+                path.display(),
+                passed::lines(passed)
             ));
         }
         let locations: Vec<_> = found.iter().flat_map(Found::chosen).collect();
@@ -129,7 +141,11 @@ impl ModelRepository {
         let Some(source) = &self.source else { return };
         let mut work = source.work();
         let found = match scan(&source.config.path) {
-            Ok(found) => by_name(&found),
+            Ok(Scan { found, passed }) => {
+                passed.iter().filter(|passed| !work.passed.contains(passed)).for_each(Passed::log);
+                work.passed = passed;
+                by_name(&found)
+            }
             // A folder that is away for a moment is no reason to unload everything.
             Err(error) => return tracing::error!("what is loaded serves on: {error:#}"),
         };
@@ -158,7 +174,7 @@ impl ModelRepository {
         let source = self.explicit()?;
         let mut work = source.work();
         let found = scan(&source.config.path);
-        let found = by_name(&found.map_err(|error| refused(format!("{error:#}")))?);
+        let found = by_name(&found.map_err(|error| refused(format!("{error:#}")))?.found);
         let Some(model) = found.get(name) else {
             let expected = one_of(name, found.keys().map(String::as_str));
             let got = format!("`{}`", excerpt(name));

@@ -6,6 +6,7 @@
 
 mod control;
 mod entry;
+mod passed;
 mod refresh;
 mod report;
 mod scan;

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::anyhow;
 use walkdir::WalkDir;
 
+use super::passed::{self, Passed};
 use crate::config::{ModelConfig, Versions};
 use crate::error::one_of;
-use crate::model::formats::holds_model;
+use crate::impostor;
 use crate::model::load::Location;
+use crate::model::network_file::Contents;
+use crate::tasks::read_text;
 
 /// A model's folder as one scan found it. Two scans that are equal found the same files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,29 +57,47 @@ impl Found {
     }
 }
 
-/// The folders in `path` that hold a model, in the order of their names.
+/// What a models folder holds.
+pub struct Scan {
+    /// Its models, in the order of their names.
+    pub found: Vec<Found>,
+    /// What in it is none, or no version of one.
+    pub passed: Vec<Passed>,
+}
+
+/// Looks at every folder in `path`.
 ///
 /// # Errors
 /// `path` cannot be read.
-pub fn scan(path: &Path) -> anyhow::Result<Vec<Found>> {
-    let entries = std::fs::read_dir(path)
-        .with_context(|| format!("the models folder {} cannot be read", path.display()))?;
-    let mut found = Vec::new();
+pub fn scan(path: &Path) -> anyhow::Result<Scan> {
+    let entries = std::fs::read_dir(path).map_err(|error| {
+        anyhow!("the models folder {} {}", path.display(), impostor::unreadable(path, &error))
+    })?;
+    let mut scan = Scan { found: Vec::new(), passed: Vec::new() };
     for entry in entries {
-        let folder = entry?.path();
-        let Some(name) = folder.file_name().and_then(|name| name.to_str()) else { continue };
-        if !folder.is_dir() || name.starts_with('.') {
+        let entry = entry?.path();
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') {
             continue;
         }
-        let versions = version_folders(&folder);
-        if versions.is_empty() {
-            tracing::debug!(folder = %folder.display(), "holds no model of any known format");
+        if !entry.is_dir() {
+            scan.passed.extend(passed::file(&entry, path));
             continue;
         }
-        found.push(model(name, &folder, versions));
+        match folders(&entry, &mut scan.passed) {
+            Folders::Versions(versions) => scan.found.push(model(&name, &entry, versions)),
+            Folders::None(passed) => scan.passed.push(passed),
+            Folders::Unreadable(reason) => scan.found.push(Found {
+                name,
+                folder: entry,
+                versions: Err(reason),
+                on_disk: BTreeMap::new(),
+            }),
+        }
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    scan.found.sort_by(|a, b| a.name.cmp(&b.name));
+    scan.passed.sort();
+    Ok(scan)
 }
 
 /// The folder of this name in `path`.
@@ -84,40 +105,86 @@ pub fn scan(path: &Path) -> anyhow::Result<Vec<Found>> {
 /// # Errors
 /// `path` cannot be read, or there is no such model in it.
 pub fn find(path: &Path, name: &str) -> anyhow::Result<Found> {
-    let mut found = scan(path)?;
-    let known = one_of(name, found.iter().map(|found| found.name.as_str()));
-    let at = found.iter().position(|found| found.name == name);
-    let at =
-        at.with_context(|| format!("no model `{name}` in {}: expected {known}", path.display()))?;
-    Ok(found.swap_remove(at))
+    let Scan { mut found, passed } = scan(path)?;
+    if let Some(at) = found.iter().position(|found| found.name == name) {
+        return Ok(found.swap_remove(at));
+    }
+    if let Some(passed) = passed.iter().find(|passed| passed.path == path.join(name)) {
+        return Err(anyhow!("{} is no model: {}", passed.path.display(), passed.reason));
+    }
+    let known = match found.is_empty() {
+        true => "a model, and there is none".to_owned(),
+        false => one_of(name, found.iter().map(|found| found.name.as_str())),
+    };
+    Err(anyhow!("no model `{name}` in {}: expected {known}", path.display()))
 }
 
-/// The versions in a model's folder; none if it is not one.
-fn version_folders(folder: &Path) -> BTreeMap<u64, PathBuf> {
+/// What a folder of the models folder is.
+enum Folders {
+    /// A model: the folders of its versions.
+    Versions(BTreeMap<u64, PathBuf>),
+    None(Passed),
+    Unreadable(String),
+}
+
+fn folders(folder: &Path, passed: &mut Vec<Passed>) -> Folders {
+    let own = match Contents::of(folder) {
+        // A file system's own folder, which nobody else may read.
+        Contents::Unreadable(reason) if folder.ends_with("lost+found") => {
+            return Folders::None(Passed::new(folder, reason, false));
+        }
+        Contents::Unreadable(reason) => return Folders::Unreadable(format!("the folder {reason}")),
+        Contents::Parts(_) if names_variants(folder) => Contents::Model,
+        own => own,
+    };
+    let (mut numbered, mut misnamed) = (BTreeMap::new(), Vec::new());
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let numbered: BTreeMap<u64, PathBuf> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let version: u64 = name.to_str()?.parse().ok()?;
+    for path in entries.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match name.parse::<u64>() {
             // Not `+1` or `01`, of which there could be several.
-            (name.to_str()? == version.to_string()).then(|| (version, entry.path()))
-        })
-        .filter(|(_, path)| path.is_dir())
-        .collect();
-    let holds_own = holds_model(folder);
-    if numbered.values().any(|path| holds_model(path)) || (!holds_own && !numbered.is_empty()) {
-        return numbered;
+            Ok(version) if version.to_string() == name => {
+                numbered.insert(version, path);
+            }
+            _ if passed::is_like_a_version(&name) => misnamed.extend(passed::version(&path)),
+            _ => {}
+        }
     }
-    if holds_own || folder.join("model.toml").is_file() {
-        return BTreeMap::from([(1, folder.to_owned())]);
+    let of_numbered: Vec<Contents> = numbered.values().map(|path| Contents::of(path)).collect();
+    let are_parts = |contents: &Contents| matches!(contents, Contents::Parts(_));
+    if let Some(Contents::Parts(told)) = of_numbered.iter().find(|contents| are_parts(contents))
+        && of_numbered.iter().all(are_parts)
+        && own != Contents::Model
+    {
+        return Folders::None(Passed::new(folder, told.clone(), true));
     }
-    BTreeMap::new()
+    let is_model = of_numbered.contains(&Contents::Model);
+    if is_model || (own == Contents::Nothing && !numbered.is_empty()) {
+        passed.extend(misnamed);
+        return Folders::Versions(numbered);
+    }
+    match own {
+        Contents::Parts(told) => Folders::None(Passed::new(folder, told, true)),
+        Contents::Nothing if !folder.join("model.toml").is_file() => {
+            Folders::None(passed::folder(folder, misnamed))
+        }
+        _ => {
+            passed.extend(misnamed);
+            Folders::Versions(BTreeMap::from([(1, folder.to_owned())]))
+        }
+    }
+}
+
+/// Whether the model's own `model.toml` names a network.
+fn names_variants(folder: &Path) -> bool {
+    let text = read_text(&folder.join("model.toml"));
+    text.is_ok_and(|text| ModelConfig::parse(&text).is_ok_and(|config| !config.variants.is_empty()))
 }
 
 fn model(name: &str, folder: &Path, version_folders: BTreeMap<u64, PathBuf>) -> Found {
-    let text = match std::fs::read_to_string(folder.join("model.toml")) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        other => other.map_err(|error| format!("model.toml: {error}")),
+    let text = match folder.join("model.toml") {
+        path if path.exists() => read_text(&path).map_err(|reason| format!("model.toml {reason}")),
+        _ => Ok(String::new()),
     };
     let versions = if is_valid_name(name) {
         text.as_deref()

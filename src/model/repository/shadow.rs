@@ -86,11 +86,12 @@ fn alike(live: &Prediction, shadow: &Prediction) -> bool {
             label == other
         }
         (Prediction::Value { value }, Prediction::Value { value: other }) => {
-            near(numbers(value), numbers(other))
+            near(&numbers(value), &numbers(other))
         }
         (Prediction::Embedding { embedding }, Prediction::Embedding { embedding: other }) => {
             near(embedding, other)
         }
+        (Prediction::Label { label, .. }, Prediction::Label { label: other, .. }) => label == other,
         (Prediction::Entities { entities }, Prediction::Entities { entities: other }) => {
             let place = |e: &Entity| (e.entity.clone(), e.start, e.end);
             entities.iter().map(place).eq(other.iter().map(place))
@@ -105,9 +106,6 @@ fn near(live: &[f32], shadow: &[f32]) -> bool {
     live.len() == shadow.len() && live.iter().zip(shadow).all(near)
 }
 
-fn numbers(value: &Value) -> &[f32] {
-    match value {
-        Value::One(value) => std::slice::from_ref(value),
-        Value::Many(values) => values,
-    }
+fn numbers(value: &Value) -> Vec<f32> {
+    value.numbers().iter().map(|number| number.to_f32()).collect()
 }

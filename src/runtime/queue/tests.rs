@@ -57,6 +57,17 @@ fn what_waits_is_one_batch_for_one_idle_session_and_shared_out_over_two() {
 }
 
 #[test]
+fn where_padding_counts_only_rows_of_one_length_share_a_batch() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { min_efficiency: 1.0, ..BOUNDS };
+    callers.push(&mut waiting, &[30, 31, 30]);
+    callers.push(&mut waiting, &[31, 30]);
+    waiting.idle = 1;
+    assert_eq!(lengths(&waiting.take(&bounds)), [30, 30, 30]);
+    assert_eq!(lengths(&waiting.take(&bounds)), [31, 31]);
+}
+
+#[test]
 fn a_long_list_runs_in_batches_with_others() {
     let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
     callers.push(&mut waiting, &[5; 12]);

@@ -106,7 +106,7 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Takes interleaved RGB; `exif` is the TIFF structure of an EXIF block, with or without its `Exif\0\0` prefix.
+    /// Takes interleaved RGB, which is upright as it is.
     ///
     /// # Errors
     /// [`ImageError::Corrupt`] when there are fewer than width × height × 3 bytes.
@@ -114,17 +114,17 @@ impl Decoded {
         format: Format,
         (width, height): (u32, u32),
         rgb: Vec<u8>,
-        exif: Option<&[u8]>,
     ) -> Result<Self, ImageError> {
         let image = RgbImage::from_raw(width, height, rgb).ok_or_else(|| {
             ImageError::corrupt(format, "it has fewer pixels than its header says")
         })?;
-        let orientation = exif
-            .and_then(|exif| {
-                Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
-            })
-            .unwrap_or(Orientation::NoTransforms);
+        let orientation = Orientation::NoTransforms;
         Ok(Self { image, orientation, full: (width, height), scale: 1.0 })
+    }
+
+    /// Says how the image is to be turned.
+    pub fn turned(self, orientation: Orientation) -> Self {
+        Self { orientation, ..self }
     }
 
     /// Says that the pixels are this many eighths of a side of an image of `full` pixels, rounded up.
@@ -151,16 +151,17 @@ impl Decoded {
     }
 }
 
-/// Decodes one image: RGB, 8 bits a channel, turned upright as its EXIF orientation says.
+/// Decodes one image: RGB, 8 bits a channel, turned upright as its EXIF or XMP says.
 ///
 /// Equals Pillow's `ImageOps.exif_transpose(image).convert("RGB")`: alpha is dropped, not blended; of 16 bits the high byte
-/// is kept; CMYK is taken as Adobe's inverted one; of an animated GIF or PNG the first image counts.
+/// is kept; CMYK is taken as Adobe's inverted one; of an animated GIF, PNG or WebP the first image counts.
 ///
 /// `reduction` says, for an image of this width and height (as stored, so perhaps not upright), how many times larger than
 /// needed its sides are. A JPEG that is much larger is decoded at a smaller scale; 1 always gives every pixel.
 ///
 /// # Errors
-/// Every [`ImageError`]. A file that ends early is an error, never a partly grey picture.
+/// Every [`ImageError`]. A file that ends before its last pixel is an error, never a partly grey picture; one of
+/// which only the end's mark is missing, or what follows the pixels, is taken.
 pub fn decode(
     bytes: &[u8],
     limits: &ImageLimits,
@@ -275,6 +276,64 @@ mod tests {
             decoded(&file).unwrap();
             for length in 1..file.len() * 3 / 4 {
                 assert!(decoded(&file[..length]).is_err(), "{length} of {} bytes", file.len());
+            }
+        }
+    }
+
+    /// A BMP of 24 bits whose rows are filled up to four bytes.
+    fn bmp(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
+        let row = (width as usize * 3).next_multiple_of(4);
+        let mut file = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+        file.extend(width.to_le_bytes());
+        file.extend(height.to_le_bytes());
+        file.extend([1, 0, 24, 0]);
+        file.extend([0; 24]);
+        for pixels in pixels.chunks_exact(width as usize * 3) {
+            file.extend(pixels);
+            file.resize(file.len() + row - pixels.len(), 0);
+        }
+        file
+    }
+
+    #[test]
+    fn a_file_whose_pixels_are_all_there_is_taken_without_its_end_and_no_other_is() {
+        let noise: Vec<u8> =
+            (0..3 * 33 * 31).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut webp = Vec::new();
+        image_webp::WebPEncoder::new(&mut webp)
+            .encode(&noise, 33, 31, image_webp::ColorType::Rgb8)
+            .unwrap();
+        let mut gif = Vec::new();
+        let mut encoder = gif::Encoder::new(&mut gif, 33, 31, &noise[..768]).unwrap();
+        let frame = gif::Frame::from_indexed_pixels(33, 31, &noise[..33 * 31], None);
+        encoder.write_frame(&frame).unwrap();
+        drop(encoder);
+        let rgb = libjpeg_turbo_rs::compress(
+            &noise,
+            33,
+            31,
+            libjpeg_turbo_rs::PixelFormat::Rgb,
+            90,
+            libjpeg_turbo_rs::Subsampling::S420,
+        );
+        let files = [
+            // Name, file, and bytes at its end that are no pixels.
+            ("png", png((33, 31), ColorType::Rgb, BitDepth::Eight, &noise, None), 12),
+            ("jpeg", rgb.unwrap(), 2),
+            ("gif", gif, 1),
+            ("webp", webp, 0),
+            ("bmp", bmp(33, 31, &noise), 1),
+        ];
+        for (name, file, end) in files {
+            let whole = decoded(&file).unwrap();
+            for length in 1..file.len() {
+                match decoded(&file[..length]) {
+                    // What comes out is never partly grey.
+                    Ok(pixels) => assert_eq!(pixels, whole, "{name}, {length} of {}", file.len()),
+                    Err(_) => {
+                        assert!(length < file.len() - end, "{name}, {length} of {}", file.len());
+                    }
+                }
             }
         }
     }

@@ -127,3 +127,15 @@ pub enum ConfigError {
         got: (u32, u32),
     },
 }
+
+impl ConfigError {
+    /// The key that it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { key, .. } | Self::Unsupported { key, .. } => Some(key),
+            Self::SizeMismatch { .. } => Some("size"),
+            Self::Json(_) => None,
+        }
+    }
+}

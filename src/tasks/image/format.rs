@@ -9,13 +9,20 @@ pub enum Format {
     Jpeg,
     /// PNG; of an APNG the default image.
     Png,
-    /// WebP, lossy and lossless, not animated.
+    /// WebP, lossy and lossless, the first frame.
     WebP,
     /// GIF, the first frame.
     Gif,
     /// Windows bitmap.
     Bmp,
 }
+
+/// Endings of files that people take for images, in small letters: those that are read, and then others, which
+/// are refused by name rather than passed over.
+pub const ENDINGS: [&str; 18] = [
+    "jpg", "jpeg", "jfif", "jpe", "jif", "png", "apng", "webp", "gif", "bmp", "dib", "heic",
+    "heif", "avif", "tif", "tiff", "jp2", "jxl",
+];
 
 impl Format {
     /// Every format, in the order in which error messages name them.

@@ -41,7 +41,7 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
             *pixel = colours[usize::from(index)];
         }
     }
-    Decoded::new(Format::Gif, size, canvas.into_flattened(), None)
+    Decoded::new(Format::Gif, size, canvas.into_flattened())
 }
 
 /// All 256 colours; where the file's palette ends, Pillow's is a grey ramp.

@@ -5,6 +5,7 @@
 //! many pixels are decoded as the answer needs. Everything here is synchronous; between calls a thread keeps nothing but
 //! its buffers.
 
+pub mod advice;
 mod bmp;
 mod decode;
 mod describe;
@@ -14,6 +15,7 @@ mod format;
 mod gif;
 mod jpeg;
 mod kernel;
+mod orientation;
 mod png;
 mod preprocessor_config;
 mod processor;
@@ -29,7 +31,7 @@ mod test_images;
 pub use decode::{DecodedImage, Extent, ImageLimits, decode};
 pub use error::{ConfigError, ImageError, TransformError};
 pub use filter::Filter;
-pub use format::Format;
+pub use format::{ENDINGS, Format};
 pub use image::RgbImage;
 pub use preprocessor_config::{KEYS, from_hugging_face};
 pub use transform::{ChannelOrder, Crop, CropRounding, Layout, Preprocessing, Resize, Scaling};

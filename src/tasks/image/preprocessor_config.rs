@@ -34,7 +34,8 @@ pub fn from_hugging_face(
         let got = preprocessing.output_size().ok_or_else(|| ConfigError::Unsupported {
             key: "size",
             what:
-                "it gives images of different sizes, and the model takes one; expected a crop_size"
+                "it gives images of different sizes, and the model takes one; expected height and \
+                 width, or do_center_crop = true and a crop_size"
                     .to_owned(),
         })?;
         if got != expected {
@@ -125,6 +126,8 @@ enum ResampleValue {
 #[serde(untagged)]
 enum ChannelValue {
     Each([f64; 3]),
+    /// Of an image of one channel.
+    Only([f64; 1]),
     All(f64),
 }
 
@@ -221,7 +224,7 @@ impl Keys {
             let defaults = processor.map(|processor| processor.mean_std);
             let given = |value: Option<ChannelValue>| match value {
                 Some(ChannelValue::Each(each)) => Some(each),
-                Some(ChannelValue::All(all)) => Some([all; 3]),
+                Some(ChannelValue::All(all) | ChannelValue::Only([all])) => Some([all; 3]),
                 None => None,
             };
             let image_mean = given(self.image_mean)
@@ -290,7 +293,12 @@ impl Steps<'_> {
         let resize = match (self.special, size) {
             (Special::ConvNext, Size::Shortest(side)) if side < 384 => {
                 // The class crops to the same square itself; a centre crop after that would only make it smaller.
-                crop = crop.or(Some(centre(side, side)));
+                // The class on torchvision rounds as that does.
+                let rounding = match self.keys.image_processor_type.as_deref() {
+                    Some(class) if class.ends_with("Fast") => CropRounding::Torchvision,
+                    _ => CropRounding::Transformers,
+                };
+                crop = crop.or(Some(Crop { rounding, ..centre(side, side) }));
                 shortest(enlarge(side, self.crop_pct(224.0 / 256.0)?))
             }
             (Special::ConvNext, Size::Shortest(side)) => {

@@ -9,7 +9,7 @@ mod scaled;
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat, ScalingFactor};
 
-use super::{Format, ImageError, ImageLimits, decode::Decoded};
+use super::{Format, ImageError, ImageLimits, decode::Decoded, orientation};
 use scaled::Scaled;
 
 /// Scans that a progressive file may have. Encoders write about ten; each costs a pass over all
@@ -33,10 +33,11 @@ pub(super) fn decode(
     limits: &ImageLimits,
     reduction: impl Fn(u32, u32) -> f64,
 ) -> Result<Decoded, ImageError> {
-    match decode_scaled(bytes, limits, &reduction) {
-        Some(decoded) => Ok(decoded),
-        None => decode_any(bytes, limits, &reduction),
-    }
+    let decoded = match decode_scaled(bytes, limits, &reduction) {
+        Some(decoded) => decoded,
+        None => decode_any(bytes, limits, &reduction)?,
+    };
+    Ok(decoded.turned(orientation::of_jpeg(bytes)))
 }
 
 /// How many eighths of a side to decode: 1 to 4 or all 8, since 5 to 7 take longer than these.
@@ -54,12 +55,11 @@ fn decode_scaled(
     limits: &ImageLimits,
     reduction: &impl Fn(u32, u32) -> f64,
 ) -> Option<Decoded> {
-    let Scaled { full, eighths, size, rgb, exif } =
-        scaled::decode(bytes, MAX_SCANS, |width, height| {
-            limits.check(Format::Jpeg, width.into(), height.into()).ok()?;
-            Some(eighths(width, height, reduction)).filter(|&eighths| eighths < 8)
-        })?;
-    Some(Decoded::new(Format::Jpeg, size, rgb, exif).ok()?.scaled(full, eighths))
+    let Scaled { full, eighths, size, rgb } = scaled::decode(bytes, MAX_SCANS, |width, height| {
+        limits.check(Format::Jpeg, width.into(), height.into()).ok()?;
+        Some(eighths(width, height, reduction)).filter(|&eighths| eighths < 8)
+    })?;
+    Some(Decoded::new(Format::Jpeg, size, rgb).ok()?.scaled(full, eighths))
 }
 
 fn decode_any(
@@ -85,8 +85,7 @@ fn decode_any(
     let image = decoder.decode_image().map_err(error)?;
     let pixels = if cmyk { cmyk_to_rgb(image.data) } else { image.data };
     let decoded = (image.width as u32, image.height as u32);
-    let decoded = Decoded::new(Format::Jpeg, decoded, pixels, image.exif_data.as_deref())?;
-    Ok(decoded.scaled(size, eighths))
+    Ok(Decoded::new(Format::Jpeg, decoded, pixels)?.scaled(size, eighths))
 }
 
 fn scaling(eighths: u32) -> Result<ScalingFactor, JpegError> {

@@ -24,7 +24,7 @@ use reader::{Next, Reader};
 use super::super::kernel::vectorised;
 
 /// A picture of fewer pixels than its file.
-pub(super) struct Scaled<'a> {
+pub(super) struct Scaled {
     /// Width and height of the whole image in pixels, and how many eighths of them were decoded.
     pub full: (u32, u32),
     pub eighths: u32,
@@ -32,8 +32,6 @@ pub(super) struct Scaled<'a> {
     pub size: (u32, u32),
     /// RGB, 8 bits a channel, row by row.
     pub rgb: Vec<u8>,
-    /// The EXIF block, with its prefix.
-    pub exif: Option<&'a [u8]>,
 }
 
 /// Decodes a sequential or progressive Huffman-coded JPEG of 8 bits, grey or YCbCr.
@@ -46,7 +44,7 @@ pub(super) fn decode(
     file: &[u8],
     max_scans: usize,
     eighths: impl FnOnce(u32, u32) -> Option<u32>,
-) -> Option<Scaled<'_>> {
+) -> Option<Scaled> {
     let mut reader = Reader::new(file)?;
     let frame = reader.frame()?;
     let full = (frame.width as u32, frame.height as u32);
@@ -67,7 +65,7 @@ pub(super) fn decode(
         },
     )?;
     let size = (picture.width as u32, picture.height as u32);
-    Some(Scaled { full, eighths, size, rgb: picture.finish(), exif: reader.exif })
+    Some(Scaled { full, eighths, size, rgb: picture.finish() })
 }
 
 #[cfg(test)]

@@ -26,8 +26,6 @@ pub(super) struct Reader<'a> {
     has_scans: bool,
     /// MCUs between two restart markers; 0 if there are none.
     pub restart_interval: usize,
-    /// The block with the orientation.
-    pub exif: Option<&'a [u8]>,
 }
 
 impl<'a> Reader<'a> {
@@ -40,7 +38,6 @@ impl<'a> Reader<'a> {
             ac: [None; 4],
             has_scans: false,
             restart_interval: 0,
-            exif: None,
         })
     }
 
@@ -91,11 +88,6 @@ impl<'a> Reader<'a> {
             }
             // Adobe's marker names the colours; all but YCbCr are rare.
             0xee if body.starts_with(b"Adobe") && body.get(11) != Some(&1) => return None,
-            0xe1 if body.starts_with(b"Exif\0\0") => {
-                if self.exif.replace(body).is_some() {
-                    return None;
-                }
-            }
             0xe0..=0xef | 0xfe => {}
             _ => return None,
         }
