@@ -285,6 +285,8 @@ mod tests {
         assert_eq!(nearest("featurs", known), Some("features"));
         assert_eq!(nearest("imgae", known), Some("image"));
         assert_eq!(nearest("zzzzzz", known), None);
+        // A distance to this one would take the square of its length.
+        assert_eq!(nearest(&"features".repeat(1 << 17), known), None);
     }
 
     #[test]

@@ -85,17 +85,23 @@ impl Numbers {
             Number::Fraction(value) => self.values.push(value),
             Number::Signed(whole) => {
                 if whole.unsigned_abs() >= EXACT {
-                    self.exact.push((self.values.len(), whole.into()));
+                    self.keep(whole.into());
                 }
                 self.values.push(whole as f64);
             }
             Number::Unsigned(whole) => {
                 if whole >= EXACT {
-                    self.exact.push((self.values.len(), whole.into()));
+                    self.keep(whole.into());
                 }
                 self.values.push(whole as f64);
             }
         }
+    }
+
+    /// Keeps the digits of the number that is pushed next.
+    #[cold]
+    fn keep(&mut self, whole: i128) {
+        self.exact.push((self.values.len(), whole));
     }
 
     pub fn push_missing(&mut self) {
