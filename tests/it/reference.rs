@@ -81,8 +81,9 @@ async fn images_match_pillow_and_onnxruntime() {
 }
 
 /// The variant that the CPU does not take, served from a folder without variants.
-async fn without_variants(model: &str, files: &[&str]) -> Server {
+async fn without_variants(model: &str, files: &[&str], model_toml: &str) -> Server {
     let folder = Folder::new();
+    folder.write(&format!("{model}/model.toml"), model_toml);
     for file in files {
         folder.copy(format!("models/{model}/{file}"), &format!("{model}/{file}"));
     }
@@ -92,7 +93,7 @@ async fn without_variants(model: &str, files: &[&str]) -> Server {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fp32_image_model_matches_as_well() {
     let files = ["model.onnx", "labels.txt", "preprocessor_config.json"];
-    let server = without_variants("efficientnet-lite0", &files).await;
+    let server = without_variants("efficientnet-lite0", &files, "").await;
     images(&server, &reference("efficientnet-lite0.fp32.json")).await;
 }
 
@@ -159,7 +160,7 @@ async fn sentences_answer_alike_alone_and_in_a_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fp32_text_model_matches_as_well() {
     let files = ["model.onnx", "config.json", "tokenizer.json"];
-    let server = without_variants("sentiment-minilm", &files).await;
+    let server = without_variants("sentiment-minilm", &files, "max_length = 256\n").await;
     rows(&server, &reference("sentiment-minilm.fp32.json"), "text", 8).await;
 }
 
