@@ -127,7 +127,7 @@ pub struct TensorProto {
     pub string_data: Vec<Vec<u8>>,
     pub int64_data: Vec<i64>,
     pub name: String,
-    /// Elements in little-endian order, if there are at most [`FEW_BYTES`] of them.
+    /// Elements in little-endian order, if there are at most `FEW_BYTES` of them.
     pub raw_data: Vec<u8>,
     /// 1: in a file of its own.
     pub data_location: i32,

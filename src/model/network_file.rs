@@ -52,7 +52,7 @@ impl Contents {
 /// Files that are taken by their name, the first that there is.
 const NAMED: [&str; 3] = ["model.onnx", "onnx/model.onnx", "model.ort"];
 
-/// The network's file: the provider's variant, else one of [`NAMED`], else the only `*.onnx` or `*.ort` in
+/// The network's file: the provider's variant, else one of `NAMED`, else the only `*.onnx` or `*.ort` in
 /// the folder or in its folder `onnx`, else the best of several forms of one network.
 ///
 /// # Errors

@@ -167,7 +167,7 @@ impl TokenEncoder {
     /// One encoding a text.
     ///
     /// # Errors
-    /// As [`TextEncoder::encode`].
+    /// As [`super::TextEncoder::encode`].
     pub fn encodings(
         &self,
         texts: &[Text],
