@@ -18,6 +18,7 @@ struct Cell {
     rows: usize,
     /// For example `features[0][1]`.
     field: String,
+    got: &'static str,
 }
 
 impl Missing {
@@ -36,6 +37,10 @@ impl Missing {
                     (0..elements.len()).filter(|at| elements[*at].is_empty()).collect()
                 }
             };
+            let got = match value {
+                InputValue::Numbers(_) => "NaN (a missing value)",
+                InputValue::Bytes { .. } => "an empty string (a missing value)",
+            };
             let shape = value.shape();
             let rows = shape.first().copied().unwrap_or(1);
             let in_row = shape.iter().skip(1).product::<usize>().max(1);
@@ -43,7 +48,7 @@ impl Missing {
             for element in elements {
                 let row = element / in_row;
                 if last.replace(row) != Some(row) {
-                    cells.push(Cell { row, rows, field: field(name, shape, element) });
+                    cells.push(Cell { row, rows, field: field(name, shape, element), got });
                 }
             }
         }
@@ -59,7 +64,7 @@ impl Missing {
         // An output that has no row for each of the input's may come from any.
         let cell = self.0.iter().find(|cell| cell.rows != rows || cell.row == row)?;
         let expected = "a value: without it the model's answer is not a number";
-        Some(Error::invalid(&cell.field, expected, "none (a missing value)"))
+        Some(Error::invalid(&cell.field, expected, cell.got))
     }
 }
 
