@@ -37,7 +37,12 @@ struct FeatureExtraction {
     output: String,
     /// `None` if the network gives one vector a text.
     pooling: Option<Arc<TokenPooling>>,
+    /// Before a vector is cut.
     normalize: bool,
+    /// Only so many of its first numbers are kept.
+    dimensions: Option<usize>,
+    /// And after it.
+    normalize_cut: bool,
     batch_axis: BatchAxis,
     max_bytes: usize,
     notes: Vec<Note>,
@@ -153,6 +158,9 @@ pub fn build(material: Material<'_>) -> Result<Box<dyn Task>, Unserved> {
         output: output.name.clone(),
         pooling,
         normalize: normalizes,
+        dimensions: found.dimensions,
+        // As `encode(.., normalize_embeddings=True)` does.
+        normalize_cut: config.normalize == Some(true),
         notes,
         batch_axis: BatchAxis::of(first),
         max_bytes: limits.max_text_bytes,
@@ -240,6 +248,12 @@ impl Task for FeatureExtraction {
             let mut embedding = vector.to_vec();
             if self.normalize {
                 normalize(&mut embedding);
+            }
+            if let Some(dimensions) = self.dimensions.filter(|most| *most < width) {
+                embedding.truncate(dimensions);
+                if self.normalize_cut {
+                    normalize(&mut embedding);
+                }
             }
             Prediction::Embedding { embedding }
         };

@@ -1,6 +1,7 @@
 //! What the files of sentence-transformers say of a model.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub struct SentenceTransformer {
     /// Several are put one behind the other. `None` if no file says it.
     pub pooling: Option<Vec<Pooling>>,
     pub normalize: bool,
+    /// How many of a vector's first numbers are kept, after all other steps.
+    pub dimensions: Option<usize>,
     /// Most tokens of a text.
     pub max_tokens: Option<usize>,
     /// What a text becomes before it is tokenised.
@@ -103,6 +106,7 @@ struct Prompts {
     #[serde(rename = "prompts")]
     by_name: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
+    truncate_dim: Option<NonZeroUsize>,
     #[serde(rename = "__version__")]
     version: Option<Value>,
 }
@@ -131,6 +135,7 @@ impl SentenceTransformer {
         found.max_tokens = own.max_tokens();
         found.preparation.lower_case = own.do_lower_case == Some(true);
         let prompts: Prompts = files.json(PROMPTS)?.unwrap_or_default();
+        found.dimensions = prompts.truncate_dim.map(NonZeroUsize::get);
         // They are its files only if there are modules.
         found.preparation.strip = of_transformer.is_some() && prompts.strips();
         (found.preparation.prompt, found.other_prompts) = prompts.choose()?;
@@ -163,6 +168,10 @@ impl SentenceTransformer {
             let value =
                 format!("none: no default is named of {names}, which clients put before texts");
             notes.push(Note::new("prompt", value, PROMPTS));
+        }
+        if let Some(dimensions) = self.dimensions {
+            let value = format!("the first {dimensions} of a vector's numbers (truncate_dim)");
+            notes.push(Note::new("dimensions", value, PROMPTS));
         }
         if self.skips_prompt {
             notes.push(Note::new("pooling", "without the prompt's tokens", MODULES));

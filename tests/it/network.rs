@@ -103,6 +103,18 @@ impl Network {
         self
     }
 
+    /// A list of whole numbers.
+    pub fn list(mut self, name: &str, numbers: &[i64]) -> Self {
+        self.0.initializer.push(Tensor {
+            dims: vec![numbers.len() as i64],
+            data_type: INT64,
+            name: name.into(),
+            raw_data: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+            ..Tensor::default()
+        });
+        self
+    }
+
     pub fn text(mut self, name: &str, text: &str) -> Self {
         let (name, string_data) = (name.to_owned(), vec![text.as_bytes().to_vec()]);
         self.0.initializer.push(Tensor {
@@ -145,13 +157,13 @@ impl Network {
 }
 
 fn value(name: &str, data_type: i32, shape: &[Option<i64>]) -> ValueInfoProto {
-    let axis = |axis: &Option<i64>| Dimension {
+    let axis = |(place, axis): (usize, &Option<i64>)| Dimension {
         value: Some(match axis {
             Some(length) => DimensionValue::Length(*length),
-            None => DimensionValue::Name("N".to_owned()),
+            None => DimensionValue::Name(format!("axis_{place}")),
         }),
     };
-    let shape = TensorShapeProto { dim: shape.iter().map(axis).collect() };
+    let shape = TensorShapeProto { dim: shape.iter().enumerate().map(axis).collect() };
     let tensor_type = TensorType { elem_type: data_type, shape: Some(shape) };
     let r#type = TypeProto { tensor_type: Some(tensor_type), ..TypeProto::default() };
     ValueInfoProto { name: name.to_owned(), r#type: Some(r#type) }

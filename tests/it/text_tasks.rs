@@ -199,6 +199,16 @@ async fn a_prompt_may_be_left_out_of_the_pooling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn vectors_are_cut_after_all_other_steps() {
+    let file = r#"{"truncate_dim": 3}"#;
+    let server = changed(BERT, &[("config_sentence_transformers.json", file.to_owned())]).await;
+    // Of length 1 before, and not again.
+    let whole = &reference().embeddings[BERT];
+    let cut: Vec<Vec<f64>> = whole.iter().map(|vector| vector[..3].to_vec()).collect();
+    embeds(server, "/predict/m", &cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn values_that_say_nothing_are_passed_over() {
     let with_dropout = modules(&["Transformer", "Pooling", "Dropout", "Normalize"]);
     let files = [

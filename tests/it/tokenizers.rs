@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::network::{FP32, INT64, Network};
 use crate::support::{Folder, Server, onnxd};
 
 const WORDS: [&str; 20] = [
@@ -149,6 +150,45 @@ async fn truncation_that_training_left_does_not_bind() {
         (json!(["a b", "c c c c c c"]), "[CLS] a b [SEP] c c c [SEP]"),
     ];
     has_tokens(&files, &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_of_windows_is_given_whole_ones() {
+    // As Longformer's, it takes lengths that are a multiple of its window alone. It answers the sum over all
+    // windows at each of their four places; the token that sees all others counts 100 more.
+    let network = Network::default()
+        .input("input_ids", INT64, &[None, None])
+        .input("attention_mask", INT64, &[None, None])
+        .input("global_attention_mask", INT64, &[None, None])
+        .list("windows", &[0, -1, 4])
+        .list("axis", &[1])
+        .number("hundred", INT64, &100_i64.to_le_bytes())
+        .node("Mul", &["global_attention_mask", "hundred"], "global")
+        .node("Mul", &["input_ids", "attention_mask"], "tokens")
+        .node("Add", &["tokens", "global"], "both")
+        .node("Reshape", &["both", "windows"], "parted")
+        .node_with("ReduceSum", &["parted", "axis"], "sums", &[("keepdims", 0)])
+        .node_with("Cast", &["sums"], "logits", &[("to", FP32.into())])
+        .output("logits", FP32, &[None, Some(4)]);
+    let config = json!({"architectures": ["LongformerForSequenceClassification"], "model_type": "longformer",
+                        "attention_window": [2, 4], "max_position_embeddings": 18, "pad_token_id": 0});
+    let folder = folder(&[("tokenizer.json", &bert()), ("config.json", &config)]);
+    folder.write("m/model.onnx", network.bytes());
+    folder.write("m/labels.txt", "0\n1\n2\n3\n");
+    let server = Server::start(folder.load().unwrap_or_else(|error| panic!("{error:#}"))).await;
+    // [CLS] a b c | c c [SEP] and [CLS] a [SEP].
+    let body = json!({"text": ["a b c c c", "a"]});
+    let answer = server.json("/predict/m?raw_scores=true&top_k=4", body).await;
+    let sums = |index: usize| {
+        let classes = answer.result()[index]["classes"].as_array().unwrap().clone();
+        ["0", "1", "2", "3"].map(|place| {
+            let class = classes.iter().find(|class| class["label"] == place).unwrap();
+            class["score"].as_f64().unwrap() as usize
+        })
+    };
+    let [a, b, c] = ["a", "b", "c"].map(id);
+    assert_eq!(sums(0), [102 + c, a + c, b + 3, c]);
+    assert_eq!(sums(1), [102, a, 3, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! What a model's `config.json` says of its tokens. A value that says nothing (-1, null, a list) is passed
 //! over.
 
+use std::slice;
+
 use serde_json::{Map, Value};
 
 use super::super::ModelFiles;
@@ -36,6 +38,8 @@ const N_POSITIONS: [&str; 8] = [
     "imagegpt",
     "openai-gpt",
 ];
+/// Models whose attention goes by whole windows.
+const HAVE_WINDOWS: [&str; 2] = ["led", "longformer"];
 /// How the names of models begin whose classifiers read the last token that is not `pad_token_id`, and so
 /// tell padding by this key alone.
 const READ_LAST_TOKEN: [&str; 31] = [
@@ -111,6 +115,15 @@ impl ModelConfig {
         let begins = |name: &str| READ_LAST_TOKEN.iter().any(|start| name.starts_with(start));
         architecture.is_some_and(|name| name.ends_with("ForSequenceClassification"))
             && self.model_type().is_some_and(begins)
+    }
+
+    /// What a row's length must be a multiple of: windows of attention that the exported network does not fill
+    /// up by itself.
+    pub fn window(&self) -> Option<usize> {
+        self.model_type().filter(|name| HAVE_WINDOWS.contains(name))?;
+        let windows = self.0.get("attention_window")?;
+        let of_layers = windows.as_array().map_or(slice::from_ref(windows), Vec::as_slice);
+        of_layers.iter().filter_map(super::count).max()
     }
 
     /// Most tokens that the position embeddings have room for.

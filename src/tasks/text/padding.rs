@@ -11,6 +11,8 @@ pub struct Padding {
     pub id: Option<u32>,
     pub type_id: u32,
     pub left: bool,
+    /// Each row is as long as a multiple of this.
+    multiple: usize,
     of_side: &'static str,
 }
 
@@ -45,7 +47,13 @@ impl Padding {
         let of_class = (config.class.pads_left, ASSUMED);
         let (left, of_side) = side.or(of_tokenizer).unwrap_or(of_class);
         let type_id = own.map_or(config.class.pad_type_id, |own| own.pad_type_id);
-        Self { id, type_id, left, of_side }
+        let multiple = model.window().unwrap_or(1);
+        Self { id, type_id, left, multiple, of_side }
+    }
+
+    /// The length of a row that has so many tokens, where the network has none of its own.
+    pub fn length(&self, tokens: usize) -> usize {
+        tokens.max(1).next_multiple_of(self.multiple)
     }
 
     /// `fixed`: the network's own length.
@@ -53,6 +61,10 @@ impl Padding {
         let side = if self.left { "left" } else { "right" };
         let value = match (fixed, self.id) {
             (Some(length), _) => format!("{side}, to {length} tokens"),
+            (None, _) if self.multiple > 1 => format!(
+                "{side}, to whole windows of {} tokens (attention_window in config.json)",
+                self.multiple
+            ),
             (None, Some(_)) => format!("{side}, to the longest text of a batch"),
             (None, None) => {
                 let why = "none, since no file names a padding token: only texts of one length \

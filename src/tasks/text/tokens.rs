@@ -184,7 +184,7 @@ impl TokenEncoder {
     /// Tokens of a row: those of the longest encoding, or the model's fixed number.
     pub fn length(&self, encodings: &[Encoding]) -> usize {
         let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0);
-        self.fixed_length.unwrap_or(longest).max(1)
+        self.fixed_length.unwrap_or_else(|| self.padding.length(longest)).max(1)
     }
 
     /// Where an encoding's first token stands in a row of this length.
@@ -233,7 +233,7 @@ impl TokenEncoder {
             return Rows::alike(tensors);
         }
         let lengths = Lengths {
-            of_rows: encodings.iter().map(Encoding::len).collect(),
+            of_rows: encodings.iter().map(|row| self.padding.length(row.len())).collect(),
             padding: match self.padding.id {
                 Some(_) => self.inputs.iter().map(|(_, source, _)| self.filling(*source)).collect(),
                 None => Vec::new(),

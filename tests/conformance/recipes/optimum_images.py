@@ -5,6 +5,7 @@ import functools
 import common
 import deep_export as export
 import deep_pictures as pictures
+import deep_tensors
 
 REQUIREMENTS = "deep"
 
@@ -15,6 +16,8 @@ VIT = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermedi
 SWIN = dict(image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=4,
             initializer_range=0.3)  # fmt: skip
 SQUARE = {"height": 32, "width": 32}
+# Processors whose steps onnxd does not know, so that it serves their networks as tensors.
+UNKNOWN = {"PerceiverImageProcessor"}
 IMAGENET = dict(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
 RESNET = dict(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
 REGNET = dict(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], groups_width=8, layer_type="x")
@@ -58,9 +61,6 @@ def models() -> dict:
                   dict(size={"shortest_edge": 36}, crop_size=SQUARE)),
         "pvt": ("Pvt", dict(image_size=32, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2],
                             mlp_ratios=[2, 2, 2, 2], initializer_range=0.3), "PvtImageProcessor", dict(size=SQUARE)),
-        "cvt": ("Cvt", dict(embed_dim=[8, 8, 16], num_heads=[1, 1, 2], depth=[1, 1, 1], mlp_ratio=[2.0, 2.0, 2.0],
-                            drop_path_rate=[0.0, 0.0, 0.0], initializer_range=0.3), "ConvNextImageProcessor",
-                dict(size={"shortest_edge": 32})),
         "segformer": ("Segformer", dict(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2],
                                         mlp_ratios=[2, 2, 2, 2], initializer_range=0.3), "SegformerImageProcessor",
                       dict(size=SQUARE)),
@@ -186,6 +186,12 @@ def classifier(folder, start, config, processor_name, options):
         by_torch(folder, model, processor)
     else:
         export.export(folder, model, processor, "image-classification")
+    if processor_name in UNKNOWN:
+        return {
+            "task": "tensors",
+            "says": ["image_processor_type", processor_name.removesuffix("ImageProcessor"), "/v2"],
+            "requests": deep_tensors.through(folder, sizes={"=pixel_values": list(rows[0]["pixel_values"].shape)}),
+        }
     return asked(folder, model, folder.name == "image-vit")
 
 
