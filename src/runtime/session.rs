@@ -154,7 +154,10 @@ impl Session for OnnxSession {
             .map_err(Error::internal)?;
         // All outputs are asked for, since options that select some cannot be stopped by another
         // thread; the graph runs as a whole either way, and only those asked for are copied.
-        let options = Arc::new(RunOptions::new().map_err(Error::internal)?);
+        let mut options = RunOptions::new().map_err(Error::internal)?;
+        // A failure is the result, and whoever asked says what it means: at the load often nothing.
+        options.set_log_level(LogLevel::Fatal).map_err(Error::internal)?;
+        let options = Arc::new(options);
         let of_run = options.clone();
         cancel.on_stop(move || {
             // It acts between two nodes; a run that has ended meanwhile is no matter.

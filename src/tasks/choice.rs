@@ -50,7 +50,7 @@ fn of_architecture(
     if is_text && feature_extraction::pools(signature) {
         return Some("feature-extraction");
     }
-    let gives_vectors = feature_extraction::fits(signature);
+    let gives_vectors = is_text && feature_extraction::fits(signature);
     match name.as_str() {
         name if name.contains("ForImageClassification") && takes_images && gives_scores => {
             Some("image-classification")

@@ -90,6 +90,8 @@ pub fn like(signature: &Signature, graph: Option<&Graph>, hf: &HfConfig) -> Opti
         "waveform",
         "audio",
         "audio_signal",
+        "sr",
+        "sample_rate",
         "speech",
     ]) {
         return said(speaks().unwrap_or("takes audio"));

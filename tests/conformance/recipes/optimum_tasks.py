@@ -116,7 +116,7 @@ def tensor_cases() -> dict:
     text_sizes = {"batch": 2, "sequence": 6}
     return {
         # Says: words of the line at the start.
-        "clip-zero-shot": one(tensors, name=("CLIPConfig", "CLIPModel"), config=clip,
+        "clip-zero-shot": one(tensors, name=("CLIPConfig", "CLIPModel"), config=clip, says=["compares images with texts"],
                               task="zero-shot-image-classification", processors=[clip_image, clip_tokenizer],
                               sizes={"image_batch": 1, "text_batch": 2, "sequence": 6, "num_channels": 3, "height": 32,
                                      "width": 32, "*": 2}),

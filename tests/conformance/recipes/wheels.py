@@ -19,10 +19,10 @@ FILES = {
                           {"batch": 1, "*": 64}, ()),
     "rapidocr-reader": ("rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", "rapidocr-onnxruntime",
                         {"batch": 1, "*": 48}, ()),
-    "silero-vad": ("silero_vad", "data/silero_vad_16k_op15.onnx", "silero-vad", VOICE, ()),
-    "silero-vad-opset-16": ("silero_vad", "data/silero_vad.onnx", "silero-vad", VOICE, ()),
-    "silero-vad-without-if": ("silero_vad", "data/silero_vad_op18_ifless.onnx", "silero-vad", VOICE, ()),
-    "silero-vad-half": ("silero_vad", "data/silero_vad_half.onnx", "silero-vad", VOICE, ()),
+    "silero-vad": ("silero_vad", "data/silero_vad_16k_op15.onnx", "silero-vad", VOICE, ("takes audio",)),
+    "silero-vad-opset-16": ("silero_vad", "data/silero_vad.onnx", "silero-vad", VOICE, ("takes audio",)),
+    "silero-vad-without-if": ("silero_vad", "data/silero_vad_op18_ifless.onnx", "silero-vad", VOICE, ("takes audio",)),
+    "silero-vad-half": ("silero_vad", "data/silero_vad_half.onnx", "silero-vad", VOICE, ("takes audio",)),
 }  # fmt: skip
 
 
