@@ -50,7 +50,7 @@ address=${address#http://}
 perf() {
     local model=$1 protocol=$2
     if "$tool" -m "$model" -i "$protocol" -u "$address" --measurement-interval "$milliseconds" \
-        --stability-percentage 100 --max-trials 3 --concurrency-range 1:4:3 >"$work/perf" 2>&1 &&
+        --stability-percentage 999 --max-trials 3 --concurrency-range 1:4:3 >"$work/perf" 2>&1 &&
         grep '^Concurrency:' "$work/perf" | sed "s/^/$model, $protocol: /"; then
         return
     fi
