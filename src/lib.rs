@@ -48,6 +48,9 @@
 //! 19. A network that ONNX Runtime loads never keeps the server from starting: what fits no task is served as
 //!     tensors, with one sentence that says what it looks like.
 //! 20. A photograph stands upright before the network sees it.
+//! 21. A file that is not what its name says is named, with what it is and what helps; none is passed over
+//!     in silence.
+//! 22. The command line loses no input: a first line that is not understood is an error, never a header.
 
 /// Chosen by measurement: docs/performance.md. ONNX Runtime has its own.
 #[global_allocator]

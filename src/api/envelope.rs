@@ -157,10 +157,10 @@ fn prepare(
         set_model(&mut target, inputs::read("model", model)?)?;
     }
     let model = find_model(repository, &target, kind)?;
-    let kind = kind.unwrap_or(model.input_kind());
-    if kind == InputKind::Tensors {
+    if model.input_kind() == InputKind::Tensors {
         return Err(tensors_only(&model));
     }
+    let kind = kind.unwrap_or(model.input_kind());
     Ok(Prepared { input: input(field, kind, raw)?, model, parameters })
 }
 

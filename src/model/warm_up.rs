@@ -49,7 +49,7 @@ pub fn warm_up(
     let Found { axis, batching, samples: known, .. } = found;
     let most = if batching == Batching::Alone { 1 } else { most.min(LARGEST) };
     let most = run::max_batch_size(axis, most).min(most);
-    let samples = measure(session, task, (axis, batching), most, on_gpu, &known)?;
+    let samples = measure(session, task, (axis, batching), most, on_gpu, &known);
     Ok(WarmedUp { axis, batching, because, samples })
 }
 
@@ -84,7 +84,8 @@ fn refused(task: &dyn Task, error: Error) -> Result<WarmedUp, Unserved> {
     })
 }
 
-/// What runs of the task's own sample cost. Of `known` runs each spares one.
+/// What runs of the task's own sample cost, up to the first that fails: the network need not take made-up
+/// rows to be served. Of `known` runs each spares one.
 fn measure(
     session: &mut dyn Session,
     task: &dyn Task,
@@ -92,15 +93,14 @@ fn measure(
     most: usize,
     on_gpu: bool,
     known: &[Sample],
-) -> Result<Vec<Sample>, String> {
+) -> Vec<Sample> {
     let names = task.outputs();
     let mut run = |count: usize| {
-        let rows = task.warm_up(count).map_err(|error| error.to_string())?;
+        let rows = task.warm_up(count).ok()?;
         let start = Instant::now();
-        let ran = run::rows(session, &rows, &names, together, &Cancel::new(1));
-        ran.map_err(|error| error.to_string())?;
+        run::rows(session, &rows, &names, together, &Cancel::new(1)).ok()?;
         let units = (0..count).map(|row| rows.length(row)).sum();
-        Ok::<_, String>(Sample { rows: count, units, time: start.elapsed() })
+        Some(Sample { rows: count, units, time: start.elapsed() })
     };
     // What a network's first run of all takes says little of the others.
     let is_slow =
@@ -113,14 +113,13 @@ fn measure(
         let known = known.copied().min_by_key(|sample| sample.time);
         if on_gpu && known.is_none() {
             // Chooses algorithms, for up to half a second; this is no part of what a run costs.
-            run(count)?;
+            run(count);
         }
         // The faster of two, since the first of a new shape also allocates.
-        let first = known.map_or_else(|| run(count), Ok)?;
+        let Some(first) = known.or_else(|| run(count)) else { break };
         spent += first.time;
         let mut sample = first;
-        if !is_slow {
-            let second = run(count)?;
+        if !is_slow && let Some(second) = run(count) {
             spent += second.time;
             sample = if second.time < first.time { second } else { first };
         }
@@ -132,7 +131,7 @@ fn measure(
         }
         count *= if on_gpu { by_size::STEP } else { 2 };
     }
-    Ok(samples)
+    samples
 }
 
 /// Sessions that each see one size of batch, up to `largest`, for a network that takes batches of any size

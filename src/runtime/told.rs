@@ -75,6 +75,16 @@ fn sentence(error: &str, takes_double: impl FnOnce() -> bool) -> Option<String> 
         let operator = between(error, "of operator (", ")").unwrap_or("an operator");
         return Some(format!("{operator} takes no {}: export with float32", kind.to_uppercase()));
     }
+    // skl2onnx declares float64 where operators of ai.onnx.ml give float32.
+    let mixed = ["does not match expected type", "bound to different types"];
+    if mixed.iter().any(|words| error.contains(words)) && takes_double() {
+        let operator = between(error, " node (", ")").or_else(|| between(error, "Optype (", ")"));
+        return Some(format!(
+            "{} gives float32 where the file declares DOUBLE: export float32 columns (FloatTensorType \
+             of skl2onnx)",
+            operator.unwrap_or("an operator")
+        ));
+    }
     if error.contains("Failed to construct locale") {
         let locale = between(error, "locale with name:", ":").unwrap_or("that it names");
         return Some(format!(
@@ -141,6 +151,13 @@ mod tests {
                      Model::Model(onnx::ModelProto&&, const Options&) Unsupported model IR version: \
                      99, max supported IR version: 13\n";
         assert!(without_place(place).starts_with("Unsupported model IR version: 99"), "{place}");
+        let mixed = "Type Error: Type (tensor(double)) of output arg (variable) of node \
+                     (TreeEnsembleRegressor) does not match expected type (tensor(float)).";
+        assert!(told(mixed, true).starts_with("TreeEnsembleRegressor gives float32 where"));
+        let bound = "Type Error: Type parameter (T) of Optype (MatMul) bound to different types \
+                     (tensor(float) and tensor(double) in node (MatMul).";
+        assert!(told(bound, true).starts_with("MatMul gives float32 where"));
+        assert_eq!(sentence(mixed, || false), None);
         assert_eq!(sentence("something else", || true), None);
     }
 }

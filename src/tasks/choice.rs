@@ -5,7 +5,7 @@ use super::head::class_names;
 use super::hugging_face::HfConfig;
 use super::unserved::Unserved;
 use super::{
-    FLOATS_AND_BYTES, Material, TASKS, feature_extraction, looks, sentence_transformers, tabular,
+    FLOATS_AND_BYTES, Material, feature_extraction, looks, sentence_transformers, tabular,
 };
 use crate::signature::{Kind, Signature, TensorSpec};
 use crate::tensor::DataType;
@@ -92,6 +92,12 @@ fn of_shapes(material: Material<'_>, hf: &HfConfig) -> Result<&'static str, Unse
     let inputs = &signature.inputs;
     match inputs.as_slice() {
         [only] if only.is(4, &FLOATS_AND_BYTES) => of_images(material, hf),
+        [only] if only.is(2, &[DataType::String]) && matches!(only.shape[1], Some(2..)) => {
+            Err(Unserved::Unfit(format!(
+                "its columns of text come in one input, {only}; for rows of features they are exported as \
+                 an input [N,1] each"
+            )))
+        }
         [only] if (1..=2).any(|rank| only.is(rank, &[DataType::String])) => {
             if tells_classes(material, hf)?
                 || is_value(signature)
@@ -124,10 +130,8 @@ fn of_shapes(material: Material<'_>, hf: &HfConfig) -> Result<&'static str, Unse
         _ if tabular::fits(signature) => Ok("tabular"),
         _ => Err(Unserved::Unfit(format!(
             "its inputs are neither images ([N,3,H,W] or [N,H,W,3]) nor text (`input_ids` with a \
-             tokenizer.json, or strings [N,1]) nor features ([N,F], or several columns [N,1]): {}. If it \
-             is one of these, say so in model.toml: task = \"image-classification\" (or {})",
-            Signature::list(inputs),
-            TASKS[1..].iter().map(|task| format!("\"{task}\"")).collect::<Vec<_>>().join(", ")
+             tokenizer.json, or strings [N,1]) nor features ([N,F], or several columns [N,1]) but {}",
+            if inputs.is_empty() { "none".to_owned() } else { Signature::list(inputs) }
         ))),
     }
 }

@@ -138,19 +138,28 @@ impl HfConfig {
         is_timm || names.into_iter().any(|name| name.contains("Classification"))
     }
 
-    /// The activation that sentence-transformers names: a class of torch, by its last word.
-    #[must_use]
-    pub fn activation(&self) -> Option<Activation> {
+    fn activation_name(&self) -> Option<&str> {
         let newer =
             self.sentence_transformers.as_ref().and_then(|it| it.get("activation_fn")?.as_str());
         let newer = self.activation_beside.as_deref().or(newer);
-        let name = newer.or(self.sbert_ce_default_activation_function.as_deref())?;
-        match name.rsplit('.').next()? {
+        newer.or(self.sbert_ce_default_activation_function.as_deref())?.rsplit('.').next()
+    }
+
+    /// The activation that sentence-transformers names: a class of torch, by its last word.
+    #[must_use]
+    pub fn activation(&self) -> Option<Activation> {
+        match self.activation_name()? {
             "Identity" => Some(Activation::Identity),
             "Sigmoid" => Some(Activation::Sigmoid),
             "Softmax" => Some(Activation::Softmax),
             _ => None,
         }
+    }
+
+    /// The name of an activation that is said and not served.
+    #[must_use]
+    pub fn unserved_activation(&self) -> Option<&str> {
+        self.activation_name().filter(|_| self.activation().is_none())
     }
 
     /// Class names in the order of the outputs: of `id2label`, else of timm's `label_names`, else of `label2id`.

@@ -74,7 +74,10 @@ pub fn build(material: Material<'_>, hf: &HfConfig) -> Result<Box<dyn Task>, Uns
     };
     let channels = channels.unwrap_or(3);
     let (mut preprocessing, from, assumptions) =
-        preprocessing(material, height.zip(width), channels)?;
+        preprocessing(material, (height, width), channels, data_type)?;
+    if data_type == DataType::U8 {
+        preprocessing.scaling = AS_THEY_ARE;
+    }
     preprocessing.layout = layout;
     preprocessing.exact = exact(material)?;
     let (height, width) = preprocessing.output_size().ok_or_else(|| {
@@ -113,6 +116,9 @@ fn exact(Material { config, .. }: Material<'_>) -> Result<bool, String> {
     })
 }
 
+/// Values from 0 to 255, which is all that a network of bytes can take.
+const AS_THEY_ARE: [Scaling; 3] = [Scaling { mul: 1.0, add: 0.0 }; 3];
+
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const OWN: &str = "model.toml ([preprocess])";
 
@@ -120,11 +126,12 @@ const OWN: &str = "model.toml ([preprocess])";
 /// `config.json`, else as torchvision's models are evaluated.
 fn preprocessing(
     Material { files, config, graph, .. }: Material<'_>,
-    size: Option<(usize, usize)>,
+    sides: (Option<usize>, Option<usize>),
     channels: usize,
+    data_type: DataType,
 ) -> Result<(Preprocessing, String, Vec<String>), Unserved> {
     let pixels = |side: usize| u32::try_from(side).map_err(|_| "the input is too large");
-    let size = match size {
+    let size = match sides.0.zip(sides.1) {
         Some((height, width)) => Some((pixels(height)?, pixels(width)?)),
         None => None,
     };
@@ -175,7 +182,7 @@ fn preprocessing(
         return Ok((preprocessing, from.join(", "), Vec::new()));
     }
     let Some((height, width)) = size else {
-        return Err(Unserved::Unfit(advice::open_size(channels)));
+        return Err(Unserved::Unfit(advice::open_size(sides, channels)));
     };
     let mut preprocessing = Preprocessing::imagenet_default(height, width);
     let mut assumed = "resized to cover 1/0.875 of the input, its centre cut out, RGB, ImageNet's \
@@ -183,6 +190,9 @@ fn preprocessing(
     if channels == 1 {
         preprocessing.scaling = Scaling::normalize(1.0 / 255.0, [0.0; 3], [1.0; 3]);
         assumed = "resized to cover 1/0.875 of the input, its centre cut out, grey from 0 to 1";
+    }
+    if data_type == DataType::U8 {
+        assumed = "resized to cover 1/0.875 of the input, its centre cut out, values from 0 to 255";
     }
     let assumption = format!(
         "no preprocessor_config.json, so images are {assumed}; [preprocess] in model.toml takes \

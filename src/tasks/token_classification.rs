@@ -170,7 +170,9 @@ impl TokenClassification {
         if entity == OUTSIDE {
             return None;
         }
-        let (entity, start, end) = (entity.into(), first.start, last.end);
+        // transformers names a group by what follows the first dash, whatever is before it (S-, E-, L-, U-).
+        let name = first.label.split_once('-').map_or(entity, |(_, name)| name);
+        let (entity, start, end) = (name.into(), first.start, last.end);
         let score = group.iter().map(|token| token.score).sum::<f32>() / group.len() as f32;
         let word = self.encoder.join(group.into_iter().map(|token| token.word).collect());
         Some(Entity { entity, score, word, start, end })

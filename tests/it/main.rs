@@ -17,6 +17,7 @@ mod graph_cache;
 mod grpc;
 mod grpc_streams;
 mod inspect;
+mod labels;
 mod logs;
 mod metrics;
 mod misplaced;

@@ -88,9 +88,9 @@ fn where_there_is_no_model_what_was_seen_is_told() {
 
 #[test]
 fn lines_of_standard_input_are_json_whichever_the_first_is() {
-    let answers = |input: &str| {
+    let answers_of = |model: &str, input: &str| {
         use std::io::Write;
-        let arguments = ["predict", "iris", "-", "--format", "jsonl", "--top-k", "1"];
+        let arguments = ["predict", model, "-", "--format", "jsonl", "--top-k", "1"];
         let mut child = onnxd(&arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -106,7 +106,10 @@ fn lines_of_standard_input_are_json_whichever_the_first_is() {
             .collect();
         (status.code(), lines)
     };
+    let answers = |input: &str| answers_of("iris", input);
     let row = "[5.1, 3.5, 1.4, 0.2]";
+    let texts = "{\"text\": good}\n{\"text\": \"bad\"}\n";
+    assert_eq!(answers_of("sentiment-tfidf", texts), (Some(1), vec![false, true]));
     assert_eq!(answers(&format!("\u{feff}{row}\r\n{row}")), (Some(0), vec![true, true]));
     assert_eq!(answers(&format!("null\n{row}\n")), (Some(1), vec![false, true]));
     assert_eq!(answers(&format!("{{\"features\": [[5.1\n{row}\n")), (Some(1), vec![false, true]));

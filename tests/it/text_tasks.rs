@@ -325,6 +325,27 @@ async fn a_pair_is_refused_by_its_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_named_by_what_follows_the_dash() {
+    let reference = reference();
+    let name = reference.entities.keys().next().unwrap();
+    let path = root().join("tests/fixtures/models").join(name).join("config.json");
+    let config = std::fs::read_to_string(path).unwrap();
+    // As in BIOES, of which transformers knows no more than the dash.
+    let server = changed(name, &[("config.json", config.replace("\"B-", "\"S-"))]).await;
+    let answer = server.json("/predict/m", json!({"text": reference.texts})).await;
+    let names: Vec<&str> = answer
+        .result()
+        .iter()
+        .flat_map(|entry| entry["entities"].as_array().unwrap())
+        .map(|entity| entity["entity"].as_str().unwrap())
+        .collect();
+    assert!(
+        !names.is_empty() && names.iter().all(|name| ["PER", "LOC", "ORG"].contains(name)),
+        "{names:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn embeddings_and_entities_come_through_v2_as_well() {
     let texts = json!([{"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a b", "c"]}]);
     for (name, output, datatype) in

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Edge, Server, app_with, assert_same, fixture, image, send};
+use crate::network::{FP32, INT64, Network};
+use crate::support::{Answer, Edge, Folder, Server, app_with, assert_same, fixture, image, send};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 const IRIS: &str = "/v2/models/iris/infer";
@@ -225,6 +226,27 @@ async fn what_the_network_itself_refuses_is_the_clients_fault() {
     let said = answer.body["error"].as_str().unwrap();
     assert!(said.contains("cannot be run on these inputs"), "{said}");
     assert_eq!(server.json(path, body(1000)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_refuses_made_up_numbers_is_served() {
+    // Where the axes are made up, they are often twice the same, which it refuses.
+    let network = Network::default()
+        .input("x", FP32, &[Some(3), Some(4)])
+        .input("axes", INT64, &[Some(2)])
+        .node("Unsqueeze", &["x", "axes"], "y")
+        .output("y", FP32, &[None; 4]);
+    let folder = Folder::new();
+    folder.write("m/model.onnx", network.bytes());
+    let server = Server::start(folder.load().unwrap_or_else(|error| panic!("{error:#}"))).await;
+    let ask = async |axes: [i64; 2]| {
+        let x = json!({"name": "x", "shape": [3, 4], "datatype": "FP32", "data": vec![1; 12]});
+        let axes = json!({"name": "axes", "shape": [2], "datatype": "INT64", "data": axes});
+        server.json("/v2/models/m/infer", json!({"inputs": [x, axes]})).await
+    };
+    let answer = ask([0, 3]).await;
+    assert_eq!(answer.body["outputs"][0]["shape"], json!([1, 3, 4, 1]), "{}", answer.body);
+    assert_eq!(ask([1, 1]).await.status, 422);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,10 +81,16 @@ impl<T: Serialize> Serialize for Lists<'_, T> {
 }
 
 /// # Errors
-/// NaN or infinity, for which JSON has no number. It is the client's where the row lacks a value.
+/// NaN or infinity, for which JSON has no number. It is the client's where the row lacks a value, and where
+/// binary data could hold it: minus infinity is the score of a class that is masked.
 pub fn check_finite(output: &str, tensor: &Tensor, missing: &Missing) -> Result<(), Error> {
     let Some((element, value)) = non_finite(tensor) else { return Ok(()) };
     Err(missing.blame(tensor, element).unwrap_or_else(|| {
+        if value.is_infinite() {
+            let expected = "to be asked for in binary (/v2 with `binary_data`, or gRPC)";
+            let got = format!("{value}, for which JSON has no number");
+            return Error::invalid(output, expected, got).because("non_finite_output");
+        }
         let detail = format!("output `{output}` holds {value}, for which JSON has no number");
         Error::new(ErrorKind::Internal, detail).because("non_finite_output")
     }))

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Error, anyhow};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::api::cells::features;
@@ -217,8 +216,9 @@ fn is_json(start: &str) -> bool {
     start.starts_with(['[', '{']) || ["null", "true", "false"].contains(&start.trim_end())
 }
 
+/// Whether it begins as an object does: a broken one is an error, not a text.
 fn is_object(start: &str) -> bool {
-    start.starts_with('{') && serde_json::from_str::<IgnoredAny>(start).is_ok()
+    start.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
 }
 
 /// Columns of texts, and of the second text of a pair.
@@ -238,7 +238,7 @@ fn json(line: &str, kind: InputKind, parameters: Parameters) -> Asked {
         InputKind::Text => inputs::texts("text", line).map(Input::Texts),
         InputKind::Image | InputKind::Tensors => inputs::images("image", line).map(Input::Images),
     };
-    let told = |error| match serde_json::from_str::<IgnoredAny>(line) {
+    let told = |error| match serde_json::from_str::<serde::de::IgnoredAny>(line) {
         Ok(_) => Error::from(error),
         // Then what it lacks as an input is beside the point.
         Err(error) => anyhow!("expected a line of JSON: {error}"),

@@ -44,7 +44,8 @@ impl ModelRepository {
         let versions = match &found.versions {
             Ok(versions) => versions,
             Err(reason) => {
-                if entry.reason.as_ref() != Some(reason) {
+                let serves = entry.versions.values().any(|version| version.model.is_some());
+                if serves && entry.reason.as_ref() != Some(reason) {
                     tracing::warn!(model = found.name, "what served before serves on: {reason}");
                 }
                 entry.reason = Some(reason.clone());

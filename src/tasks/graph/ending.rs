@@ -21,6 +21,8 @@ pub enum Ending {
     Unknown,
     /// 1 less a probability.
     Complement,
+    /// Probabilities, or logarithms of them, made greater or smaller by constants: percent, for example.
+    Rescaled,
 }
 
 /// Operators that leave numbers as they are.
@@ -97,7 +99,9 @@ impl Graph {
             "Softmax" => Ending::Probabilities,
             "LogSoftmax" => Ending::LogProbabilities,
             "Sigmoid" | "HardSigmoid" => Ending::EachProbability,
-            "Log" if of(0) == Ending::Probabilities => Ending::LogProbabilities,
+            "Log" if matches!(of(0), Ending::Probabilities | Ending::EachProbability) => {
+                Ending::LogProbabilities
+            }
             "Exp" if of(0) == Ending::LogProbabilities => Ending::Probabilities,
             "Normalizer" if word(node, "norm") == "L1" => Ending::Probabilities,
             "Normalizer" if word(node, "norm") == "L2" => Ending::Normalized,
@@ -132,9 +136,13 @@ impl Graph {
                     )
                 };
                 let parts: Vec<_> = (0..node.input.len()).map(of).collect();
+                let constants = node.input.iter().filter(|input| self.is_constant(input)).count();
+                let rescales = constants + 1 == parts.len();
                 match parts.iter().any(|ending| is_probability(*ending)) {
+                    true if rescales => Ending::Rescaled,
                     true => Ending::Unknown,
                     // A product of two results of a network is no logit by itself.
+                    false if rescales && parts.contains(&Ending::Rescaled) => Ending::Rescaled,
                     false if node.op_type == "Mul" && !parts.contains(&Ending::Linear) => {
                         Ending::Unknown
                     }
@@ -172,8 +180,19 @@ impl Graph {
                 None => break,
             }
         }
-        // By a constant: a temperature.
-        if divided == Ending::Linear { Ending::Linear } else { Ending::Unknown }
+        match divided {
+            // By a constant: a temperature.
+            Ending::Linear => Ending::Linear,
+            Ending::Probabilities
+            | Ending::EachProbability
+            | Ending::LogProbabilities
+            | Ending::Rescaled
+                if node.input.get(1).is_some_and(|divisor| self.is_constant(divisor)) =>
+            {
+                Ending::Rescaled
+            }
+            _ => Ending::Unknown,
+        }
     }
 
     /// Whether this sum is one of this tensor's squares.
@@ -183,6 +202,10 @@ impl Graph {
         };
         ["Pow", "Mul"].contains(&square.op_type.as_str())
             && square.input.first().is_some_and(|input| input == tensor)
+    }
+
+    fn is_constant(&self, tensor: &str) -> bool {
+        self.constants.contains_key(tensor)
     }
 
     fn is_one(&self, tensor: Option<&String>) -> bool {

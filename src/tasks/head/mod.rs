@@ -63,6 +63,8 @@ pub struct Head {
     named: Option<Named>,
     /// The classes as the network's own label says them.
     declared: Option<Vec<String>>,
+    /// The integer that the network's own label has for the first class.
+    first_class: i64,
     /// What classes are answered as; empty until it is known how many there are.
     labels: Vec<Arc<str>>,
     output_from: &'static str,
@@ -95,6 +97,13 @@ impl Head {
         if must_classify && label.is_none() && ending == Ending::Normalized {
             return Err(Unserved::unfit("its output is a vector of length 1, as embeddings are"));
         }
+        let is_said = config.scores.is_some() || config.problem_type.is_some();
+        if let Some(name) = hf.unserved_activation().filter(|_| !is_said) {
+            return Err(Unserved::Unfit(format!(
+                "its files name the activation {name} (activation_fn), which is none of Identity, Sigmoid \
+                 and Softmax"
+            )));
+        }
         let named = class_names(material, hf, graph)?;
         let declared = graph.and_then(|graph| graph.classes(label, first));
         if let (Some((file, names)), Some(declared)) = (&named, &declared) {
@@ -113,6 +122,7 @@ impl Head {
             form: Form::Each,
             named,
             declared,
+            first_class: 0,
             labels: Vec::new(),
             output_from: if config.output.is_some() { "model.toml (output)" } else { SHAPES },
             assumptions: Vec::new(),
@@ -234,6 +244,7 @@ impl Head {
         }
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
         self.decide(&rows, width);
+        self.number_classes(runs, &rows);
         self.settle(width)?;
         let is_known =
             self.named.is_some() || self.declared.is_some() || self.outputs.label.is_some();
@@ -276,6 +287,11 @@ impl Head {
                 "a probability of each label, since they lie within 0 and 1 in every run and do not \
                  add up to 1; if they are not: scores = \"logits\"",
             ),
+            // No numbers change by it, but what they are called.
+            (Meaning::Classes(Scale::Margins), Some(scale @ Scale::Probabilities)) => (
+                Meaning::Classes(scale),
+                "probabilities, since they add up to 1 in every run; they are passed on as they are",
+            ),
             // A classical model's numbers are no logits.
             (Meaning::Classes(Scale::Open), None) if self.outputs.label.is_some() => (
                 Meaning::Classes(Scale::Scores),
@@ -292,6 +308,35 @@ impl Head {
         self.meaning = meaning;
         self.meaning_from = WARM_UP;
         self.assumptions.push(format!("output `{output}` holds {assumed}"));
+    }
+
+    /// From which integer on the network's own label counts classes that nothing names, by runs of one row each.
+    fn number_classes(&mut self, runs: &[Tensors], rows: &[&[f64]]) {
+        let (Some(label), Meaning::Classes(scale), None) =
+            (&self.outputs.label, self.meaning, &self.declared)
+        else {
+            return;
+        };
+        if label.several || rows.len() != runs.len() {
+            return;
+        }
+        let first = |(run, scores): (&Tensors, &&[f64])| {
+            let (texts, _) = run.get(&label.output.name).and_then(texts)?;
+            let own: i64 = texts.first()?.parse().ok()?;
+            Some(own - *scale.best(scores, 1).first()? as i64)
+        };
+        let firsts: Option<Vec<i64>> = runs.iter().zip(rows).map(first).collect();
+        let Some([first, others @ ..]) = firsts.as_deref() else { return };
+        // A label that is not always the best score's says nothing of where the classes begin.
+        if *first == 0 || others.is_empty() || others.iter().any(|other| other != first) {
+            return;
+        }
+        self.first_class = *first;
+        self.assumptions.push(format!(
+            "output `{}` counts classes from {first} on, since in every run it is the best score's place \
+             and {first}",
+            label.output.name
+        ));
     }
 
     /// How many scores a row has is known: which classes they go with.
@@ -325,7 +370,9 @@ impl Head {
         let labels: Vec<String> = match (&self.named, &self.declared) {
             (Some((_, names)), _) => names.clone(),
             (None, Some(declared)) if declared.len() == classes => declared.clone(),
-            (None, _) if has_label => (0..classes).map(|class| class.to_string()).collect(),
+            (None, _) if has_label => {
+                (0..classes).map(|class| (class as i64 + self.first_class).to_string()).collect()
+            }
             (None, _) => (0..classes).map(unnamed).collect(),
         };
         self.labels = labels.into_iter().map(Into::into).collect();
@@ -479,7 +526,10 @@ impl Head {
         }
         let declared = match &self.declared {
             Some(declared) => declared.iter().position(|class| *class == text),
-            None => text.parse().ok(),
+            None => text
+                .parse::<i64>()
+                .ok()
+                .and_then(|own| usize::try_from(own - self.first_class).ok()),
         };
         declared.and_then(|class| self.labels.get(class).cloned()).unwrap_or_else(|| text.into())
     }
@@ -595,6 +645,10 @@ fn meaning(
             Scale::ProbabilityOfEach if !one => (classes(Scale::ProbabilityOfEach), GRAPH),
             Scale::LogProbabilities if !one => (classes(Scale::LogProbabilities), GRAPH),
             _ if one || outputs.scores[0].shape.len() == 1 => (Meaning::Values, SHAPES),
+            // Whole numbers are no probabilities.
+            _ if outputs.scores[0].data_type().is_some_and(|it| !FLOATS.contains(&it)) => {
+                (Meaning::Values, SHAPES)
+            }
             _ => (Meaning::Open, WARM_UP),
         };
     }

@@ -35,6 +35,7 @@ impl Scale {
             Ending::Margins => Self::Margins,
             Ending::Distances => Self::Distances,
             Ending::Linear => Self::Logits,
+            Ending::Rescaled => Self::Scores,
             Ending::Normalized | Ending::Unknown => Self::Open,
         }
     }

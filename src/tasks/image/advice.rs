@@ -5,12 +5,18 @@ use serde_json::{Map, Value, json};
 
 use super::{ConfigError, from_hugging_face};
 
-/// For a network that leaves its size open, with nothing beside it.
+/// For a network that leaves its height or its width open, with nothing beside it.
 #[must_use]
-pub fn open_size(channels: usize) -> String {
-    let (_, line) = complete(Map::new(), None, channels);
+pub fn open_size(sides: (Option<usize>, Option<usize>), channels: usize) -> String {
+    let side = |fixed: Option<usize>| fixed.and_then(|side| side.try_into().ok()).unwrap_or(224);
+    let (_, line) = complete(Map::new(), Some((side(sides.0), side(sides.1))), channels);
+    let any = match sides {
+        (None, None) => "size",
+        (Some(_), _) => "width",
+        (_, Some(_)) => "height",
+    };
     format!(
-        "the network takes images of any size, and no file says how they are prepared; say it in \
+        "the network takes images of any {any}, and no file says how they are prepared; say it in \
          model.toml, with the values that it was trained with: {line}"
     )
 }
@@ -90,7 +96,7 @@ mod tests {
     #[test]
     fn what_is_advised_is_enough() {
         for channels in [1, 3] {
-            works(&open_size(channels));
+            works(&open_size((None, None), channels));
         }
         let keys = |json: Value| json.as_object().unwrap().clone();
         let size = json!({"height": 48, "width": 192});

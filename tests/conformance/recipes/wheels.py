@@ -22,7 +22,7 @@ FILES = {
     "silero-vad": ("silero_vad", "data/silero_vad_16k_op15.onnx", "silero-vad", VOICE, ("takes audio",)),
     "silero-vad-opset-16": ("silero_vad", "data/silero_vad.onnx", "silero-vad", VOICE, ("takes audio",)),
     "silero-vad-without-if": ("silero_vad", "data/silero_vad_op18_ifless.onnx", "silero-vad", VOICE, ("takes audio",)),
-    "silero-vad-half": ("silero_vad", "data/silero_vad_half.onnx", "silero-vad", VOICE, ("takes audio",)),
+    "silero-vad-half": ("silero_vad", "data/silero_vad_half.onnx", "silero-vad", VOICE, ()),
 }  # fmt: skip
 
 
