@@ -19,6 +19,7 @@ mod reduced;
 pub mod repository;
 mod tensors;
 mod warm_up;
+mod weights;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
