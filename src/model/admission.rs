@@ -67,6 +67,8 @@ pub struct Begun {
     /// Seconds for which it keeps everything busy, and for which it waits as predicted.
     seconds: f64,
     wait: f64,
+    /// More is before it than is never too much.
+    is_bounded: bool,
 }
 
 impl Drop for Admitted {
@@ -82,11 +84,11 @@ impl Admitted {
         Of { owner: admission.owner(), rows: self.rows, priority: *priority }
     }
 
-    /// How long it may wait; bulk work as long as it has to.
+    /// How long it may wait; bulk work, and what is next anyway, as long as they have to.
     pub fn due(&self) -> Option<Due> {
-        let Begun { admission, since, priority, .. } = &self.begun;
+        let Begun { admission, since, is_bounded, .. } = &self.begun;
         let patience = || admission.pressure.patience().clone();
-        (*priority == Priority::Interactive).then(|| Due { since: *since, patience: patience() })
+        is_bounded.then(|| Due { since: *since, patience: patience() })
     }
 
     /// Its rows are in the queue.
@@ -142,10 +144,16 @@ impl Admission {
             self.usual_encode.add(asking.encode().as_secs_f64());
             self.usual.add(seconds);
         }
-        let wait = self.taken_on(pool, asking, seconds)?;
+        let (wait, is_bounded) = self.taken_on(pool, asking, seconds)?;
         self.encoding.fetch_add(rows, Ordering::Relaxed);
-        let begun =
-            Begun { admission: self.clone(), since: Instant::now(), priority, seconds, wait };
+        let begun = Begun {
+            admission: self.clone(),
+            since: Instant::now(),
+            priority,
+            seconds,
+            wait,
+            is_bounded,
+        };
         if priority == Priority::Interactive {
             self.pressure.came(seconds);
         }
@@ -163,9 +171,14 @@ impl Admission {
         self.taken_on(pool, &asking, self.usual.get()).map(|_| ())
     }
 
-    /// The seconds for which it waits, before they are corrected. What is refused is counted here, since
-    /// that is its end.
-    fn taken_on(&self, pool: &SessionPool, asking: &Asking, seconds: f64) -> Result<f64, Error> {
+    /// The seconds for which it waits, before they are corrected, and whether its wait is bounded. What is
+    /// refused is counted here, since that is its end.
+    fn taken_on(
+        &self,
+        pool: &SessionPool,
+        asking: &Asking,
+        seconds: f64,
+    ) -> Result<(f64, bool), Error> {
         let Asking { rows, priority, .. } = *asking;
         let came = || {
             if priority == Priority::Interactive {
@@ -175,11 +188,12 @@ impl Admission {
         pool.has_room(self.encoding() + rows, priority).inspect_err(|_| came())?;
         let mut ahead = self.ahead(pool, asking);
         if priority == Priority::Bulk {
-            return Ok(0.0);
+            return Ok((0.0, false));
         }
         let limit = self.pressure.limit(self.load(pool, ahead), Instant::now());
         // What one batch for each session takes is never too much.
-        let is_too_much = |ahead: Ahead| ahead.rows >= pool.rows_a_round() && ahead.wait > limit;
+        let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round();
+        let is_too_much = |ahead: Ahead| is_bounded(ahead) && ahead.wait > limit;
         if is_too_much(ahead) {
             // Callers that have left must not keep others out.
             pool.forget_closed();
@@ -187,7 +201,7 @@ impl Admission {
         }
         let wait = ahead.wait;
         if !is_too_much(ahead) {
-            return Ok(wait.as_secs_f64() / self.correction.get());
+            return Ok((wait.as_secs_f64() / self.correction.get(), is_bounded(ahead)));
         }
         came();
         let detail = format!(
