@@ -100,7 +100,7 @@ impl Admitted {
 impl Begun {
     /// It is answered; its run began at this moment, and before that `own` was its own decoding.
     pub fn answered(&self, run: Instant, own: Duration) {
-        let Self { admission, since, priority, seconds, wait } = self;
+        let Self { admission, since, priority, seconds, wait, .. } = self;
         if *priority == Priority::Bulk {
             return;
         }
