@@ -31,31 +31,39 @@ pub struct Pressure {
 /// What is before a request, as predicted, and the least that may wait for all sessions to stay busy.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
+    /// All that waits, also what comes after it.
     pub rows: usize,
     pub wait: Duration,
     pub least: Duration,
 }
 
 struct State {
-    /// When a request last came and found nothing before it.
+    /// When a request last came and found that nothing waits.
     idle: Instant,
     /// The window that goes on, and seconds of work that came and that were done in it.
     began: Instant,
     came: f64,
     done: f64,
+    /// The longest wait in it.
+    wait: Duration,
     /// More came than was done in the window before.
     rising: bool,
     /// It did for longer.
     is_over: bool,
 }
 
+impl State {
+    fn new(now: Instant) -> Self {
+        let wait = Duration::ZERO;
+        Self { idle: now, began: now, came: 0.0, done: 0.0, wait, rising: false, is_over: false }
+    }
+}
+
 impl Pressure {
     #[must_use]
     pub fn new(objective: Duration, now: Instant) -> Self {
-        let state =
-            State { idle: now, began: now, came: 0.0, done: 0.0, rising: false, is_over: false };
         let patience = Arc::new(Patience::new(objective * LONGEST, now));
-        Self { objective, patience, state: Mutex::new(state) }
+        Self { objective, patience, state: Mutex::new(State::new(now)) }
     }
 
     #[must_use]
@@ -78,15 +86,9 @@ impl Pressure {
     pub fn limit(&self, load: Load, now: Instant) -> Duration {
         let mut state = self.state();
         if load.rows == 0 {
-            *state = State {
-                idle: now,
-                began: now,
-                came: 0.0,
-                done: 0.0,
-                rising: false,
-                is_over: false,
-            };
+            *state = State::new(now);
         }
+        state.wait = state.wait.max(load.wait);
         self.turn(&mut state, load, now);
         if state.is_over {
             load.least.min(self.objective)
@@ -119,11 +121,11 @@ impl Pressure {
         let exceeds = |times: f64| goes_on && state.came > state.done * times;
         let is_over = match state.is_over {
             true => exceeds(NO_MORE),
-            false => exceeds(TOO_MUCH) && state.rising && load.wait > self.objective / 2,
+            false => exceeds(TOO_MUCH) && state.rising && state.wait > self.objective / 2,
         };
         state.rising = exceeds(TOO_MUCH);
         state.is_over = is_over;
-        (state.began, state.came, state.done) = (now, 0.0, 0.0);
+        (state.began, state.came, state.done, state.wait) = (now, 0.0, 0.0, Duration::ZERO);
         if is_over {
             // Twice what is predicted: predictions are a little off, and a late refusal is a poor one.
             self.patience.tighten(load.least.min(self.objective) * 2, now + window * 3);

@@ -63,6 +63,28 @@ impl Average {
     }
 }
 
+/// What is usual among positive values that may differ by orders of magnitude: their geometric mean, so that
+/// a few large ones among many small ones do not count for more than they are. 0 as long as none is known.
+pub struct Usual(Average);
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self(Average { seen: AtomicU32::new(0), ..Average::new(0.0) })
+    }
+}
+
+impl Usual {
+    pub fn add(&self, value: f64) {
+        if value > 0.0 {
+            self.0.add(value.ln());
+        }
+    }
+
+    pub fn get(&self) -> f64 {
+        if self.0.seen.load(Ordering::Relaxed) == 0 { 0.0 } else { self.0.get().exp() }
+    }
+}
+
 /// What pieces of decoding and tokenising take of a thread: an estimate by what can be seen of them
 /// beforehand, corrected by what the pieces of its kind took so far.
 pub struct PieceCost(Vec<Average>);
@@ -202,6 +224,20 @@ mod tests {
         }
         let learnt = cost.predict(1, 5).as_millis();
         assert!((39..=41).contains(&learnt), "{learnt}");
+    }
+
+    #[test]
+    fn the_usual_is_what_most_are() {
+        let usual = Usual::default();
+        usual.add(0.0);
+        assert_eq!(usual.get(), 0.0);
+        usual.add(0.005);
+        assert!((usual.get() - 0.005).abs() < 1e-9, "the first is all that is known");
+        for _ in 0..10 {
+            usual.add(6.4);
+            (0..20).for_each(|_| usual.add(0.005));
+        }
+        assert!(usual.get() < 0.01, "{}", usual.get());
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub fn rows(parts: Vec<Part>) -> Result<Rows, Error> {
     if rows.len() == 1 {
         return rows.pop().ok_or_else(misfit);
     }
-    let tensors: Vec<Tensors> = rows.into_iter().map(|rows| rows.tensors).collect();
-    Tensors::concatenate(&tensors).map(Rows::alike).ok_or_else(misfit)
+    let tensors = rows.into_iter().map(|rows| rows.tensors).collect();
+    Tensors::gather(tensors).map(Rows::alike).ok_or_else(misfit)
 }
 
 /// The tokens of all texts, in order.
