@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
+use super::encoding::{self, Encoding};
 use crate::config::Server;
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::tasks::InputKind;
@@ -18,7 +19,7 @@ use crate::tasks::InputKind;
 /// # Errors
 /// [`ErrorKind::Overloaded`] before anything is read if there is no room for it;
 /// [`ErrorKind::TooLarge`] before anything is read if the declared length is over the limit, else
-/// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; a compressed body.
+/// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; those of [`encoding::inflate`].
 pub async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -27,7 +28,7 @@ pub async fn read(
     let server = &app.server;
     let limit = server.max_body_size;
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
-    refuse_encoding(headers)?;
+    let encoding = Encoding::of(headers)?;
     let declared = text(headers, header::CONTENT_LENGTH).and_then(|n| n.parse::<u64>().ok());
     if let Some(declared) = declared.filter(|declared| *declared > limit as u64) {
         return Err(too_large(format!("{declared} bytes")));
@@ -49,20 +50,9 @@ pub async fn read(
         }
         Ok(collected) => collected.to_bytes(),
     };
-    Ok((bytes, room))
-}
-
-/// # Errors
-/// A compressed body.
-pub fn refuse_encoding(headers: &HeaderMap) -> Result<(), Error> {
-    match text(headers, header::CONTENT_ENCODING) {
-        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => Err(Error::field(
-            ErrorKind::UnsupportedMediaType,
-            "content-encoding",
-            "a body that is not compressed",
-            format!("`{}`", excerpt(encoding)),
-        )),
-        _ => Ok(()),
+    match encoding {
+        Encoding::Identity => Ok((bytes, room)),
+        Encoding::Gzip => encoding::inflate(app, "body", bytes, room, limit).await,
     }
 }
 

@@ -8,6 +8,7 @@ mod bulk;
 pub(crate) mod cells;
 mod compression;
 mod cors;
+mod encoding;
 pub(crate) mod envelope;
 mod error;
 mod finish;
@@ -169,12 +170,19 @@ pub fn router(
 ) -> Router {
     let gate = Gate(Arc::new(Semaphore::new(app.server.max_concurrent_requests.get())));
     let metrics = app.metrics.clone();
+    let probes = Router::new()
+        .merge(grpc::health(app.clone(), health.clone()))
+        .merge(oip::health().layer(Extension(health.clone())));
+    let (guarded, public) = match app.server.public_health {
+        true => (Router::new(), probes),
+        false => (probes, Router::new()),
+    };
     Router::new()
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
         .merge(oip::routes())
-        .merge(grpc::routes(app.clone(), health.clone()))
+        .merge(grpc::routes(app.clone(), health))
         .merge(grpc::reflection())
         .merge(v1::routes())
         .merge(hugging_face::routes())
@@ -190,13 +198,14 @@ pub fn router(
         // requests over the bound are answered before their body is read,
         .layer(middleware::from_fn_with_state(gate, admit))
         // which probes always get past,
-        .merge(grpc::health(app.clone(), health.clone()))
-        .merge(oip::health().layer(Extension(health)))
+        .merge(guarded)
         // as does whoever watches the server,
         .merge(playground::data(&app.server, scrape))
         // and so are those without a key, which hold no place,
         .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
-        // but for the page itself, which asks a person for a key,
+        // but for probes where that is configured,
+        .merge(public)
+        // for the page itself, which asks a person for a key,
         .merge(playground::page(&app.server))
         // nor does anybody need one to read what there is to ask,
         .merge(openapi::routes(&app.server))

@@ -47,6 +47,8 @@ pub struct Server {
     pub stuck_timeout: Duration,
     api_keys_file: PathBuf,
     pub cors_allowed_origins: Vec<String>,
+    /// Whether probes of the data port are answered without a key.
+    pub public_health: bool,
     /// Bytes; 0: answers are not compressed.
     pub compression_min_size: u64,
     /// Whether the API is described at `/openapi.json` and `/docs`.

@@ -4,6 +4,7 @@ mod admission;
 mod bulk;
 mod by_hand;
 mod describe;
+mod encoding;
 pub(crate) mod external_data;
 mod flights;
 pub(crate) mod formats;
@@ -13,10 +14,12 @@ pub mod load;
 pub mod manifest;
 mod neighbours;
 pub mod network_file;
+mod pressure;
 mod reduced;
 pub mod repository;
 mod tensors;
 mod warm_up;
+mod weights;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +40,9 @@ use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
-use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Prediction, Stages, Task};
-use admission::Admission;
+use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Task};
+use admission::{Admission, Asking};
+use encoding::Encoding;
 use flights::Flights;
 
 pub use by_hand::{ByHand, Encoded};
@@ -204,7 +208,7 @@ impl Model {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { name, version, file, provider, signature, default, limits, .. } = parts;
-        let admission = Admission::new(parts.queue_objective, parts.compute.threads());
+        let admission = Admission::new(parts.queue_objective, parts.compute.clone());
         let Bounds { max_batch_size, max_queue_size, .. } = parts.pool.bounds();
         let bulk = bulk::room(max_batch_size, parts.layout.instances, max_queue_size);
         let engine = Engine {
@@ -337,7 +341,7 @@ impl Model {
     /// # Errors
     /// [`crate::error::ErrorKind::Overloaded`].
     pub fn check_load(&self, priority: Priority) -> Result<(), Error> {
-        self.engine.admission.check(&self.engine.pool, 1, priority)
+        self.engine.admission.check(&self.engine.pool, priority)
     }
 
     /// Sets the gauges of this model.
@@ -366,14 +370,16 @@ impl Model {
     ) -> Result<Answered, Error> {
         self.check(&input)?;
         let _in_flight = self.in_flight();
+        let Engine { task, pool, admission, .. } = &*self.engine;
+        let small = task.is_small(&input);
+        let pieces = if small { Vec::new() } else { task.pieces(&input) };
+        let asking = admission.asking(input.len(), terms.priority, &pieces);
         if let Some(deadline) = terms.deadline {
             // For this caller alone, since those who share its run may have more time.
-            let Engine { pool, admission, .. } = &*self.engine;
-            admission.can_meet(pool, input.len(), terms.priority, deadline)?;
+            admission.can_meet(pool, &asking, deadline)?;
         }
-        let small = self.engine.task.is_small(&input);
         let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
-        let ran = self.run(asked, parameters).await?;
+        let ran = self.run(asked, parameters, (asking, pieces)).await?;
         let engine = self.engine.clone();
         let here = small && ran.outputs.tensors.bytes() <= FEW;
         let decode = move || {
@@ -401,12 +407,17 @@ impl Model {
     }
 
     /// Through the queue, or with an identical request that is in work already.
-    async fn run(&self, asked: Asked, parameters: Parameters) -> Result<Arc<Ran>, Error> {
+    async fn run(
+        &self,
+        asked: Asked,
+        parameters: Parameters,
+        (asking, pieces): (Asking, Vec<Piece>),
+    ) -> Result<Arc<Ran>, Error> {
         let engine = self.engine.clone();
         let mut shared = true;
         let ran = self.flights.join(asked, |asked| {
             shared = false;
-            async move { engine.run(asked, parameters).await }
+            async move { engine.run(asked, parameters, asking, pieces).await }
         });
         let ran = ran.await;
         if shared {
@@ -469,29 +480,23 @@ impl Engine {
         self: Arc<Self>,
         asked: Arc<Asked>,
         parameters: Parameters,
+        asking: Asking,
+        pieces: Vec<Piece>,
     ) -> Result<Arc<Ran>, Error> {
-        let (count, priority) = (asked.input.len(), asked.priority);
-        let admitted = self.admission.admit(&self.pool, count, priority)?;
-        let (engine, small) = (self.clone(), self.task.is_small(&asked.input));
-        let encode = move || {
-            let (start, stages) = (Instant::now(), Stages::default());
-            let rows = engine.task.encode(&asked.input, &parameters, &stages)?;
-            let (decode, whole) = (stages.decode(), start.elapsed());
-            // Of items side by side, the sum is what they cost.
-            engine.admission.encoded(count, whole.max(decode));
-            Ok((rows, start, decode, whole))
-        };
-        let encoded = match small {
-            true => compute::here(encode)?,
-            false => self.compute.run(encode).await?,
-        };
-        let (mut rows, encode_began, decode, encode) = encoded;
+        let priority = asked.priority;
+        let admitted = self.admission.admit(&self.pool, &asking)?;
+        let side_by_side = self.admission.side_by_side(pieces.len());
+        let encoding = Encoding::new(self.clone(), asked, parameters, pieces, admitted.due());
+        let encoded = encoding.run(&asking.costs, admitted.of()).await?;
+        let (mut rows, encode) = (encoded.rows, encoded.whole);
         let aside = std::mem::take(&mut rows.aside);
         let queue_began = Instant::now();
-        let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;
-        drop(admitted);
+        let waiting = self.pool.enqueue(rows, &self.outputs, priority, admitted.due())?;
+        let begun = admitted.queued();
         let mut outputs = waiting.outputs().await?;
+        begun.answered(queue_began + outputs.queued, encode / side_by_side);
         outputs.tensors.0.extend(aside.0);
+        let (decode, encode_began) = (encoded.decode, encoded.began);
         Ok(Arc::new(Ran { outputs, encode_began, decode, encode, queue_began }))
     }
 

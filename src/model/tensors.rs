@@ -1,7 +1,7 @@
 //! The way past the task: the network's own inputs in, its own outputs out.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Model, Terms, Timings};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
@@ -42,12 +42,15 @@ impl Model {
         let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
+        let asking = engine.admission.asking(count, terms.priority, &[]);
         if let Some(deadline) = terms.deadline {
-            engine.admission.can_meet(&engine.pool, 0, terms.priority, deadline)?;
+            engine.admission.can_meet(&engine.pool, &asking, deadline)?;
         }
-        drop(engine.admission.admit(&engine.pool, count, terms.priority)?);
-        let waiting = engine.pool.enqueue(rows, &outputs, terms.priority)?;
+        let admitted = engine.admission.admit(&engine.pool, &asking)?;
+        let waiting = engine.pool.enqueue(rows, &outputs, terms.priority, admitted.due())?;
+        let begun = admitted.queued();
         let ran = waiting.outputs().await.map_err(|error| blame(error, &self.name))?;
+        begun.answered(began + ran.queued, Duration::ZERO);
         let timings = Timings::of_run(began, &ran);
         self.metrics.queue.observe(timings.queue.as_secs_f64());
         self.metrics.infer.observe(timings.infer.as_secs_f64());

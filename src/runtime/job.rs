@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::cancel::Cancel;
+use super::patience::Due;
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::tensor::Tensors;
@@ -38,6 +39,8 @@ pub struct Job {
     pub outputs: Arc<[String]>,
     pub priority: Priority,
     pub enqueued: Instant,
+    /// How long it may wait, if that is bounded.
+    due: Option<Due>,
     /// The async threads that the caller is on, if it is on any.
     callers: Option<Handle>,
     progress: Mutex<Progress>,
@@ -91,6 +94,17 @@ impl Job {
         outputs: Arc<[String]>,
         priority: Priority,
     ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
+        Self::by(rows, outputs, priority, None)
+    }
+
+    /// The same; it is refused if it is not begun when it is due.
+    #[must_use]
+    pub fn by(
+        rows: Rows,
+        outputs: Arc<[String]>,
+        priority: Priority,
+        due: Option<Due>,
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
         let (reply, answer) = oneshot::channel();
         let remaining = rows.count();
         let progress = Progress {
@@ -105,6 +119,7 @@ impl Job {
             outputs,
             priority,
             enqueued: Instant::now(),
+            due,
             callers: Handle::try_current().ok(),
             progress: Mutex::new(progress),
         };
@@ -120,6 +135,23 @@ impl Job {
     /// Nobody waits for the answer any more.
     pub fn is_closed(&self) -> bool {
         self.progress().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Refuses the job if it is due and was not begun.
+    pub fn is_refused(&self, now: Instant) -> bool {
+        let Some(due) = self.due.as_ref().filter(|due| due.is_over(now)) else { return false };
+        let reply = {
+            let mut progress = self.progress();
+            if progress.started.is_some() {
+                return false;
+            }
+            progress.reply.take()
+        };
+        if let Some(reply) = reply {
+            // The caller may have left meanwhile.
+            let _ = reply.send(Err(due.refusal()));
+        }
+        true
     }
 
     pub fn start(&self) {

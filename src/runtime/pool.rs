@@ -17,6 +17,7 @@ use super::cost::Cost;
 use super::crowd::Crowd;
 use super::job::{Answers, Job, Outputs, Priority};
 use super::memory;
+use super::patience::Due;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
 use super::run::{PANICKED, run, whole};
 use super::session::Session;
@@ -140,10 +141,11 @@ impl SessionPool {
         outputs: &Arc<[String]>,
         priority: Priority,
     ) -> Result<Outputs, Error> {
-        self.enqueue(rows, outputs, priority)?.outputs().await
+        self.enqueue(rows, outputs, priority, None)?.outputs().await
     }
 
-    /// The first half of [`Self::infer`]: the rows wait, or are refused.
+    /// The first half of [`Self::infer`]: the rows wait, or are refused. Those that are due before they
+    /// are begun are refused then.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`] if the queue is full.
@@ -152,8 +154,9 @@ impl SessionPool {
         rows: Rows,
         outputs: &Arc<[String]>,
         priority: Priority,
+        due: Option<Due>,
     ) -> Result<Waiting, Error> {
-        let (job, answer) = Job::new(rows, outputs.clone(), priority);
+        let (job, answer) = Job::by(rows, outputs.clone(), priority, due);
         match self.engine.queue.push(&job) {
             Ok(()) => Ok(Waiting { _caller: Caller(job), answer }),
             Err(Refused::Full) => Err(self.full(priority)),
@@ -175,6 +178,12 @@ impl SessionPool {
     #[must_use]
     pub fn ahead(&self, priority: Priority, coming: usize) -> Ahead {
         self.engine.ahead(self.engine.queue.work_before(priority), coming)
+    }
+
+    /// What so many usual rows keep all sessions busy for, in batches as full as may be.
+    #[must_use]
+    pub fn time_of(&self, rows: usize) -> Duration {
+        self.engine.ahead(Work::default(), rows).wait
     }
 
     /// Of the queue and of batches.
@@ -275,9 +284,6 @@ impl Engine {
         let mut session = Some(session);
         while let Some(batch) = self.queue.take() {
             *lock(running) = Some(Instant::now());
-            for share in &batch {
-                share.job.start();
-            }
             // The session's own panics are caught closer to it; this is for a defect of ours, which
             // must cost its batch and not the thread.
             let run = || {

@@ -164,20 +164,23 @@ impl Waiting {
         }
     }
 
+    /// Drops what nobody waits for any more, and refuses what has waited too long.
     fn forget_closed(&mut self) {
-        let mut closed = Vec::new();
+        let (mut gone, now) = (Vec::new(), Instant::now());
         for queue in [&mut self.interactive, &mut self.bulk] {
             queue.retain(|entry| {
-                let keep = !entry.job.is_closed();
-                if !keep {
-                    closed.push((entry.job.clone(), entry.rows.len(), entry.length));
+                let refused = entry.job.is_refused(now);
+                if !refused && !entry.job.is_closed() {
+                    return true;
                 }
-                keep
+                let rows = entry.rows.len();
+                gone.push((entry.job.clone(), rows, entry.length));
+                self.forgotten += if refused { 0 } else { rows as u64 };
+                false
             });
         }
-        for (job, rows, length) in closed {
+        for (job, rows, length) in gone {
             self.remove(&job, rows, length);
-            self.forgotten += rows as u64;
         }
     }
 
@@ -202,6 +205,7 @@ impl Waiting {
         }
         let shares = batch.into_shares();
         for share in &shares {
+            share.job.start();
             self.remove(&share.job, share.rows.len(), share.job.rows.length(share.rows.start));
         }
         shares

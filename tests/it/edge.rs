@@ -264,6 +264,32 @@ async fn api_keys_are_asked_for_and_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn probes_of_the_data_port_need_no_key_where_that_is_configured() {
+    let folder = Folder::new();
+    folder.write("keys", format!("{FIRST}\n"));
+    let file = folder.path().join("keys");
+    for (public, status) in [(false, 401), (true, 200)] {
+        let keys = format!("[server]\napi_keys_file = {file:?}\npublic_health = {public}\n");
+        let edge = Edge::start(app_with(&keys)).await;
+        for path in ["/v2/health/live", "/v2/health/ready"] {
+            assert_eq!(edge.get(edge.data, path).await.status, status, "{path} {public}");
+        }
+        let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        let url = format!("http://{}/grpc.health.v1.Health/Check", edge.data);
+        let check = client.post(url).header("content-type", "application/grpc");
+        let check = check.body(vec![0; 5]).send().await.unwrap();
+        let code = check.headers().get("grpc-status").map(|code| code.to_str().unwrap());
+        // Told before the answer if it is an error: 16 is UNAUTHENTICATED.
+        assert_eq!(code, if public { None } else { Some("16") });
+        // Nothing else is public.
+        for path in ["/v2", "/v2/models", "/v2/models/iris", "/v2/models/iris/ready"] {
+            assert_eq!(edge.get(edge.data, path).await.status, 401, "{path} {public}");
+        }
+        assert_eq!(edge.predict(&HeaderMap::new()).await.unwrap().status, 401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn browsers_may_ask_from_the_named_origins_only() {
     let page = "https://app.example.com";
     let ask = async |edge: &Edge, method: &str, origin: &str| {

@@ -257,11 +257,11 @@ async fn content_types_and_bodies() {
             .server
             .request("POST", "/predict")
             .header("content-type", "image/jpeg")
-            .header("content-encoding", "gzip")
+            .header("content-encoding", "br")
             .body(photo.clone()),
     )
     .await;
-    cases.push("content-encoding: gzip", answer);
+    cases.push("content-encoding: br", answer);
     let form = Form::new().part("fille", Part::text("x"));
     let answer = send(cases.server.request("POST", "/predict").multipart(form)).await;
     cases.push("multipart with an unknown part", answer);

@@ -1,9 +1,12 @@
 //! gRPC by a real client: one question and one answer. Streams are in `grpc_streams.rs`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use onnxd::api::App;
 use onnxd::api::grpc::proto::infer_parameter::ParameterChoice;
 use onnxd::api::grpc::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
@@ -404,8 +407,15 @@ async fn deadlines_and_framing_are_checked() {
         status(&[grpc, ("grpc-timeout", "soon")], &whole).await,
         code(Code::InvalidArgument)
     );
+    let snappy = ("grpc-encoding", "snappy");
+    assert_eq!(status(&[grpc, snappy], &compressed).await, code(Code::Unimplemented));
+    assert_eq!(status(&[grpc], &compressed).await, code(Code::Unimplemented));
+    let told = bare(&edge, &[grpc, snappy], compressed.clone()).await;
+    assert_eq!(told.headers()["grpc-accept-encoding"], "identity,gzip");
     let gzip = ("grpc-encoding", "gzip");
-    assert_eq!(status(&[grpc, gzip], &compressed).await, code(Code::Unimplemented));
+    assert_eq!(status(&[grpc, gzip], &compressed).await, code(Code::InvalidArgument));
+    // Of a client that could compress and did not.
+    assert_eq!(status(&[grpc, gzip], &whole).await, None);
     for broken in [cut_off, twice, nonsense, vec![], vec![0; 3]] {
         assert_eq!(status(&[grpc], &broken).await, code(Code::InvalidArgument), "{broken:?}");
     }
@@ -417,6 +427,27 @@ async fn deadlines_and_framing_are_checked() {
     let http1 = edge.request("POST", "/inference.GRPCInferenceService/ServerLive");
     let http1 = http1.header(grpc.0, grpc.1).body(vec![0; 5]).send().await.unwrap();
     assert_eq!(http1.headers()["grpc-status"], "3");
+}
+
+/// A message compressed by gzip.
+fn zipped(message: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(message).unwrap();
+    let packed = encoder.finish().unwrap();
+    [&[1], (packed.len() as u32).to_be_bytes().as_slice(), &packed].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_gzip_are_taken_up_to_twenty_times_themselves() {
+    let edge = Edge::start(BUNDLED.clone()).await;
+    let headers = [("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
+    let answer = bare(&edge, &headers, zipped(&iris().encode_to_vec())).await;
+    let plain = bare(&edge, &headers, framed(&iris())).await;
+    assert_eq!(answer.bytes().await.unwrap(), plain.bytes().await.unwrap());
+    let bomb = bare(&edge, &headers, zipped(&vec![0; 10_000_000])).await;
+    assert_eq!(bomb.headers()["grpc-status"], (Code::ResourceExhausted as i32).to_string());
+    let message = bomb.headers()["grpc-message"].to_str().unwrap();
+    assert!(message.contains("inflated"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

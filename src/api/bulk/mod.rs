@@ -31,7 +31,7 @@ use super::finish;
 use super::predict::{Target, find_model};
 use super::request_id::Asked;
 use super::streaming::{LongLived, Stopping};
-use super::{App, Place, body};
+use super::{App, Place, body, encoding};
 use crate::bulk::{self, Pace, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
@@ -113,7 +113,7 @@ pub fn predict(
     let headers = &head.headers;
     let priority = finish::priority_or(headers, Priority::Bulk)?;
     let client = finish::client_timeout(headers)?;
-    body::refuse_encoding(headers)?;
+    encoding::refuse(headers)?;
     let repository = app.repository()?.clone();
     let mut device = None;
     if target.model.is_some() {

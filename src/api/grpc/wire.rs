@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::status;
+use crate::api::encoding::{self, Encoding};
 use crate::api::{App, body};
 use crate::error::{Error, ErrorKind, excerpt};
 
@@ -21,6 +22,12 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 pub struct Message {
     pub bytes: Bytes,
     pub room: OwnedSemaphorePermit,
+}
+
+/// A message as it came.
+struct Framed {
+    message: Message,
+    encoding: Encoding,
 }
 
 /// The messages of one request's body.
@@ -60,14 +67,16 @@ impl Messages {
                 false => Err(one("more")),
             }
         };
-        body::in_time(&app.server, &came, reading).await?
+        let framed = body::in_time(&app.server, &came, reading).await??;
+        self.inflated(framed).await
     }
 
     /// The next message; `None` at the end. Until it begins, the client may take any time.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] as soon as the message tells its length; [`ErrorKind::Overloaded`] if
-    /// there is no room for it; [`ErrorKind::BodyTimeout`]; a compressed message; broken framing.
+    /// [`ErrorKind::TooLarge`] as soon as the message tells its length, or is inflated to more;
+    /// [`ErrorKind::Overloaded`] if there is no room for it; [`ErrorKind::BodyTimeout`]; a message that is
+    /// compressed otherwise than by gzip; broken framing.
     pub async fn next(&mut self) -> Result<Option<Message>, Error> {
         let came = AtomicU64::new(0);
         while self.buffer.is_empty() {
@@ -76,10 +85,25 @@ impl Messages {
             }
         }
         let app = self.app.clone();
-        body::in_time(&app.server, &came, self.message(&came)).await?
+        match body::in_time(&app.server, &came, self.message(&came)).await?? {
+            Some(framed) => self.inflated(framed).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    async fn message(&mut self, came: &AtomicU64) -> Result<Option<Message>, Error> {
+    /// The message itself. The time that this takes is not the client's.
+    async fn inflated(&mut self, Framed { message, encoding }: Framed) -> Result<Message, Error> {
+        let Message { bytes, room } = message;
+        let (bytes, room) = match encoding {
+            Encoding::Identity => (bytes, room),
+            Encoding::Gzip => {
+                encoding::inflate(&self.app, "message", bytes, room, self.limit).await?
+            }
+        };
+        Ok(Message { bytes, room })
+    }
+
+    async fn message(&mut self, came: &AtomicU64) -> Result<Option<Framed>, Error> {
         let cut_off = || Error::field(ErrorKind::Syntax, "body", "whole messages", "a part of one");
         while self.buffer.len() < PREFIX {
             match self.more(came).await? {
@@ -88,10 +112,11 @@ impl Messages {
                 false => return Err(cut_off()),
             }
         }
-        let compressed = self.buffer.get_u8();
-        if compressed != 0 {
-            return Err(self.refuse_encoding());
-        }
+        let encoding = match self.buffer.get_u8() {
+            0 => Encoding::Identity,
+            1 if self.takes_gzip() => Encoding::Gzip,
+            _ => return Err(self.refuse_encoding()),
+        };
         let length = self.buffer.get_u32() as usize;
         let limit = self.limit;
         if length > limit {
@@ -105,7 +130,13 @@ impl Messages {
                 return Err(cut_off());
             }
         }
-        Ok(Some(Message { bytes: self.buffer.split_to(length).freeze(), room }))
+        let message = Message { bytes: self.buffer.split_to(length).freeze(), room };
+        Ok(Some(Framed { message, encoding }))
+    }
+
+    fn takes_gzip(&self) -> bool {
+        let name = self.encoding.as_ref().map(HeaderValue::as_bytes);
+        name.and_then(Encoding::named) == Some(Encoding::Gzip)
     }
 
     /// Waits for more bytes; `false` at the end.
@@ -131,7 +162,7 @@ impl Messages {
     fn refuse_encoding(&self) -> Error {
         let encoding = self.encoding.as_ref().map_or(&b"none"[..], HeaderValue::as_bytes);
         let got = format!("`{}`", excerpt(&String::from_utf8_lossy(encoding)));
-        let expected = "messages that are not compressed";
+        let expected = "`gzip`, or messages that are not compressed";
         Error::field(ErrorKind::UnsupportedMediaType, status::GRPC_ENCODING, expected, got)
     }
 }

@@ -3,6 +3,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::rows::{Lengths, Rows};
+use crate::runtime::patience::{Due, Patience};
 use crate::tensor::Tensors;
 
 const BOUNDS: Bounds = Bounds {
@@ -207,4 +208,30 @@ fn a_closed_queue_hands_out_what_waits_and_then_ends() {
     queue.close();
     assert_eq!(queue.take().map(|batch| batch.len()), Some(1));
     assert!(queue.take().is_none());
+}
+
+#[test]
+fn what_has_waited_too_long_is_refused_and_what_has_begun_is_not() {
+    let mut waiting = Waiting::default();
+    let now = Instant::now();
+    let patience = Arc::new(Patience::new(Duration::from_secs(5), now));
+    let mut push = |since: Instant| {
+        let rows = Rows::alike(Tensors(vec![(
+            "x".into(),
+            Array2::<i64>::zeros((9, 1)).into_dyn().into(),
+        )]));
+        let due = Some(Due { since, patience: patience.clone() });
+        let (job, answer) = Job::by(rows, Arc::new([]), Priority::Interactive, due);
+        waiting.push(&job, &BOUNDS).unwrap();
+        answer
+    };
+    let long_ago = now.checked_sub(Duration::from_secs(6)).unwrap();
+    let (mut late, mut begun) = (push(long_ago), push(now));
+    waiting.idle = 1;
+    assert_eq!(waiting.take(&BOUNDS).len(), 1, "the first eight rows of the second");
+    let refused = late.try_recv().unwrap().unwrap_err();
+    assert_eq!((refused.reason(), waiting.work.rows, waiting.forgotten), ("overload", 1, 0));
+    patience.tighten(Duration::ZERO, now + Duration::from_secs(3600));
+    assert_eq!(waiting.take(&BOUNDS).len(), 1, "the ninth");
+    assert!(begun.try_recv().is_err(), "nobody has refused it");
 }
