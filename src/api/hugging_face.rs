@@ -68,8 +68,7 @@ async fn answer(
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(headers, body, app).await?;
     let asked = {
         let (length, model) = (bytes.len(), model.clone());
         app.convert(length, move || parse(form, bytes, &model)).await?

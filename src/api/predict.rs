@@ -118,8 +118,7 @@ async fn answer(
         target.found = Some(model);
     }
     let names_version = target.version.is_some();
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(headers, body, app).await?;
     if bytes.is_empty() {
         let expected = "JSON, an image, text, or multipart/form-data";
         return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));

@@ -149,8 +149,7 @@ async fn answer(
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(headers, body, app).await?;
     let length = bytes.len();
     let parse = {
         let model = model.clone();

@@ -157,8 +157,7 @@ async fn answer(
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
     let json = header_length(headers)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(headers, body, app).await?;
     let length = bytes.len();
     let parse = {
         let model = model.clone();
