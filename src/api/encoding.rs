@@ -9,9 +9,10 @@ use std::sync::{Arc, Weak};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{App, PARSE_INLINE, body};
+use super::peers::Taken;
+use super::upload::Upload;
+use super::{App, PARSE_INLINE};
 use crate::error::{Error, ErrorKind, excerpt};
 
 /// How many times what came a body may be, inflated. Texts and numbers have 3 to 12 in practice.
@@ -75,7 +76,7 @@ pub fn refuse(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// What came, inflated, with its part of `max_bodies_size`: at most `limit` bytes.
+/// What came, inflated, with the further part of `max_bodies_size` that it takes: at most `limit` bytes.
 ///
 /// # Errors
 /// [`ErrorKind::TooLarge`] as soon as a bound is passed; [`ErrorKind::Overloaded`] if there is no room for it;
@@ -84,9 +85,9 @@ pub async fn inflate(
     app: &App,
     field: &'static str,
     bytes: Bytes,
-    room: OwnedSemaphorePermit,
+    upload: Option<&Arc<Upload>>,
     limit: usize,
-) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
+) -> Result<(Bytes, Vec<Option<Taken>>), Error> {
     let bound = bound(bytes.len(), limit);
     let waits = Arc::new(());
     let inflating = Inflating {
@@ -94,10 +95,10 @@ pub async fn inflate(
         bound,
         waits: Arc::downgrade(&waits),
         reserve: {
-            let app = app.clone();
-            move |bytes| body::reserve(&app, bytes)
+            let upload = upload.cloned();
+            move |bytes| upload.as_ref().map(|upload| upload.reserve(bytes)).transpose()
         },
-        room,
+        rooms: Vec::new(),
     };
     let inflated = app.compute.nearby(bound <= PARSE_INLINE, move || inflating.run(&bytes)).await;
     drop(waits);
@@ -109,18 +110,18 @@ fn bound(came: usize, limit: usize) -> usize {
     came.saturating_mul(RATIO).max(PARSE_INLINE).min(limit)
 }
 
-struct Inflating<R> {
+struct Inflating<R, T> {
     field: &'static str,
     bound: usize,
     /// Gone when nobody waits any more.
     waits: Weak<()>,
     reserve: R,
-    /// Of what came, and then of what it becomes.
-    room: OwnedSemaphorePermit,
+    /// Of what it becomes.
+    rooms: Vec<T>,
 }
 
-impl<R: Fn(usize) -> Result<OwnedSemaphorePermit, Error>> Inflating<R> {
-    fn run(mut self, bytes: &[u8]) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
+impl<T, R: Fn(usize) -> Result<T, Error>> Inflating<R, T> {
+    fn run(mut self, bytes: &[u8]) -> Result<(Bytes, Vec<T>), Error> {
         let mut decoder = MultiGzDecoder::new(bytes);
         let mut out = Vec::new();
         // What it says of its own length, at its end, is right for all but odd files.
@@ -133,7 +134,7 @@ impl<R: Fn(usize) -> Result<OwnedSemaphorePermit, Error>> Inflating<R> {
             }
             let count = decoder.read(&mut step).map_err(|error| self.broken(&error))?;
             if count == 0 {
-                return Ok((out.into(), self.room));
+                return Ok((out.into(), self.rooms));
             }
             let length = out.len() + count;
             if length > self.bound {
@@ -149,7 +150,7 @@ impl<R: Fn(usize) -> Result<OwnedSemaphorePermit, Error>> Inflating<R> {
 
     /// Pays for a buffer of this size, and makes it.
     fn grow(&mut self, out: &mut Vec<u8>, capacity: usize) -> Result<(), Error> {
-        self.room.merge((self.reserve)(capacity - out.capacity().min(capacity))?);
+        self.rooms.push((self.reserve)(capacity - out.capacity().min(capacity))?);
         out.reserve_exact(capacity - out.len());
         Ok(())
     }
@@ -178,7 +179,7 @@ mod tests {
     use axum::http::HeaderValue;
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use tokio::sync::Semaphore;
+    use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
     use super::*;
 
@@ -194,6 +195,10 @@ mod tests {
         (0..bytes).map(|_| random.u8(..)).collect()
     }
 
+    fn kib(bytes: usize) -> u32 {
+        bytes.div_ceil(1024).max(1) as u32
+    }
+
     /// Inflates with so many KiB of room, and tells how many are held at the end.
     fn inflated(file: &[u8], limit: usize, kib: usize) -> Result<(Bytes, usize), Error> {
         let semaphore = Arc::new(Semaphore::new(kib));
@@ -201,7 +206,7 @@ mod tests {
         let reserve = {
             let semaphore = semaphore.clone();
             move |bytes| {
-                let wanted = body::kib(bytes) as u32;
+                let wanted = kib(bytes);
                 let full = |_| Error::new(ErrorKind::Overloaded, "full");
                 semaphore.clone().try_acquire_many_owned(wanted).map_err(full)
             }
@@ -210,10 +215,11 @@ mod tests {
             field: "body",
             bound: bound(file.len(), limit),
             waits: Arc::downgrade(&waits),
-            room: reserve(file.len()).unwrap(),
             reserve,
+            rooms: Vec::new(),
         };
-        inflating.run(file).map(|(bytes, room)| (bytes, room.num_permits()))
+        let kib = |rooms: Vec<OwnedSemaphorePermit>| rooms.iter().map(|room| room.num_permits()).sum();
+        inflating.run(file).map(|(bytes, rooms)| (bytes, kib(rooms)))
     }
 
     #[test]
@@ -251,15 +257,15 @@ mod tests {
         assert_eq!(inflated(&file, 1 << 20, 4).unwrap_err().kind, ErrorKind::Overloaded);
         let semaphore = Arc::new(Semaphore::new(4096));
         let reserve = move |bytes| {
-            let permits = semaphore.clone().try_acquire_many_owned(body::kib(bytes) as u32);
+            let permits = semaphore.clone().try_acquire_many_owned(kib(bytes));
             permits.map_err(Error::internal)
         };
         let left = Inflating {
             field: "body",
             bound: 1 << 20,
             waits: Weak::new(),
-            room: reserve(1).unwrap(),
             reserve,
+            rooms: Vec::new(),
         };
         assert!(left.run(&file).is_err());
     }

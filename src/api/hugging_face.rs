@@ -9,7 +9,7 @@ use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, RawPathParams, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ async fn predict(
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
     let model = path.iter().next().map(|(_, name)| name.to_owned());
-    let work = answer(&app, &account, model, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, model, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -56,10 +56,11 @@ async fn answer(
     app: &App,
     account: &Account,
     model: Option<String>,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let form = body::form(headers)?;
     // JSON without a model's name is text, which is what these clients send as JSON.
     let kind = form.kind().unwrap_or(InputKind::Text);
@@ -68,8 +69,7 @@ async fn answer(
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(head, body, app).await?;
     let asked = {
         let (length, model) = (bytes.len(), model.clone());
         app.convert(length, move || parse(form, bytes, &model)).await?

@@ -17,9 +17,12 @@ pub mod health;
 mod hugging_face;
 pub(crate) mod inputs;
 mod item;
+pub mod link;
 mod multipart;
 pub mod oip;
 pub mod openapi;
+mod outgoing;
+pub mod peers;
 mod playground;
 mod predict;
 pub mod repository;
@@ -27,6 +30,7 @@ mod request_id;
 pub mod scrape;
 pub mod stats;
 pub mod streaming;
+mod upload;
 mod v1;
 
 use std::ops::{Deref, DerefMut};
@@ -35,10 +39,9 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -54,6 +57,7 @@ use crate::tasks::{Input, Parameters};
 use crate::telemetry;
 use error::ApiError;
 use health::Health;
+use peers::Bounds;
 use scrape::Scrape;
 
 /// JSON and tensors that are larger are read and written on a compute thread; in bytes.
@@ -71,8 +75,8 @@ pub struct AppState {
     pub server: Server,
     pub tls: Tls,
     pub limits: Limits,
-    /// KiB of request bodies that may still come.
-    bodies: Arc<Semaphore>,
+    /// What the clients of the data port share.
+    pub bounds: Arc<Bounds>,
     pub metrics: Arc<Metrics>,
     pub telemetry: telemetry::Handle,
 }
@@ -91,7 +95,7 @@ impl App {
             server: config.server.clone(),
             tls: config.tls.clone(),
             limits: config.limits,
-            bodies: Arc::new(Semaphore::new(body::kib(config.server.max_bodies_size))),
+            bounds: Bounds::new(&config.server),
             metrics,
             telemetry,
         };
@@ -168,7 +172,8 @@ pub fn router(
     scrape: Arc<Scrape>,
     keys: Option<Arc<Reloading<auth::Keys>>>,
 ) -> Router {
-    let gate = Gate(Arc::new(Semaphore::new(app.server.max_concurrent_requests.get())));
+    let within = app.server.request_timeout;
+    let admit = middleware::from_fn(move |request, next| upload::admit(request, next, within));
     let metrics = app.metrics.clone();
     let probes = Router::new()
         .merge(grpc::health(app.clone(), health.clone()))
@@ -193,11 +198,11 @@ pub fn router(
         .layer(CatchPanicLayer::custom(|_| {
             ApiError(Error::internal("a handler panicked")).into_response()
         }))
-        // what pays is compressed,
-        .layer(compression::layer(&app.server))
         // requests over the bound are answered before their body is read,
-        .layer(middleware::from_fn_with_state(gate, admit))
-        // which probes always get past,
+        .layer(admit)
+        // and what pays is compressed,
+        .layer(compression::layer(&app.server))
+        // past which probes always get,
         .merge(guarded)
         // as does whoever watches the server,
         .merge(playground::data(&app.server, scrape))
@@ -216,38 +221,6 @@ pub fn router(
         // and outermost, since it writes every error's body: the request id, the log and the span.
         .layer(middleware::from_fn_with_state(app.telemetry.clone(), request_id::assign))
         .with_state(app)
-}
-
-/// Lets at most `max_concurrent_requests` through.
-async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let place = match gate.enter() {
-        Ok(place) => Arc::new(place),
-        Err(error) => return ApiError(error).into_response(),
-    };
-    // For a stream, which goes on after this.
-    request.extensions_mut().insert(Place { gate, place: place.clone() });
-    next.run(request).await
-}
-
-/// A request's place among those in work, and where further ones are had.
-#[derive(Clone)]
-struct Place {
-    gate: Gate,
-    /// Held by the request itself, and longer by a stream.
-    place: Arc<OwnedSemaphorePermit>,
-}
-
-/// Places for requests in work.
-#[derive(Clone)]
-struct Gate(Arc<Semaphore>);
-
-impl Gate {
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.0.clone().try_acquire_owned().map_err(|_| {
-            let detail = "too many requests are in work; try again";
-            Error::new(ErrorKind::Overloaded, detail).because("concurrency")
-        })
-    }
 }
 
 async fn unknown_route(State(app): State<App>, uri: Uri) -> ApiError {

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, RawQuery, Request, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
@@ -78,7 +78,7 @@ pub async fn predict(
     }
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, target, parameters, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, target, parameters, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -101,10 +101,11 @@ async fn answer(
     account: &Account,
     mut target: Target,
     parameters: Parameters,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let form = body::form(headers);
     let priority = finish::priority(headers)?;
     // Before the body is read: whether the models are loaded, and what the path or the body's form
@@ -118,8 +119,7 @@ async fn answer(
         target.found = Some(model);
     }
     let names_version = target.version.is_some();
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(head, body, app).await?;
     if bytes.is_empty() {
         let expected = "JSON, an image, text, or multipart/form-data";
         return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Extension, RawPathParams, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -132,7 +133,7 @@ async fn predict(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, &path, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, &path, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -140,17 +141,17 @@ async fn answer(
     app: &App,
     account: &Account,
     path: &RawPathParams,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let model = find(app, path, PREDICT)?;
     let pinned = path.iter().count() > 1;
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(head, body, app).await?;
     let length = bytes.len();
     let parse = {
         let model = model.clone();

@@ -14,7 +14,7 @@ use crate::process::{Process, line_with};
 use crate::support::{BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, onnxd};
 
 /// A request in work: the server has asked for its body.
-pub async fn in_work(edge: &Edge) -> TcpStream {
+async fn in_work(edge: &Edge) -> TcpStream {
     let mut stream = TcpStream::connect(edge.data).await.unwrap();
     let head = format!(
         "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\

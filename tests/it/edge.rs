@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::{
-    BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, app_with, default_config, loader,
+    BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, app_with, default_config, loader, post, with_slow,
 };
 
 // printf %s first | sha256sum
@@ -26,11 +26,7 @@ const SECOND: &str = "16367aacb67a4a017c8da8ab95682ccb390863780f7114dda0a0e0c556
 
 /// A request for iris as it goes over the wire.
 fn iris() -> String {
-    format!(
-        "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{IRIS}",
-        IRIS.len()
-    )
+    post("/predict/iris", IRIS)
 }
 
 /// The bundled models, with another configuration.
@@ -118,10 +114,9 @@ async fn an_answer_reaches_a_client_that_is_still_sending() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_too_many_is_closed_and_the_admin_port_answers() {
-    let edge = Edge::start(bundled(|app| app.server.max_connections = 1.try_into().unwrap())).await;
-    let mut first = TcpStream::connect(edge.data).await.unwrap();
-    first.write_all(iris().as_bytes()).await.unwrap();
-    first.readable().await.unwrap();
+    let (_folder, app) = with_slow("server.max_connections = 1\n");
+    let edge = Edge::start(app).await;
+    let first = edge.in_work(1).await;
     let mut second = TcpStream::connect(edge.data).await.unwrap();
     assert_eq!(until_closed(&mut second).await, "");
     edge.counts("connections_closed_total{reason=\"max_connections\"}", 1).await;
@@ -400,17 +395,15 @@ async fn tls_with_a_certificate_that_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_too_much_together_are_refused_unread() {
-    let app = app_with("[server]\nmax_body_size = 2048\nmax_bodies_size = 2048\n");
+async fn bodies_that_are_too_much_together_are_refused() {
+    let (_folder, app) = with_slow("[server]\nmax_body_size = 100\nmax_bodies_size = 100\n");
     let edge = Edge::start(app).await;
     let mut first = TcpStream::connect(edge.data).await.unwrap();
-    let head = "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                content-length: 1500\r\nexpect: 100-continue\r\n\r\n";
-    first.write_all(head.as_bytes()).await.unwrap();
-    // Its body may come from now on, and takes all the room.
-    first.read_exact(&mut [0; 25]).await.unwrap();
+    first.write_all(post("/predict/slow", &format!("{IRIS:80}")).as_bytes()).await.unwrap();
+    edge.counts("body_bytes", 80).await;
     let refused = edge.predict(&HeaderMap::new()).await.unwrap();
     assert_eq!((refused.status, &refused.body["title"]), (429, &json!("Overloaded")));
+    edge.counts("refusals_total{reason=\"body_budget\"}", 1).await;
     drop(first);
     while edge.predict(&HeaderMap::new()).await.unwrap().status == 429 {}
 }

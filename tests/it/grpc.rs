@@ -20,14 +20,13 @@ use onnxd::api::grpc::proto::{
 };
 use prost::Message;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tonic::client::Grpc;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::support::{BUNDLED, Edge, Folder, app, app_with, default_config, root};
+use crate::support::{BUNDLED, Edge, Folder, app, app_with, default_config, root, with_slow};
 
 /// A client on a connection of its own.
 pub struct Client(pub Grpc<Channel>);
@@ -321,31 +320,23 @@ async fn limits_and_overload_are_resource_exhausted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_too_many_is_told_when_to_come_again_and_one_that_leaves_gives_its_place_back() {
-    let edge = Edge::start(app_with("server.max_concurrent_requests = 1")).await;
+    let (_folder, app) = with_slow("server.max_concurrent_requests = 1");
+    let edge = Edge::start(app).await;
     let mut client = Client::connect(edge.data).await;
-    let stream = TcpStream::connect(edge.data).await.unwrap();
-    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    let (held, status) = loop {
-        // Its body never comes.
-        let url = "http://localhost/inference.GRPCInferenceService/ModelInfer";
-        let request = http::Request::post(url).header("content-type", "application/grpc");
-        let request = request.body(()).unwrap();
-        let mut sender = sender.clone().ready().await.unwrap();
-        let held = sender.send_request(request, false).unwrap();
-        // Either of the two may come first.
-        if let Err(status) = client.infer(iris()).await {
-            break (held, status);
-        }
-    };
+    let mut other = Client::connect(edge.data).await;
+    let slow = ModelInferRequest { model_name: "slow".to_owned(), ..iris() };
+    let held = tokio::spawn(async move { other.infer(slow).await });
+    edge.counts("requests_in_work", 1).await;
+    let status = client.infer(iris()).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert_eq!(status.metadata().get("retry-after").unwrap(), "1");
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
     // The client resets it.
-    drop(held);
+    held.abort();
     while client.infer(iris()).await.is_err() {}
-    let labels = r#"model="(none)",outcome="cancelled",protocol="(none)",task="(none)""#;
-    let cancelled = format!(r#"onnxd_requests_total{{{labels},version="(none)"}} "#);
+    let labels =
+        r#"model="slow",outcome="cancelled",protocol="grpc",task="tabular-classification""#;
+    let cancelled = format!(r#"onnxd_requests_total{{{labels},version="1"}} "#);
     while !edge.admin("/metrics").await.body.as_str().unwrap().contains(&cancelled) {}
 }
 

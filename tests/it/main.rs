@@ -2,6 +2,7 @@
 //!
 //! ONNX Runtime has one environment a process, so all of them are one test binary.
 
+mod abuse;
 mod answers;
 mod bench;
 mod bulk;

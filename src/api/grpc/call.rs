@@ -11,13 +11,14 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::wire::{self, Messages};
+use crate::api::App;
 use crate::api::account;
 use crate::api::error::{self, ApiError};
 use crate::api::finish::{self, Deadline};
 use crate::api::health::Health;
 use crate::api::request_id::Asked;
 use crate::api::streaming::Stopping;
-use crate::api::{App, Gate, Place};
+use crate::api::upload::Upload;
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::runtime::job::Priority;
 
@@ -32,7 +33,7 @@ pub struct Service {
 pub struct Call {
     pub app: App,
     pub health: Arc<Health>,
-    pub gate: Option<Gate>,
+    pub upload: Option<Arc<Upload>>,
     stopping: Option<Stopping>,
     asked: Option<Asked>,
     pub priority: Priority,
@@ -118,7 +119,7 @@ pub fn begin(service: Service, request: Request) -> Result<(Arc<Call>, Messages)
     let timeout = timeout(&head.headers)?;
     let extensions = head.extensions;
     let call = Call {
-        gate: extensions.get().map(|Place { gate, .. }| gate.clone()),
+        upload: extensions.get().cloned(),
         stopping: extensions.get().cloned(),
         asked: extensions.get().cloned(),
         app: service.app.clone(),
@@ -127,7 +128,8 @@ pub fn begin(service: Service, request: Request) -> Result<(Arc<Call>, Messages)
         began: Instant::now(),
         timeout,
     };
-    Ok((Arc::new(call), Messages::new(&head.headers, body, service.app)))
+    let messages = Messages::new(&head.headers, body, service.app, call.upload.clone());
+    Ok((Arc::new(call), messages))
 }
 
 /// # Errors

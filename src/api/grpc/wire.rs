@@ -1,5 +1,6 @@
 //! gRPC's framing: messages out of a request's body within its bounds, and messages into a response.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
@@ -7,10 +8,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::status;
 use crate::api::encoding::{self, Encoding};
+use crate::api::peers::Taken;
+use crate::api::upload::Upload;
 use crate::api::{App, body};
 use crate::error::{Error, ErrorKind, excerpt};
 
@@ -21,7 +23,7 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 /// One message, and its part of `max_bodies_size`.
 pub struct Message {
     pub bytes: Bytes,
-    pub room: OwnedSemaphorePermit,
+    pub room: Option<Taken>,
 }
 
 /// A message as it came.
@@ -39,12 +41,15 @@ pub struct Messages {
     /// Bytes of one message.
     limit: usize,
     app: App,
+    /// Has the room for what is in the buffer.
+    upload: Option<Arc<Upload>>,
 }
 
 impl Messages {
-    pub fn new(headers: &HeaderMap, body: Body, app: App) -> Self {
+    pub fn new(headers: &HeaderMap, body: Body, app: App, upload: Option<Arc<Upload>>) -> Self {
+        let (buffer, limit) = (BytesMut::new(), app.server.max_body_size);
         let encoding = headers.get("grpc-encoding").cloned();
-        Self { body, buffer: BytesMut::new(), encoding, limit: app.server.max_body_size, app }
+        Self { body, buffer, encoding, limit, app, upload }
     }
 
     /// Lowers the limit on a message's bytes.
@@ -75,8 +80,8 @@ impl Messages {
     ///
     /// # Errors
     /// [`ErrorKind::TooLarge`] as soon as the message tells its length, or is inflated to more;
-    /// [`ErrorKind::Overloaded`] if there is no room for it; [`ErrorKind::BodyTimeout`]; a message that is
-    /// compressed otherwise than by gzip; broken framing.
+    /// [`ErrorKind::Overloaded`] if there is no room for what has come; [`ErrorKind::BodyTimeout`]; a message
+    /// that is compressed otherwise than by gzip; broken framing.
     pub async fn next(&mut self) -> Result<Option<Message>, Error> {
         let came = AtomicU64::new(0);
         while self.buffer.is_empty() {
@@ -97,7 +102,15 @@ impl Messages {
         let (bytes, room) = match encoding {
             Encoding::Identity => (bytes, room),
             Encoding::Gzip => {
-                encoding::inflate(&self.app, "message", bytes, room, self.limit).await?
+                let upload = self.upload.as_ref();
+                let (bytes, rooms) =
+                    encoding::inflate(&self.app, "message", bytes, upload, self.limit).await?;
+                let joined = room.into_iter().chain(rooms.into_iter().flatten());
+                let joined = joined.reduce(|mut room, more| {
+                    room.join(more);
+                    room
+                });
+                (bytes, joined)
             }
         };
         Ok(Message { bytes, room })
@@ -123,13 +136,12 @@ impl Messages {
             let expected = format!("at most {limit} bytes");
             return Err(Error::too_large("message", expected, format!("{length} bytes")));
         }
-        let room = body::reserve(&self.app, length)?;
-        self.buffer.reserve(length.saturating_sub(self.buffer.len()));
         while self.buffer.len() < length {
             if !self.more(came).await? {
                 return Err(cut_off());
             }
         }
+        let room = self.upload.as_ref().and_then(|upload| upload.split(PREFIX + length));
         let message = Message { bytes: self.buffer.split_to(length).freeze(), room };
         Ok(Some(Framed { message, encoding }))
     }
@@ -144,8 +156,7 @@ impl Messages {
         loop {
             match self.body.frame().await {
                 None => return Ok(false),
-                // The client has left, which drops the call where it waits.
-                Some(Err(_)) => std::future::pending().await,
+                Some(Err(error)) => return Err(body::broken(error)),
                 Some(Ok(frame)) => {
                     // Trailers of a request mean nothing.
                     let Ok(data) = frame.into_data() else { continue };

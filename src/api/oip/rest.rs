@@ -140,7 +140,7 @@ async fn infer(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, &named, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, &named, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -148,17 +148,17 @@ async fn answer(
     app: &App,
     account: &Account,
     named: &Named,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let model = named.find(app)?;
     account.note(&model, PROTOCOL);
     let priority = finish::priority(headers)?;
     model.check_load(priority)?;
     let json = header_length(headers)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(head, body, app).await?;
     let length = bytes.len();
     let parse = {
         let model = model.clone();

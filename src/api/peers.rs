@@ -1,0 +1,424 @@
+//! What clients share, and how much of it one of them may hold.
+//!
+//! A client is a [`Peer`]: an address, or an API key where there are keys. Of each [`Resource`] all of
+//! them together hold at most its limit, and once half of that is taken no peer holds more than its
+//! share (`server.max_peer_share`), so that none can refuse all others. A lone peer gets its whole share.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use axum::http::Extensions;
+use tokio::sync::Notify;
+
+use super::link::Link;
+use super::upload::Upload;
+use crate::config::Server;
+use crate::error::{Error, ErrorKind};
+
+/// Who has sent nothing, or read nothing, for this long goes before others are refused.
+pub const SILENT: Duration = Duration::from_secs(1);
+
+/// What is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    Connections,
+    /// Requests and streams, whatever they wait for.
+    Requests,
+    /// Requests in work.
+    Places,
+    /// Bytes of bodies, from when they came to the end of the work on them.
+    Bodies,
+    /// Bytes of answers, from when they are made until they are sent.
+    Answers,
+}
+
+const RESOURCES: usize = Resource::Answers as usize + 1;
+
+struct Limit {
+    most: usize,
+    of_peer: usize,
+    used: AtomicUsize,
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+impl Limit {
+    fn new(most: usize, share: f64, at_least: usize) -> Self {
+        let of_peer = ((most as f64 * share).ceil() as usize).max(at_least).min(most);
+        let [used, waiting] = [0, 0].map(AtomicUsize::new);
+        Self { most, of_peer, used, waiting, freed: Notify::new() }
+    }
+}
+
+/// Why there is no more of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// All of it is taken.
+    All,
+    /// What is left is for others.
+    Share,
+}
+
+/// What the clients of one port share.
+pub struct Bounds {
+    limits: [Limit; RESOURCES],
+    /// Bytes of answers that one connection may leave unread.
+    pub unread: usize,
+    known: Mutex<Known>,
+    /// Bodies that are waited for.
+    pub(super) uploads: Mutex<HashMap<usize, Weak<Upload>>>,
+    pub(super) links: Mutex<HashMap<usize, Weak<Link>>>,
+    epoch: Instant,
+}
+
+#[derive(Default)]
+struct Known {
+    peers: HashMap<Identity, Weak<Holder>>,
+    /// When this many are known, those that are gone are forgotten.
+    sweep_at: usize,
+}
+
+/// Who a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Identity {
+    V4(Ipv4Addr),
+    /// The network of an IPv6 address: a client has all addresses of its /64.
+    V6([u8; 8]),
+    /// SHA-256 of a key.
+    Key([u8; 32]),
+}
+
+impl From<IpAddr> for Identity {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl Bounds {
+    /// Those of the data port.
+    #[must_use]
+    pub fn new(server: &Server) -> Arc<Self> {
+        let share = server.max_peer_share;
+        let limits = [
+            Limit::new(server.max_connections.get(), share, 1),
+            Limit::new(server.max_open_requests.get(), share, 1),
+            Limit::new(server.max_concurrent_requests.get(), share, 1),
+            // However small the share, one body of the largest size goes.
+            Limit::new(server.max_bodies_size, share, server.max_body_size),
+            Limit::new(server.max_answers_size, share, 1),
+        ];
+        Self::of(limits, server.max_unread_size)
+    }
+
+    /// For a port that has a bound on its connections alone.
+    #[must_use]
+    pub fn connections_only(most: usize) -> Arc<Self> {
+        let free = || Limit::new(usize::MAX >> 1, 1.0, 1);
+        let limits = [Limit::new(most, 1.0, 1), free(), free(), free(), free()];
+        Self::of(limits, usize::MAX >> 8)
+    }
+
+    fn of(limits: [Limit; RESOURCES], unread: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            unread,
+            known: Mutex::default(),
+            uploads: Mutex::default(),
+            links: Mutex::default(),
+            epoch: Instant::now(),
+        })
+    }
+
+    pub fn peer(self: &Arc<Self>, who: impl Into<Identity>) -> Peer {
+        let mut known = lock(&self.known);
+        let who = who.into();
+        if let Some(holder) = known.peers.get(&who).and_then(Weak::upgrade) {
+            return Peer(holder);
+        }
+        if known.peers.len() >= known.sweep_at {
+            known.peers.retain(|_, holder| holder.strong_count() > 0);
+            known.sweep_at = (2 * known.peers.len()).max(1024);
+        }
+        let holder = Arc::new(Holder { bounds: self.clone(), used: Default::default() });
+        known.peers.insert(who, Arc::downgrade(&holder));
+        Peer(holder)
+    }
+
+    /// How much of it is taken.
+    #[must_use]
+    pub fn used(&self, what: Resource) -> usize {
+        self.limits[what as usize].used.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds; only differences mean something.
+    pub(super) fn now(&self) -> u64 {
+        self.epoch.elapsed().as_millis() as u64
+    }
+
+    pub(super) fn instant(&self, milliseconds: u64) -> Instant {
+        self.epoch + Duration::from_millis(milliseconds)
+    }
+
+    fn give_back(&self, what: Resource, amount: usize) {
+        let limit = &self.limits[what as usize];
+        limit.used.fetch_sub(amount, Ordering::AcqRel);
+        if limit.waiting.load(Ordering::Acquire) > 0 {
+            limit.freed.notify_waiters();
+        }
+    }
+}
+
+/// Locks what is whole after every change.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client, however many connections and requests it has.
+#[derive(Clone)]
+pub struct Peer(Arc<Holder>);
+
+struct Holder {
+    bounds: Arc<Bounds>,
+    used: [AtomicUsize; RESOURCES],
+}
+
+impl Peer {
+    /// The one that a request is of, if its port has bounds: its key, else the connection's address.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let link = || extensions.get::<Arc<Link>>().map(|link| link.peer.clone());
+        extensions.get().cloned().or_else(link)
+    }
+
+    #[must_use]
+    pub fn bounds(&self) -> &Arc<Bounds> {
+        &self.0.bounds
+    }
+
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// How much of it this peer holds.
+    #[must_use]
+    pub fn used(&self, what: Resource) -> usize {
+        self.0.used[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    /// There is not so much of it, or not for this peer.
+    pub fn take(&self, what: Resource, amount: usize) -> Result<Taken, Full> {
+        let limit = &self.0.bounds.limits[what as usize];
+        let total = limit.used.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
+        let own = self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel) + amount;
+        let taken = Taken { peer: self.clone(), what, amount };
+        // What is one's first is no share of anything.
+        let over_share = own > limit.of_peer && own > amount && total > limit.most / 2;
+        match (total > limit.most, over_share) {
+            (_, true) => Err(Full::Share),
+            (true, _) => Err(Full::All),
+            // Dropped otherwise, which gives it back.
+            (false, false) => Ok(taken),
+        }
+    }
+
+    /// Why [`Self::take`] would find no more, were it asked now.
+    #[must_use]
+    pub fn lacks(&self, what: Resource) -> Option<Full> {
+        let limit = &self.0.bounds.limits[what as usize];
+        let used = limit.used.load(Ordering::Relaxed);
+        let over_share = used >= limit.most / 2 && self.used(what) >= limit.of_peer;
+        match (used >= limit.most, over_share) {
+            (_, true) => Some(Full::Share),
+            (true, _) => Some(Full::All),
+            (false, false) => None,
+        }
+    }
+
+    /// Waits until there is so much of it for this peer.
+    pub async fn wait_for(&self, what: Resource, amount: usize) -> Taken {
+        if let Ok(taken) = self.take(what, amount) {
+            return taken;
+        }
+        let limit = &self.0.bounds.limits[what as usize];
+        let _waits = Waits::new(&limit.waiting);
+        loop {
+            let mut freed = pin!(limit.freed.notified());
+            freed.as_mut().enable();
+            if let Ok(taken) = self.take(what, amount) {
+                return taken;
+            }
+            freed.await;
+        }
+    }
+
+    /// Whether one amount could not be more even if nobody had any of it.
+    pub(super) fn never_has(&self, what: Resource, amount: usize) -> Option<usize> {
+        let most = self.0.bounds.limits[what as usize].most;
+        (amount > most).then_some(most)
+    }
+}
+
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A part of a resource, given back when dropped.
+pub struct Taken {
+    peer: Peer,
+    what: Resource,
+    amount: usize,
+}
+
+impl Taken {
+    #[must_use]
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+
+    /// Takes over what `other` has, which is of the same peer and resource.
+    pub fn join(&mut self, mut other: Self) {
+        debug_assert!(self.what == other.what && self.peer.is(&other.peer));
+        self.amount += std::mem::take(&mut other.amount);
+    }
+
+    /// A part of it, at most all.
+    #[must_use]
+    pub fn split(&mut self, amount: usize) -> Self {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Self { peer: self.peer.clone(), what: self.what, amount }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.amount > 0 {
+            let Holder { bounds, used } = &*self.peer.0;
+            used[self.what as usize].fetch_sub(self.amount, Ordering::AcqRel);
+            bounds.give_back(self.what, self.amount);
+        }
+    }
+}
+
+/// What a request is told that finds no more of something.
+pub fn refused(what: Resource, full: Full) -> Error {
+    let (detail, reason) = match (full, what) {
+        (Full::Share, what) => {
+            let what = match what {
+                Resource::Connections => "connections",
+                Resource::Requests => "open requests",
+                Resource::Places => "requests in work",
+                Resource::Bodies => "room for bodies",
+                Resource::Answers => "room for unread answers",
+            };
+            let detail = format!(
+                "this client has its share of the {what} (server.max_peer_share); try again"
+            );
+            return Error::new(ErrorKind::Overloaded, detail).because("peer_share");
+        }
+        (Full::All, Resource::Bodies) => {
+            ("the requests in work are too large together; try again", "body_budget")
+        }
+        (Full::All, Resource::Answers) => {
+            ("too much of other answers waits to be read; try again", "unread_answers")
+        }
+        (Full::All, Resource::Requests | Resource::Connections) => {
+            ("too many requests are open; try again", "open_requests")
+        }
+        (Full::All, Resource::Places) => {
+            ("too many requests are in work; try again", "concurrency")
+        }
+    };
+    Error::new(ErrorKind::Overloaded, detail).because(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Flags, ServerConfig};
+
+    fn bounds(share: f64) -> Arc<Bounds> {
+        let mut server = ServerConfig::load(None, &Flags::default()).unwrap().server;
+        server.max_concurrent_requests = 8.try_into().unwrap();
+        (server.max_body_size, server.max_bodies_size) = (300, 400);
+        server.max_peer_share = share;
+        Bounds::new(&server)
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn places(peer: &Peer, most: usize) -> Vec<Taken> {
+        (0..most).map_while(|_| peer.take(Resource::Places, 1).ok()).collect()
+    }
+
+    #[test]
+    fn a_peer_is_an_ipv4_address_or_an_ipv6_network() {
+        let bounds = bounds(0.5);
+        let peer = |text| bounds.peer(address(text));
+        let first = peer("10.0.0.1");
+        assert!(first.is(&peer("10.0.0.1")) && first.is(&peer("::ffff:10.0.0.1")));
+        assert!(!first.is(&peer("10.0.0.2")));
+        let network = peer("2001:db8:0:1::1");
+        assert!(network.is(&peer("2001:db8:0:1:ffff::2")) && !network.is(&peer("2001:db8:0:2::1")));
+        assert!(!network.is(&bounds.peer(Identity::Key([0; 32]))));
+    }
+
+    #[test]
+    fn nobody_takes_what_is_left_for_others_and_a_lone_peer_gets_its_share() {
+        let bounds = bounds(0.5);
+        let [greedy, good, late] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(address);
+        let [greedy, good, late] = [greedy, good, late].map(|address| bounds.peer(address));
+        let held = places(&greedy, 100);
+        assert_eq!((held.len(), greedy.take(Resource::Places, 1).err()), (4, Some(Full::Share)));
+        let others = places(&good, 3);
+        assert_eq!((others.len(), late.take(Resource::Places, 1).is_ok()), (3, true));
+        drop(held);
+        assert_eq!(places(&late, 100).len(), 4);
+        drop(others);
+        assert_eq!((bounds.used(Resource::Places), good.used(Resource::Places)), (0, 0));
+        let small = self::bounds(0.1);
+        let lone = small.peer(address("10.0.0.1"));
+        assert_eq!(places(&lone, 100).len(), 4, "half of it is not scarce");
+    }
+
+    #[test]
+    fn with_a_share_of_one_a_balancer_may_have_all_of_it() {
+        let peer = bounds(1.0).peer(address("10.0.0.1"));
+        assert_eq!(places(&peer, 100).len(), 8);
+    }
+
+    #[test]
+    fn a_body_of_the_largest_size_goes_whatever_the_share() {
+        let bounds = bounds(0.1);
+        let peer = bounds.peer(address("10.0.0.1"));
+        let mut room = peer.take(Resource::Bodies, 100).unwrap();
+        room.join(peer.take(Resource::Bodies, 200).unwrap());
+        assert_eq!(peer.take(Resource::Bodies, 1).err(), Some(Full::Share));
+        drop(room.split(250));
+        assert_eq!((room.amount(), bounds.used(Resource::Bodies)), (50, 50));
+    }
+}
