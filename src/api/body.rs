@@ -88,8 +88,6 @@ pub fn broken(error: axum::Error) -> Error {
         }
     }
 }
-    }
-}
 
 /// Reads within `body_timeout` and not slower than `min_body_rate`, by the bytes that `came` counts.
 ///
@@ -111,11 +109,6 @@ pub async fn in_time<T>(
         }
     };
     Err(Error::field(ErrorKind::BodyTimeout, "body", expected, "only a part of it"))
-}
-
-/// In whole KiB, at least 1.
-pub fn kib(bytes: usize) -> usize {
-    bytes.div_ceil(1024).max(1)
 }
 
 /// Ends after the first window in which too few bytes came.

@@ -218,7 +218,8 @@ mod tests {
             reserve,
             rooms: Vec::new(),
         };
-        let kib = |rooms: Vec<OwnedSemaphorePermit>| rooms.iter().map(|room| room.num_permits()).sum();
+        let kib =
+            |rooms: Vec<OwnedSemaphorePermit>| rooms.iter().map(|room| room.num_permits()).sum();
         inflating.run(file).map(|(bytes, rooms)| (bytes, kib(rooms)))
     }
 
