@@ -2,7 +2,7 @@
 //!
 //! # Layers
 //! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
-//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
+//! statistics, json, meter, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
 //! `plot` and `impostor` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
 //! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 //!
@@ -49,7 +49,8 @@
 //!     tensors, with one sentence that says what it looks like.
 //! 20. A photograph stands upright before the network sees it.
 
-/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own.
+/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own. Unit tests count with another.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -61,7 +62,9 @@ pub mod error;
 pub mod evaluate;
 pub mod impostor;
 pub mod inspect;
+pub mod json;
 pub mod load;
+pub mod meter;
 pub mod metrics;
 pub mod model;
 pub mod onnx;

@@ -15,6 +15,8 @@ mod neighbours;
 pub mod network_file;
 mod reduced;
 pub mod repository;
+#[cfg(test)]
+pub mod stub;
 mod tensors;
 mod warm_up;
 
@@ -37,7 +39,7 @@ use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
-use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Prediction, Stages, Task};
+use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Prediction, Stages, Taken, Task};
 use admission::Admission;
 use flights::Flights;
 
@@ -279,6 +281,12 @@ impl Model {
         self.engine.task.columns()
     }
 
+    /// What becomes of a column of features of this name.
+    #[must_use]
+    pub fn takes(&self, name: &str) -> Taken {
+        self.engine.task.takes(name)
+    }
+
     /// Whether an input may have several labels.
     #[must_use]
     pub fn is_multi_label(&self) -> bool {
@@ -428,20 +436,27 @@ impl Model {
         });
     }
 
+    /// # Errors
+    /// The model takes another kind of input.
+    pub fn check_kind(&self, kind: InputKind) -> Result<(), Error> {
+        if kind == self.input_kind() {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            kind.field(),
+            format!(
+                "`{}`, which model `{}` ({}) takes",
+                self.input_kind().field(),
+                self.name,
+                self.task()
+            ),
+            format!("`{}`", kind.field()),
+        ))
+    }
+
     fn check(&self, input: &Input) -> Result<(), Error> {
         let (kind, len) = (input.kind(), input.len());
-        if kind != self.input_kind() {
-            return Err(Error::invalid(
-                kind.field(),
-                format!(
-                    "`{}`, which model `{}` ({}) takes",
-                    self.input_kind().field(),
-                    self.name,
-                    self.task()
-                ),
-                format!("`{}`", kind.field()),
-            ));
-        }
+        self.check_kind(kind)?;
         if len == 0 {
             return Err(Error::invalid(kind.field(), "at least one item", "an empty list"));
         }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use cells::{Cells, Column, Features, Number, Numbers};
+pub use cells::{Cells, CellsSeed, Column, Features, Number, Numbers, Reading, Taken};
 pub use files::{ModelFiles, read_text};
 pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
@@ -181,6 +181,11 @@ pub trait Task: Send + Sync {
     /// leaves the number of features open.
     fn columns(&self) -> Vec<FeatureColumn> {
         Vec::new()
+    }
+
+    /// What becomes of a column of this name.
+    fn takes(&self, _name: &str) -> Taken {
+        Taken::Unknown
     }
 
     /// Whether each class has a probability of its own, so that an input may have several labels.

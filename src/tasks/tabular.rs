@@ -14,7 +14,7 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
-    Prediction, Stages, Task, Unserved, varied,
+    Prediction, Stages, Taken, Task, Unserved, varied,
 };
 use crate::config::ExtraColumns;
 use crate::error::{Error, ErrorKind};
@@ -72,6 +72,10 @@ impl Task for Tabular {
 
     fn columns(&self) -> Vec<FeatureColumn> {
         self.layout.columns()
+    }
+
+    fn takes(&self, name: &str) -> Taken {
+        self.layout.takes(name)
     }
 
     fn is_multi_label(&self) -> bool {
