@@ -2,7 +2,7 @@
 //!
 //! # Layers
 //! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
-//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
+//! statistics, json, meter, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
 //! `plot` and `impostor` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
 //! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 //!
@@ -52,7 +52,8 @@
 //!     in silence.
 //! 22. The command line loses no input: a first line that is not understood is an error, never a header.
 
-/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own.
+/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own. Unit tests count with another.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -64,7 +65,9 @@ pub mod error;
 pub mod evaluate;
 pub mod impostor;
 pub mod inspect;
+pub mod json;
 pub mod load;
+pub mod meter;
 pub mod metrics;
 pub mod model;
 pub mod onnx;

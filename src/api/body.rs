@@ -89,6 +89,11 @@ pub fn broken(error: axum::Error) -> Error {
     }
 }
 
+/// In whole KiB, at least 1.
+pub fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024).max(1)
+}
+
 /// Reads within `body_timeout` and not slower than `min_body_rate`, by the bytes that `came` counts.
 ///
 /// # Errors

@@ -182,6 +182,7 @@ mod tests {
     use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
     use super::*;
+    use crate::api::body;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -195,10 +196,6 @@ mod tests {
         (0..bytes).map(|_| random.u8(..)).collect()
     }
 
-    fn kib(bytes: usize) -> u32 {
-        bytes.div_ceil(1024).max(1) as u32
-    }
-
     /// Inflates with so many KiB of room, and tells how many are held at the end.
     fn inflated(file: &[u8], limit: usize, kib: usize) -> Result<(Bytes, usize), Error> {
         let semaphore = Arc::new(Semaphore::new(kib));
@@ -206,7 +203,7 @@ mod tests {
         let reserve = {
             let semaphore = semaphore.clone();
             move |bytes| {
-                let wanted = kib(bytes);
+                let wanted = body::kib(bytes) as u32;
                 let full = |_| Error::new(ErrorKind::Overloaded, "full");
                 semaphore.clone().try_acquire_many_owned(wanted).map_err(full)
             }
@@ -220,7 +217,7 @@ mod tests {
         };
         let kib =
             |rooms: Vec<OwnedSemaphorePermit>| rooms.iter().map(|room| room.num_permits()).sum();
-        inflating.run(file).map(|(bytes, rooms)| (bytes, kib(rooms)))
+        inflating.run(file).map(|(bytes, rooms)| (bytes, held(rooms)))
     }
 
     #[test]
@@ -258,7 +255,7 @@ mod tests {
         assert_eq!(inflated(&file, 1 << 20, 4).unwrap_err().kind, ErrorKind::Overloaded);
         let semaphore = Arc::new(Semaphore::new(4096));
         let reserve = move |bytes| {
-            let permits = semaphore.clone().try_acquire_many_owned(kib(bytes));
+            let permits = semaphore.clone().try_acquire_many_owned(body::kib(bytes) as u32);
             permits.map_err(Error::internal)
         };
         let left = Inflating {

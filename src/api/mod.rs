@@ -8,6 +8,7 @@ mod bulk;
 pub(crate) mod cells;
 mod compression;
 mod cors;
+pub mod cost;
 mod encoding;
 pub(crate) mod envelope;
 mod error;
@@ -47,6 +48,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Limits, Server, ServerConfig, Tls};
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::model::{Answered, Model, Terms};
@@ -117,7 +119,21 @@ impl App {
         self.repository.get().ok_or_else(loading)
     }
 
-    /// Reads or writes `bytes` bytes: here if they are few, else on a compute thread.
+    /// Reads `bytes` bytes of a client's: here if they are few, else on a compute thread, where reading
+    /// ends when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ErrorKind::Internal`] if it panics.
+    async fn read<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Meter<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let metered = move |waits: &dyn Fn() -> bool| work(&Meter::new(bytes, waits));
+        self.compute.nearby_watching(bytes <= PARSE_INLINE, metered).await
+    }
+
+    /// Writes `bytes` bytes: here if they are few, else on a compute thread.
     ///
     /// # Errors
     /// Those of `work`, and [`ErrorKind::Internal`] if it panics.

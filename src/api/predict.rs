@@ -18,8 +18,9 @@ use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::{App, bulk, multipart};
+use super::{App, PARSE_INLINE, bulk, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::meter::Meter;
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Terms};
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
@@ -143,32 +144,49 @@ async fn prepare(
     target: Target,
     parameters: Parameters,
 ) -> Result<Prepared, Error> {
-    let repository = app.repository()?;
+    let (length, repository) = (bytes.len(), app.repository()?.clone());
     match form {
         Form::Json => {
-            let (length, repository) = (bytes.len(), repository.clone());
-            let parse = move || envelope::parse(&bytes, target, parameters, &repository);
-            app.convert(length, parse).await
+            let parse = move |meter: &Meter<'_>| {
+                envelope::parse(&bytes, target, parameters, &repository, meter)
+            };
+            app.read(length, parse).await
         }
         Form::Multipart(boundary) => {
-            Box::pin(multipart::parse(bytes, &boundary, target, parameters, app)).await
+            let limits = app.limits;
+            let parse = move |meter: &Meter<'_>| {
+                let form = (&bytes, boundary.as_str());
+                multipart::parse(form, target, parameters, &limits, &repository, meter)
+            };
+            app.read(length, parse).await
         }
         Form::Image(media_type) => {
             let source = ImageSource::File(bytes, media_type);
             let input = Input::Images(vec![Image { field: "body".into(), source }]);
-            with_model(repository, &target, input, parameters)
+            with_model(&repository, &target, input, parameters)
         }
         Form::Text => {
-            let text = std::str::from_utf8(&bytes).map_err(|error| {
-                let got = format!("other bytes after byte {}", error.valid_up_to());
-                Error::field(ErrorKind::Syntax, "body", "text in UTF-8", got)
-            })?;
-            // A file's last line end is not part of the text.
-            let text = text.strip_suffix('\n').unwrap_or(text).to_owned();
-            let input = Input::Texts(vec![Text { field: "body".into(), text, pair: None }]);
-            with_model(repository, &target, input, parameters)
+            let parse = move |_: &Meter<'_>| {
+                let input = Input::Texts(vec![plain(&bytes)?]);
+                with_model(&repository, &target, input, parameters)
+            };
+            app.read(length, parse).await
         }
     }
+}
+
+/// A body that is one text.
+///
+/// # Errors
+/// Other bytes than UTF-8.
+pub fn plain(body: &[u8]) -> Result<Text, Error> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let got = format!("other bytes after byte {}", error.valid_up_to());
+        Error::field(ErrorKind::Syntax, "body", "text in UTF-8", got)
+    })?;
+    // A file's last line end is not part of the text.
+    let text = text.strip_suffix('\n').unwrap_or(text).to_owned();
+    Ok(Text { field: "body".into(), text, pair: None })
 }
 
 /// The model that a request names, else the one for its kind of input.
@@ -188,7 +206,7 @@ pub fn find_model(
     }
 }
 
-pub fn with_model(
+fn with_model(
     repository: &ModelRepository,
     target: &Target,
     input: Input,
@@ -199,23 +217,39 @@ pub fn with_model(
 }
 
 /// Takes over a model's name from a query or body; the path's name wins only if they are the same.
-pub fn set_model(target: &mut Target, name: String) -> Result<(), Error> {
+///
+/// # Errors
+/// Another name than the path's.
+pub fn set_model(target: &mut Target, name: &str) -> Result<(), Error> {
     match &target.model {
-        Some(given) if *given != name => {
-            let expected = format!("`{given}`, as in the path, or nothing");
-            Err(Error::invalid("model", expected, format!("`{name}`")))
+        Some(given) if given != name => {
+            let expected = format!("`{}`, as in the path, or nothing", excerpt(given));
+            Err(Error::invalid("model", expected, format!("`{}`", excerpt(name))))
         }
-        _ => {
-            target.model = Some(name);
+        Some(_) => Ok(()),
+        None => {
+            target.model = Some(name.to_owned());
             Ok(())
         }
     }
 }
 
+/// What a query alone says.
+#[cfg(test)]
+pub fn query(query: &str) -> Result<Parameters, Error> {
+    let (mut target, mut parameters) = (Target::default(), Parameters::default());
+    read_query(query, &mut target, &mut parameters).map(|()| parameters)
+}
+
+/// Names and values of a query, which is read where it is.
 fn read_query(query: &str, target: &mut Target, parameters: &mut Parameters) -> Result<(), Error> {
+    if query.len() > PARSE_INLINE {
+        let expected = format!("at most {PARSE_INLINE} bytes");
+        return Err(Error::too_large("query", expected, format!("{} bytes", query.len())));
+    }
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if name == "model" {
-            set_model(target, value.into_owned())?;
+            set_model(target, &value)?;
         } else if !set_parameter(parameters, &name, &value)? {
             let known = ["model"].into_iter().chain(envelope::PARAMETERS);
             let expected = format!("parameters of the query: {}", one_of(&name, known));

@@ -82,8 +82,8 @@ where
     started.buffered(IN_WORK).map(|answer| answer.map_err(Error::internal))
 }
 
-/// One block: `read` makes questions of it and `write` something of their answers, both on a compute
-/// thread unless the block has few bytes.
+/// One block: `read` makes questions of it, as long as what it is given says that somebody waits, and
+/// `write` something of their answers, both on a compute thread unless the block has few bytes.
 ///
 /// # Errors
 /// `read` or `write` panicked.
@@ -91,14 +91,15 @@ pub async fn block<T, A>(
     compute: &Compute,
     bytes: usize,
     terms: &Terms,
-    read: impl FnOnce() -> Vec<Asked<T>> + Send + 'static,
+    read: impl FnOnce(&dyn Fn() -> bool) -> Vec<Asked<T>> + Send + 'static,
     write: impl FnOnce(Vec<Answered<T>>) -> A + Send + 'static,
 ) -> Result<A, Error>
 where
     T: Send + 'static,
     A: Send + 'static,
 {
-    let asked = compute.nearby(bytes <= INLINE, move || Ok(read())).await?;
+    let read = move |waits: &dyn Fn() -> bool| Ok(read(waits));
+    let asked = compute.nearby_watching(bytes <= INLINE, read).await?;
     let (tags, questions): (Vec<T>, Vec<_>) =
         asked.into_iter().map(|Asked { tag, question }| (tag, question)).unzip();
     let outcomes = answer(questions, terms).await;

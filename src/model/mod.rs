@@ -17,6 +17,8 @@ pub mod network_file;
 mod pressure;
 mod reduced;
 pub mod repository;
+#[cfg(test)]
+pub mod stub;
 mod tensors;
 mod warm_up;
 mod weights;
@@ -40,7 +42,7 @@ use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
-use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Task};
+use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Taken, Task};
 use admission::{Admission, Asking};
 use encoding::Encoding;
 use flights::Flights;
@@ -283,6 +285,12 @@ impl Model {
         self.engine.task.columns()
     }
 
+    /// What becomes of a column of features of this name.
+    #[must_use]
+    pub fn takes(&self, name: &str) -> Taken {
+        self.engine.task.takes(name)
+    }
+
     /// Whether an input may have several labels.
     #[must_use]
     pub fn is_multi_label(&self) -> bool {
@@ -439,20 +447,27 @@ impl Model {
         });
     }
 
+    /// # Errors
+    /// The model takes another kind of input.
+    pub fn check_kind(&self, kind: InputKind) -> Result<(), Error> {
+        if kind == self.input_kind() {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            kind.field(),
+            format!(
+                "`{}`, which model `{}` ({}) takes",
+                self.input_kind().field(),
+                self.name,
+                self.task()
+            ),
+            format!("`{}`", kind.field()),
+        ))
+    }
+
     fn check(&self, input: &Input) -> Result<(), Error> {
         let (kind, len) = (input.kind(), input.len());
-        if kind != self.input_kind() {
-            return Err(Error::invalid(
-                kind.field(),
-                format!(
-                    "`{}`, which model `{}` ({}) takes",
-                    self.input_kind().field(),
-                    self.name,
-                    self.task()
-                ),
-                format!("`{}`", kind.field()),
-            ));
-        }
+        self.check_kind(kind)?;
         if len == 0 {
             return Err(Error::invalid(kind.field(), "at least one item", "an empty list"));
         }

@@ -1,10 +1,11 @@
 //! The way past the task: the network's own inputs in, its own outputs out.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Model, Terms, Timings};
-use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::error::{Error, ErrorKind, excerpt, one_of, told_shape};
 use crate::rows::Rows;
 use crate::runtime::session::INVALID_ARGUMENT;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -86,18 +87,17 @@ impl Model {
             let tensors = self.signature.outputs.iter().filter(|spec| spec.data_type().is_some());
             tensors.map(|spec| spec.name.as_str())
         };
+        let places: HashMap<&str, usize> = known().zip(0..).collect();
+        let mut taken = vec![false; places.len()];
         for (index, name) in asked.iter().enumerate() {
-            if !known().any(|known| known == name) {
-                let expected = one_of(name, known().collect::<Vec<_>>());
-                return Err(Error::invalid(
-                    format!("outputs[{index}].name"),
-                    expected,
-                    format!("`{}`", excerpt(name)),
-                ));
-            }
-            if asked[..index].contains(name) {
-                let (expected, got) = ("each output once", format!("`{name}` again"));
-                return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+            let field = || format!("outputs[{index}].name");
+            let Some(place) = places.get(name.as_str()) else {
+                let expected = one_of(name, known());
+                return Err(Error::invalid(field(), expected, format!("`{}`", excerpt(name))));
+            };
+            if std::mem::replace(&mut taken[*place], true) {
+                let got = format!("`{}` again", excerpt(name));
+                return Err(Error::invalid(field(), "each output once", got));
             }
         }
         Ok(match asked {
@@ -110,30 +110,27 @@ impl Model {
 /// The inputs in the order in which the model declares them.
 fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
     let names = || signature.inputs.iter().map(|spec| spec.name.as_str());
-    let mut given: Vec<Option<(String, Tensor)>> = inputs.0.into_iter().map(Some).collect();
-    for (index, (name, tensor)) in given.iter().flatten().enumerate() {
-        let Some(spec) = signature.input(name) else {
-            let expected = one_of(name, names().collect::<Vec<_>>());
-            let got = format!("`{}`", excerpt(name));
+    let places: HashMap<&str, usize> = names().zip(0..).collect();
+    let mut ordered: Vec<Option<(String, Tensor)>> = vec![None; signature.inputs.len()];
+    let mut several = None;
+    for (index, (name, tensor)) in inputs.0.into_iter().enumerate() {
+        let Some(place) = places.get(name.as_str()).copied() else {
+            let (expected, got) = (one_of(&name, names()), format!("`{}`", excerpt(&name)));
             return Err(Error::invalid(format!("inputs[{index}].name"), expected, got));
         };
-        check(spec, tensor)?;
-    }
-    let mut ordered = Vec::with_capacity(given.len());
-    for spec in &signature.inputs {
-        let mut found =
-            given.iter_mut().filter(|input| input.as_ref().is_some_and(|(n, _)| *n == spec.name));
-        match (found.next().and_then(Option::take), found.next()) {
-            (Some(input), None) => ordered.push(input),
-            (Some(_), Some(_)) => {
-                return Err(Error::invalid(&spec.name, "one input of that name", "several"));
-            }
-            (None, _) => {
-                return Err(Error::invalid(&spec.name, spec.to_string(), "no such input"));
-            }
+        check(&signature.inputs[place], &tensor)?;
+        if ordered[place].replace((name, tensor)).is_some() {
+            several.get_or_insert(place);
         }
     }
-    Ok(Tensors(ordered))
+    if let Some(place) = several {
+        let name = &signature.inputs[place].name;
+        return Err(Error::invalid(name, "one input of that name", "several"));
+    }
+    let given = signature.inputs.iter().zip(ordered).map(|(spec, input)| {
+        input.ok_or_else(|| Error::invalid(&spec.name, spec.to_string(), "no such input"))
+    });
+    given.collect::<Result<_, _>>().map(Tensors)
 }
 
 /// Type and shape against what the model declares; -1 stands for an axis of any length.
@@ -146,7 +143,7 @@ fn check(spec: &TensorSpec, tensor: &Tensor) -> Result<(), Error> {
     if spec.data_type() == Some(tensor.data_type()) && shape_fits {
         return Ok(());
     }
-    let got = format!("{} {shape:?}", tensor.data_type().name());
+    let got = format!("{} {}", tensor.data_type().name(), told_shape(shape));
     Err(Error::invalid(&spec.name, spec.to_string(), got))
 }
 
@@ -155,12 +152,13 @@ fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[Stri
     let open = |spec: &TensorSpec| spec.shape.first() == Some(&None);
     let count = inputs.rows();
     let even = inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count));
-    let of_outputs = || signature.outputs.iter().filter(|spec| outputs.contains(&spec.name));
+    let asked: HashSet<&str> = outputs.iter().map(String::as_str).collect();
+    let mut of_outputs = signature.outputs.iter().filter(|spec| asked.contains(spec.name.as_str()));
     let batches = axis == BatchAxis::Dynamic
         && count > 0
         && even
         && signature.inputs.iter().all(open)
-        && of_outputs().all(open);
+        && of_outputs.all(open);
     if batches { Rows::alike(inputs) } else { Rows::opaque(inputs) }
 }
 
@@ -168,7 +166,7 @@ fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[Stri
 fn blame(error: Error, model: &str) -> Error {
     match (error.reason(), &error.cause) {
         (INVALID_ARGUMENT, Some(cause)) => {
-            let said: String = cause.chars().take(300).collect();
+            let said: String = cause.chars().take(200).collect();
             let detail = format!("model `{model}` cannot be run on these inputs: {said}");
             Error::new(ErrorKind::InvalidInput, detail)
         }

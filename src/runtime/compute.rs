@@ -72,11 +72,23 @@ impl Compute {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.run_watching(move |_| work()).await
+    }
+
+    /// The same for work that can end early: it is given what tells whether its caller still waits.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_watching<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let work = move || {
             if !reply.is_closed() {
+                let done = here(|| work(&|| !reply.is_closed()));
                 // The caller may have left meanwhile; then the answer is for nobody.
-                let _ = reply.send(here(work));
+                let _ = reply.send(done);
             }
         };
         let flow = self.add(Of::default(), [(Duration::ZERO, Box::new(work) as Work)]);
@@ -111,6 +123,18 @@ impl Compute {
         let answered = answer.await.unwrap_or_else(|_| Err(gone()));
         flow.ended();
         answered
+    }
+
+    /// [`Self::run_watching`], or [`here`] if the work is less than the way to another thread.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn nearby_watching<T: Send + 'static>(
+        &self,
+        is_small: bool,
+        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if is_small { here(|| work(&|| true)) } else { self.run_watching(work).await }
     }
 
     /// [`Self::run`], or [`here`] if the work is less than the way to another thread.

@@ -34,7 +34,7 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use cells::{Cells, Column, Features, Number, Numbers};
+pub use cells::{Cells, CellsSeed, Column, Features, Number, Numbers, Reading, Taken};
 pub use files::{ModelFiles, read_text};
 pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
@@ -185,6 +185,11 @@ pub trait Task: Send + Sync {
     /// leaves the number of features open.
     fn columns(&self) -> Vec<FeatureColumn> {
         Vec::new()
+    }
+
+    /// What becomes of a column of this name.
+    fn takes(&self, _name: &str) -> Taken {
+        Taken::Unknown
     }
 
     /// Whether each class has a probability of its own, so that an input may have several labels.

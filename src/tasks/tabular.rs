@@ -15,7 +15,7 @@ use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
     Cells, Column, FeatureColumn, Features, Input, InputKind, Kind, Material, Note, Parameters,
-    Piece, Prediction, Stages, Task, Unserved, varied,
+    Piece, Prediction, Stages, Taken, Task, Unserved, varied,
 };
 use crate::config::ExtraColumns;
 use crate::error::{Error, ErrorKind};
@@ -75,6 +75,10 @@ impl Task for Tabular {
 
     fn columns(&self) -> Vec<FeatureColumn> {
         self.layout.columns()
+    }
+
+    fn takes(&self, name: &str) -> Taken {
+        self.layout.takes(name)
     }
 
     fn is_multi_label(&self) -> bool {

@@ -6,7 +6,7 @@
 //! the client does. When it does not, blocks wait for it, the reader waits for them, and so does the
 //! client's socket.
 
-mod line;
+pub(super) mod line;
 mod lines;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -288,8 +288,11 @@ async fn work(stream: Arc<Stream>, read: Read) -> Part {
     let (began, count) = (Instant::now(), (last + 1 - first) as usize);
     let reading = stream.clone();
     let bytes = lines.len();
-    let read = move || match refused {
-        None => line::read(&lines, first, &reading),
+    let read = move |waits: &dyn Fn() -> bool| match refused {
+        None => {
+            let Stream { repository, target, parameters, .. } = &*reading;
+            line::read(&lines, first, (repository, target, *parameters), waits)
+        }
         Some(error) => {
             let tag = line::Tag { line: first, id: None };
             vec![bulk::Asked { tag, question: Err(error) }]

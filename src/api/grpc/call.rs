@@ -10,8 +10,10 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use prost::Message;
 
+use super::fields::{Fields, refused};
 use super::wire::{self, Messages};
 use crate::api::App;
+use crate::api::PARSE_INLINE;
 use crate::api::account;
 use crate::api::error::{self, ApiError};
 use crate::api::finish::{self, Deadline};
@@ -76,8 +78,9 @@ impl Call {
     }
 }
 
-/// Bytes of a question that is not for inference, of which the largest is a configuration.
-pub const MAX_PLAIN: usize = 64 * 1024;
+/// Bytes and fields of a question that is not for inference: it is read where it is.
+pub const MAX_PLAIN: usize = PARSE_INLINE;
+const MAX_FIELDS: usize = 256;
 
 /// A method that takes a message and gives one.
 pub fn unary<Q, A, F, R>(method: F) -> MethodRouter<Service>
@@ -132,13 +135,20 @@ pub fn begin(service: Service, request: Request) -> Result<(Arc<Call>, Messages)
     Ok((Arc::new(call), messages))
 }
 
+/// Reads a question that is not for inference.
+///
 /// # Errors
-/// Bytes that are not such a message.
+/// Bytes that are not such a message, or too many fields.
 pub fn decode<Q: Message + Default>(bytes: Bytes) -> Result<Q, Error> {
-    Q::decode(bytes).map_err(|error| {
-        let expected = "a message of this method";
-        Error::field(ErrorKind::Syntax, "message", expected, format!("another ({error})"))
-    })
+    let (mut fields, mut count) = (Fields(&bytes), 0);
+    while fields.next_field()?.is_some() {
+        count += 1;
+        if count > MAX_FIELDS {
+            let expected = format!("at most {MAX_FIELDS} fields");
+            return Err(Error::too_large("message", expected, "more"));
+        }
+    }
+    Q::decode(bytes).map_err(|error| refused(&error.to_string()))
 }
 
 /// The client's limit: at most eight digits and a unit.

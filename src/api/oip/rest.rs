@@ -24,7 +24,8 @@ use crate::api::error::ApiError;
 use crate::api::finish::{self, Answered, Finish};
 use crate::api::health::Health;
 use crate::api::{App, body, method_not_allowed};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::meter::Meter;
 use crate::model::Model;
 
 /// Length of the JSON before binary tensors.
@@ -162,17 +163,16 @@ async fn answer(
     let length = bytes.len();
     let parse = {
         let model = model.clone();
-        move || match json {
-            Some(0) => request::raw(bytes, &model),
-            json => request::parse(&bytes, json.unwrap_or(bytes.len())),
+        move |meter: &Meter<'_>| match json {
+            Some(0) => request::raw(bytes, &model, meter),
+            json => request::parse(&bytes, json.unwrap_or(bytes.len()), &model, meter),
         }
     };
-    let parsed = app.convert(length, parse).await?;
+    let parsed = app.read(length, parse).await?;
     let request::Parsed { mut request, binary } = parsed;
     request.priority = request.priority.max(priority);
     request.pinned = named.version.is_some();
     let id = request.id.take();
-    request.as_json = !binary.of_all();
     let InferAnswer { outputs, missing, timings } =
         infer::infer(app, &model, request, deadline).await?;
     let length = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
@@ -188,7 +188,7 @@ async fn answer(
 fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Error> {
     let Some(given) = headers.get(HEADER_LENGTH) else { return Ok(None) };
     let given = String::from_utf8_lossy(given.as_bytes());
-    let wrong = |expected| Error::invalid(HEADER_LENGTH.as_str(), expected, given.clone());
+    let wrong = |expected| Error::invalid(HEADER_LENGTH.as_str(), expected, excerpt(&given));
     let length = given.parse().map_err(|_| wrong("the length of the JSON in bytes"))?;
     // Else what was meant as JSON could pass for the bytes of a tensor.
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
