@@ -215,7 +215,7 @@ mod tests {
             reserve,
             rooms: Vec::new(),
         };
-        let kib =
+        let held =
             |rooms: Vec<OwnedSemaphorePermit>| rooms.iter().map(|room| room.num_permits()).sum();
         inflating.run(file).map(|(bytes, rooms)| (bytes, held(rooms)))
     }
