@@ -1,6 +1,6 @@
 //! The way past the task: the network's own inputs in, its own outputs out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,15 +84,15 @@ impl Model {
             let tensors = self.signature.outputs.iter().filter(|spec| spec.data_type().is_some());
             tensors.map(|spec| spec.name.as_str())
         };
-        let places: HashMap<&str, usize> = known().zip(0..).collect();
-        let mut taken = vec![false; places.len()];
+        let names: Vec<&str> = if asked.is_empty() { Vec::new() } else { known().collect() };
+        let (places, mut taken) = (Places::of(&names), vec![false; names.len()]);
         for (index, name) in asked.iter().enumerate() {
             let field = || format!("outputs[{index}].name");
-            let Some(place) = places.get(name.as_str()) else {
+            let Some(place) = places.find(name) else {
                 let expected = one_of(name, known());
                 return Err(Error::invalid(field(), expected, format!("`{}`", excerpt(name))));
             };
-            if std::mem::replace(&mut taken[*place], true) {
+            if std::mem::replace(&mut taken[place], true) {
                 let got = format!("`{}` again", excerpt(name));
                 return Err(Error::invalid(field(), "each output once", got));
             }
@@ -104,15 +104,39 @@ impl Model {
     }
 }
 
+/// Where names are in a list, of which some models have thousands.
+enum Places<'a> {
+    Few(&'a [&'a str]),
+    Many(HashMap<&'a str, usize>),
+}
+
+impl<'a> Places<'a> {
+    fn of(names: &'a [&'a str]) -> Self {
+        const FEW: usize = 8;
+        match names.len() {
+            ..=FEW => Self::Few(names),
+            _ => Self::Many(names.iter().copied().zip(0..).collect()),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Few(names) => names.iter().position(|known| *known == name),
+            Self::Many(places) => places.get(name).copied(),
+        }
+    }
+}
+
 /// The inputs in the order in which the model declares them.
 fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
-    let names = || signature.inputs.iter().map(|spec| spec.name.as_str());
-    let places: HashMap<&str, usize> = names().zip(0..).collect();
+    let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
+    let places = Places::of(&names);
     let mut ordered: Vec<Option<(String, Tensor)>> = vec![None; signature.inputs.len()];
     let mut several = None;
     for (index, (name, tensor)) in inputs.0.into_iter().enumerate() {
-        let Some(place) = places.get(name.as_str()).copied() else {
-            let (expected, got) = (one_of(&name, names()), format!("`{}`", excerpt(&name)));
+        let Some(place) = places.find(&name) else {
+            let expected = one_of(&name, names.iter().copied());
+            let got = format!("`{}`", excerpt(&name));
             return Err(Error::invalid(format!("inputs[{index}].name"), expected, got));
         };
         check(&signature.inputs[place], &tensor)?;
@@ -149,8 +173,9 @@ fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[Stri
     let open = |spec: &TensorSpec| spec.shape.first() == Some(&None);
     let count = inputs.rows();
     let even = inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count));
-    let asked: HashSet<&str> = outputs.iter().map(String::as_str).collect();
-    let mut of_outputs = signature.outputs.iter().filter(|spec| asked.contains(spec.name.as_str()));
+    let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let asked = Places::of(&names);
+    let mut of_outputs = signature.outputs.iter().filter(|spec| asked.find(&spec.name).is_some());
     let batches = axis == BatchAxis::Dynamic
         && count > 0
         && even
