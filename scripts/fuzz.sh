@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes every parser of what clients send, from the corpus in fuzz/corpus/; what is found ends it.
+# Fuzzes every parser of what clients send, from the corpus in fuzz/corpus/ and the test's images; what is found ends it.
 #
 # Usage: fuzz.sh [--seconds N] [TARGET…]    60 seconds for each target by default; all targets
 #
 # With a nightly toolchain under AddressSanitizer, else without it. What grows meanwhile lies in
-# target/fuzz/; fuzz/corpus/ is only read. An input that fails is in fuzz/artifacts/.
+# target/fuzz/; the committed corpus is only read. An input that fails is in fuzz/artifacts/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,14 +30,14 @@ for target in "${targets[@]}"; do
     grown=target/fuzz/corpus/$target
     mkdir -p "$grown"
     options_of_target=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1)
+    seeds=fuzz/corpus/$target
     case $target in
-        image | grpc | text) ;;
-        model_toml | table) ;;
-        *) options_of_target+=(-dict=fuzz/json.dict) ;;
+        image) seeds=tests/fixtures/images ;;
+        envelope | lines | multipart | v2 | v1 | hugging_face) options_of_target+=(-dict=fuzz/json.dict) ;;
     esac
     echo "-- $target"
     log=target/fuzz/$target.log
-    if "${cargo[@]}" fuzz run "${options[@]}" "$target" "$grown" "fuzz/corpus/$target" -- \
+    if "${cargo[@]}" fuzz run "${options[@]}" "$target" "$grown" "$seeds" -- \
         "${options_of_target[@]}" >"$log" 2>&1; then
         sed -n 's/^stat::number_of_executed_units: */   runs: /p; s/^stat::peak_rss_mb: */   peak MB: /p' "$log"
     else
