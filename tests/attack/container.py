@@ -107,12 +107,13 @@ class Container(Server):
         return "killed for its memory" if state["OOMKilled"] else f"exit status {state['ExitCode']}"
 
     def stop(self) -> None:
-        docker("stop", "--time", "40", self.id)
+        # One that has ended cannot be stopped.
+        subprocess.run(["docker", "stop", "--time", "40", self.id], capture_output=True, check=False)
         self.kill()
 
     def kill(self) -> None:
         with self.log.open("ab") as log:
             subprocess.run(["docker", "logs", self.id], stdout=log, stderr=subprocess.STDOUT, check=False)
-        docker("rm", "--force", "--volumes", self.id)
+        subprocess.run(["docker", "rm", "--force", "--volumes", self.id], capture_output=True, check=False)
         # The kernel may need a moment.
         time.sleep(0.2)

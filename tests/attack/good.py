@@ -47,8 +47,8 @@ class Client(threading.Thread):
             due, fresh, request, wanted = one
             status = self.ask(request, wanted, fresh)
             # When the kernel had the answer's last byte; without one, now.
-            ended = self.received if status > 1 else time.time()
-            self.done.append((due, max(0.0, ended - due) * 1e3, status))
+            took = max(0.0, (self.received if status > 1 else time.time()) - due)
+            self.done.append((due, took * 1e3, status if took <= PATIENCE else 0))
 
     def ask(self, request: bytes, wanted: bytes, fresh: bool) -> int:
         connection = None if fresh else self.kept

@@ -111,7 +111,7 @@ class Suite:
         seen = watch.end(begun)
         add = result.common.append
         alive = server.alive() and server.pid == pid
-        add(Figure("ended", 0.0 if alive else 1.0, 0))
+        add(Figure("ended", 0.0 if alive else 1.0, 0, "", "" if alive else server.why_ended()))
         if attack.quiet:
             add(Figure("not answered", 0.0, 0, "%"))
         else:
@@ -170,7 +170,13 @@ def one(name: str, target: str) -> None:
         told["binary"],
         Path(told["log"]),
     )
-    figures = attacks.BY_NAME[name].run(context)
+    try:
+        figures = attacks.BY_NAME[name].run(context)
+    except (FileNotFoundError, ProcessLookupError):
+        if os.path.exists(f"/proc/{context.pid}"):
+            raise
+        # The server has ended under the attack, which is told of the server.
+        figures = []
     json.dump([asdict(figure) for figure in figures], sys.stdout)
 
 
@@ -255,6 +261,8 @@ def run(chosen: list[Attack], options: argparse.Namespace) -> bool:
         try:
             quiet = suite.measure_quiet()
             print(table.quiet(quiet), flush=True)
+            if said := table.busy(quiet):
+                print(said)
             print(table.HEAD, flush=True)
             for attack in chosen:
                 results.append(suite.run(attack))

@@ -74,6 +74,10 @@ class Server:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    def why_ended(self) -> str:
+        code = self.process.poll()
+        return "it runs" if code is None else f"signal {-code}" if code < 0 else f"exit status {code}"
+
     # -- what the process holds
 
     def forget_peak(self) -> bool:

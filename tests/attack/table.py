@@ -18,6 +18,8 @@ HEAD = (
 )
 # The columns of HEAD that every attack has.
 COLUMNS = (("not answered", 12), ("times quiet p99", 8), ("live p99", 9), ("peak memory", 8), ("memory growth", 8))
+# Without an attack; a photo takes some 10 ms on a machine without other work.
+BUSY_MS = 60
 # Between these lines of docs/security.md stands the table.
 BEGIN, END = "<!-- attacks: begin -->\n", "<!-- attacks: end -->\n"
 
@@ -38,11 +40,16 @@ def quiet(seen: Seen) -> str:
     )
 
 
+def busy(seen: Seen) -> str:
+    """A word about a machine that has other work as well."""
+    return "This machine is busy: times are rough." if seen.p99_ms > BUSY_MS else ""
+
+
 def row(result: Result) -> str:
     common = {figure.what: figure for figure in result.common}
     cells = [of(common[what]) if what in common else "-" for what, _ in COLUMNS]
     cells = [f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)]
-    ended = "ENDS; " if "ended" in common and not common["ended"].kept else ""
+    ended = "THE PROCESS ENDS; " if "ended" in common and not common["ended"].kept else ""
     own = ended + "; ".join(f"{figure.what} {of(figure)}" for figure in result.own)
     return f"{result.name:21}  {'  '.join(cells)}  {result.seconds:4.0f}  {own}"
 

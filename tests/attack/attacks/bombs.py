@@ -159,7 +159,7 @@ ATTACKS = [
         "33 MB of the smallest objects, lists, strings, lines and parts on every route, one by one",
         one_by_one,
         seconds=20,
-        short=8,
+        short=7,
         growth_mb=GROWTH_MB,
     ),
     Attack("tiny_together", 2, "the same, four at a time", together, seconds=10),

@@ -86,5 +86,5 @@ def run(context: Context) -> list[Figure]:
 
 
 ATTACKS = [
-    Attack("echoes", 6, "ids, shapes, names and values of 10 MB: how much of them comes back?", run, 20, short=6),
+    Attack("echoes", 6, "ids, shapes, names and values of 10 MB: how much of them comes back?", run, 20, short=5),
 ]

@@ -236,7 +236,7 @@ ATTACKS = [
         1,
         own=Own(prepare=left_over),
     ),
-    Attack("path_scan", 10, "random paths as fast as possible: how much log?", scan, 8, short=5),
+    Attack("path_scan", 10, "random paths as fast as possible: how much log?", scan, 8, short=4),
 ]
 HELD = [
     Attack(

@@ -72,7 +72,7 @@ ATTACKS = [
         "forms, JSON and lines with 160,000 names each, two at a time",
         lambda context: send(context, many(), 2, SLOWEST_SECONDS),
         seconds=12,
-        short=7,
+        short=6,
     ),
     Attack(
         "long_names",

@@ -296,7 +296,7 @@ HELD = [
         f"{len(bombs())} files of a few KB that claim or hold far more: PNG, JPEG, GIF, WebP, BMP",
         bombed,
         12,
-        short=6,
+        short=5,
         growth_mb=GROWTH_MB,
     ),
     Attack("mutated_images", 0, f"up to {MUTANTS:,} images with bytes changed", mutated, 15),

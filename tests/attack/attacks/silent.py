@@ -128,7 +128,7 @@ def slow_upload(context: Context) -> list[Figure]:
 
 
 ATTACKS = [
-    Attack("silent_uploads", 3, "32 uploads that announce 33 MB, or nothing, and send nothing", uploads, 10, short=7),
+    Attack("silent_uploads", 3, "32 uploads that announce 33 MB, or nothing, and send nothing", uploads, 10, short=6),
     Attack("silent_places", 3, "700 requests whose small bodies do not come", places, 10),
     Attack(
         "silent_streams", 3, "490 streams of lines, 1,280 of gRPC and 200 small uploads without a word", streams, 10

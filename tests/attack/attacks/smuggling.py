@@ -138,5 +138,5 @@ def refused(context: Context, request: bytes) -> bool:
 
 
 ATTACKS = [
-    Attack("smuggling", 9, f"{len(REFUSED)} heads, chunks and forms that must be 400 and close", run, 12, short=6),
+    Attack("smuggling", 9, f"{len(REFUSED)} heads, chunks and forms that must be 400 and close", run, 12, short=4),
 ]

@@ -145,7 +145,7 @@ def large(context: Context) -> list[Figure]:
 
 ATTACKS = [
     Attack("http2_unread", 5, "25 connections of HTTP/2 with windows of zero and 100 answers each", no_windows, 15),
-    Attack("http1_unread", 5, "200 connections that ask on and read nothing", http1, 12, short=7),
+    Attack("http1_unread", 5, "200 connections that ask on and read nothing", http1, 12, short=5),
     Attack(
         "large_unread", 5, "200 connections with the largest answers there are, of which nothing is read", large, 12
     ),
