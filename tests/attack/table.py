@@ -35,8 +35,9 @@ def of(figure: Figure, mark: bool = True) -> str:
 
 def quiet(seen: Seen) -> str:
     return (
-        f"without an attack: {seen.answered} of {seen.asked} answered, p50 {seen.p50_ms:.1f} ms, "
-        f"p99 {seen.p99_ms:.1f} ms, live p99 {seen.live_p99_ms:.1f} ms, {seen.peak_mb:.0f} MB, {seen.descriptors} descriptors"
+        f"quiet: {seen.answered} of {seen.asked} answered, p50 {seen.p50_ms:.1f} ms, "
+        f"p99 {seen.p99_ms:.1f} ms, live p99 {seen.live_p99_ms:.1f} ms, {seen.peak_mb:.0f} MB, "
+        f"{seen.descriptors} descriptors"
     )
 
 

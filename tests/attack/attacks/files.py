@@ -69,23 +69,6 @@ def weights(context: Context) -> list[Figure]:
     return [Figure("no weights are kept", float(not files), 0)]
 
 
-def left_over(folder: Path) -> dict[str, str]:
-    """What processes left behind that were killed while they made an entry, a day ago."""
-    for number in range(3):
-        lost = folder / "cache/onnxd" / f".left{number}"
-        lost.mkdir(parents=True)
-        (lost / "weights.bin").write_bytes(bytes(10_000_000))
-        for path in (lost / "weights.bin", lost):
-            os.utime(path, (time.time() - 86_400,) * 2)
-    (folder / "cache/onnxd").chmod(0o700)
-    return {}
-
-
-def leftovers(context: Context) -> list[Figure]:
-    found = [path for path in (context.folder / "cache/onnxd").iterdir() if path.name.startswith(".left")]
-    return [Figure("folders left behind", len(found), 0)]
-
-
 def environment(context: Context, models: Path, cache: Path) -> dict[str, str]:
     """For a server beside the one that is attacked."""
     mine = {key: value for key, value in os.environ.items() if not key.startswith("ONNXD_")}
@@ -114,6 +97,40 @@ def check(context: Context, models: Path, cache: Path) -> int:
         ).returncode
     except subprocess.TimeoutExpired:
         return -1000
+
+
+def leftovers(context: Context) -> list[Figure]:
+    """Servers are killed while they make an entry; the next start removes what they left, and serves."""
+    cache, models = context.folder / "killed-cache", context.folder / "killed"
+    models.mkdir()
+    (models / "efficientnet-lite0").symlink_to(MODELS / "efficientnet-lite0")
+    killed = 0
+    for _ in range(3):
+        before = unfinished(cache)
+        command = [context.binary, "serve", "--check"]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(context, models, cache),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None and unfinished(cache) <= before:
+            time.sleep(0.002)
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+    status = check(context, models, cache)
+    return [
+        Figure("folders left behind", len(unfinished(cache)), 0, f"of {killed}"),
+        Figure("the next start fails", float(status != 0), 0),
+    ]
+
+
+def unfinished(cache: Path) -> set[Path]:
+    """Entries that are being made, or were."""
+    return set((cache / "onnxd").glob(".*"))
 
 
 def damaged_caches(context: Context) -> list[Figure]:
@@ -234,7 +251,7 @@ ATTACKS = [
         "folders in the graph cache that a killed process left",
         leftovers,
         1,
-        own=Own(prepare=left_over),
+        quiet=True,
     ),
     Attack("path_scan", 10, "random paths as fast as possible: how much log?", scan, 8, short=4),
 ]
