@@ -37,7 +37,7 @@ for target in "${targets[@]}"; do
     esac
     echo "-- $target"
     log=target/fuzz/$target.log
-    if "${cargo[@]}" fuzz run "${options[@]}" "$target" "$grown" "$seeds" -- \
+    if "${cargo[@]}" fuzz run --codegen-units 16 "${options[@]}" "$target" "$grown" "$seeds" -- \
         "${options_of_target[@]}" >"$log" 2>&1; then
         sed -n 's/^stat::number_of_executed_units: */   runs: /p; s/^stat::peak_rss_mb: */   peak MB: /p' "$log"
     else

@@ -4,12 +4,18 @@
 use libfuzzer_sys::fuzz_target;
 use onnxd_fuzz::{Port, choose};
 
-const METHODS: [(&str, bool); 5] = [
-    ("ModelInfer", true),
-    ("ModelStreamInfer", true),
-    ("ModelMetadata", true),
-    ("ModelInfer", false),
-    ("ModelStreamInfer", false),
+const METHODS: [(&str, bool); 11] = [
+    ("/inference.GRPCInferenceService/ModelInfer", true),
+    ("/inference.GRPCInferenceService/ModelStreamInfer", true),
+    ("/inference.GRPCInferenceService/ModelMetadata", true),
+    ("/inference.GRPCInferenceService/ModelInfer", false),
+    ("/inference.GRPCInferenceService/ModelStreamInfer", false),
+    ("/inference.GRPCInferenceService/ModelReady", true),
+    ("/inference.GRPCInferenceService/ModelConfig", true),
+    ("/inference.GRPCInferenceService/ModelStatistics", true),
+    ("/inference.GRPCInferenceService/RepositoryIndex", true),
+    ("/grpc.health.v1.Health/Check", true),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -20,6 +26,5 @@ fuzz_target!(|data: &[u8]| {
         body.extend_from_slice(&(message.len() as u32).to_be_bytes());
     }
     body.extend_from_slice(message);
-    let path = format!("/inference.GRPCInferenceService/{method}");
-    Port::get().ask(&path, &[("content-type", "application/grpc"), ("te", "trailers")], &body);
+    Port::get().ask(method, &[("content-type", "application/grpc"), ("te", "trailers")], &body);
 });

@@ -10,8 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, StatusCode, request};
 use http_body_util::BodyExt;
+use onnxd::api::admin::Admin;
 use onnxd::api::health::Health;
 use onnxd::api::scrape::Scrape;
 use onnxd::api::{self, App};
@@ -43,6 +44,7 @@ pub fn root() -> &'static Path {
 /// The data port with its models.
 pub struct Port {
     router: Router,
+    admin: Router,
     tokio: tokio::runtime::Runtime,
     _models: TempDir,
 }
@@ -78,29 +80,52 @@ impl Port {
         app.set_repository(repository);
         let health = Health::new(app.clone());
         let scrape = Scrape::new(app.clone(), health.clone());
+        let admin = Admin::new(app.clone(), health.clone(), scrape.clone());
+        let admin = api::admin::router(admin, None);
         let router = api::router(app, health, scrape, None);
         let tokio = Builder::new_current_thread().enable_time().build().unwrap();
-        Self { router, tokio, _models: models }
+        Self { router, admin, tokio, _models: models }
     }
 
-    /// Asks, and reads the whole answer.
+    /// Asks the data port by `POST`, and reads the whole answer.
     ///
     /// # Panics
     /// The answer is a 500: what a client sends must not be able to do that.
-    pub fn ask(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> StatusCode {
+    pub fn ask(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_vec())).unwrap();
+        self.send(&self.router, request.body(Body::from(body.to_vec())).unwrap());
+    }
+
+    /// The same with a head of any kind. One that cannot be made is not sent.
+    ///
+    /// # Panics
+    /// As [`Self::ask`].
+    pub fn ask_as(&self, request: request::Builder) {
+        let body = Body::from(r#"{"features": [[5.1, 3.5, 1.4, 0.2]]}"#);
+        if let Ok(request) = request.body(body) {
+            self.send(&self.router, request);
+        }
+    }
+
+    /// Asks the admin port by `POST`.
+    ///
+    /// # Panics
+    /// As [`Self::ask`].
+    pub fn ask_admin(&self, path: &str, body: &[u8]) {
+        self.send(&self.admin, Request::post(path).body(Body::from(body.to_vec())).unwrap());
+    }
+
+    fn send(&self, router: &Router, request: Request<Body>) {
         self.tokio.block_on(async {
-            let response = self.router.clone().oneshot(request).await.unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
             let status = response.status();
             // A body that breaks off was a stream's, and its reason is in its last line.
             let _ = response.into_body().collect().await;
             assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR);
-            status
-        })
+        });
     }
 }
 

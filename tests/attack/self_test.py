@@ -50,7 +50,7 @@ def build(patch: Path, tree: Path) -> Path:
     copy_tree(tree)
     # `patch` goes by the lines around, so that a tree that went on is patched as well.
     subprocess.run(["patch", "--strip=1", "--forward", "--input", patch], cwd=tree, check=True)
-    environment = os.environ | {"CARGO_TARGET_DIR": str(tree.parent / "build"), "CARGO_TERM_COLOR": "never"}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(tree.parent / "build"), "CARGO_INCREMENTAL": "1"}
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=tree, env=environment, check=True)
     binary = tree.parent / patch.stem
     shutil.copy(tree.parent / "build/release/onnxd", binary)
