@@ -47,7 +47,7 @@ struct Known {
 pub enum Identity {
     V4(Ipv4Addr),
     /// The network of an IPv6 address: a client has all addresses of its /64.
-    V6([u8; 8]),
+    V6(u64),
     /// SHA-256 of a key.
     Key([u8; 32]),
 }
@@ -57,8 +57,8 @@ impl From<IpAddr> for Identity {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let network = address.to_bits() >> 64;
+                Self::V6(network as u64)
             }
         }
     }

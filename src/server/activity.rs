@@ -31,6 +31,7 @@ pub struct Activity {
     link: Arc<Link>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each tells something else")]
 struct State {
     timeouts: Timeouts,
     phase: Phase,
