@@ -16,7 +16,9 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let Some((ending, rest)) = choose(&ENDINGS, data) else { return };
-    let Some((kind, content)) = choose(&[InputKind::Features, InputKind::Text], rest) else { return };
+    let Some((kind, content)) = choose(&[InputKind::Features, InputKind::Text], rest) else {
+        return;
+    };
     FOLDER.with(|folder| {
         let path = folder.path().join(format!("data.{ending}"));
         fs::write(&path, content).unwrap();

@@ -4,6 +4,7 @@
 //! door of its own into the server, and what it finds a client can do. A panic anywhere ends the target, also
 //! one that the server would catch; so does an answer of 500.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -35,6 +36,9 @@ const MODELS: [(&str, &str); 4] = [
     ("image", "tests/fixtures/models/optimum-resnet"),
 ];
 
+/// As few threads as there can be, and nothing kept on disk.
+const SETTINGS: &str = "[runtime]\ninstances = 1\nelastic = false\ngraph_cache = \"\"\n";
+
 /// The repository's root.
 #[must_use]
 pub fn root() -> &'static Path {
@@ -61,10 +65,10 @@ impl Port {
         for (name, folder) in MODELS {
             symlink(root().join(folder), models.path().join(name)).unwrap();
         }
-        let mut config = ServerConfig::load(None, &Flags::default()).unwrap();
-        config.runtime.graph_cache = Path::new("").into();
-        config.runtime.elastic = false;
-        config.runtime.instances = 1;
+        let settings = models.path().join("onnxd.toml");
+        fs::write(&settings, SETTINGS).unwrap();
+        let config = ServerConfig::load(Some(&settings), &Flags::default()).unwrap();
+        fs::remove_file(settings).unwrap();
         let library = root().join(".onnxruntime/libonnxruntime.so");
         let runtime = Runtime::load(Some(&library), Device::Cpu).expect("run `make setup`");
         let loader = Loader {
