@@ -32,14 +32,11 @@ impl Model {
         outputs: &[String],
         terms: Terms,
     ) -> Result<Inferred, Error> {
-        let inputs = in_order(&self.signature, inputs)?;
+        let inputs = self.taken(inputs)?;
         let outputs = self.outputs(outputs)?;
         let rows = rows(&self.signature, self.engine.axis, inputs, &outputs);
         let count = rows.count();
-        if count > self.limits.max_rows {
-            let expected = format!("at most {} rows in one request", self.limits.max_rows);
-            return Err(Error::too_large("inputs", expected, count.to_string()));
-        }
+        self.check_rows(count)?;
         let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
@@ -54,6 +51,32 @@ impl Model {
         self.metrics.infer.observe(timings.infer.as_secs_f64());
         self.count(count, &timings);
         Ok(Inferred { tensors: ran.tensors, timings })
+    }
+
+    /// The inputs in the order in which the network declares them. For a compute thread, as long as they
+    /// may be refused: millions of strings are not freed in a moment.
+    ///
+    /// # Errors
+    /// Names, types or shapes that are not the model's; more rows than one request may have.
+    pub fn taken(&self, inputs: Tensors) -> Result<Tensors, Error> {
+        let inputs = in_order(&self.signature, inputs)?;
+        if are_rows(&self.signature, self.engine.axis, &inputs) && !self.may_be_one() {
+            self.check_rows(inputs.rows())?;
+        }
+        Ok(inputs)
+    }
+
+    /// Whether an output without a row for each of the inputs' makes them one piece.
+    fn may_be_one(&self) -> bool {
+        self.signature.outputs.iter().any(|spec| spec.shape.first() != Some(&None))
+    }
+
+    fn check_rows(&self, count: usize) -> Result<(), Error> {
+        if count <= self.limits.max_rows {
+            return Ok(());
+        }
+        let expected = format!("at most {} rows in one request", self.limits.max_rows);
+        Err(Error::too_large("inputs", expected, count.to_string()))
     }
 
     /// What the network takes for this input, as the model's task makes it.
@@ -170,18 +193,26 @@ fn check(spec: &TensorSpec, tensor: &Tensor) -> Result<(), Error> {
 
 /// As rows where every first axis is the batch's and of one length, else as one piece.
 fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[String]) -> Rows {
-    let open = |spec: &TensorSpec| spec.shape.first() == Some(&None);
-    let count = inputs.rows();
-    let even = inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count));
     let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
     let asked = Places::of(&names);
     let mut of_outputs = signature.outputs.iter().filter(|spec| asked.find(&spec.name).is_some());
-    let batches = axis == BatchAxis::Dynamic
+    match are_rows(signature, axis, &inputs) && of_outputs.all(is_open) {
+        true => Rows::alike(inputs),
+        false => Rows::opaque(inputs),
+    }
+}
+
+/// Whether every input's first axis is the batch's, and of one length.
+fn are_rows(signature: &Signature, axis: BatchAxis, inputs: &Tensors) -> bool {
+    let count = inputs.rows();
+    axis == BatchAxis::Dynamic
         && count > 0
-        && even
-        && signature.inputs.iter().all(open)
-        && of_outputs.all(open);
-    if batches { Rows::alike(inputs) } else { Rows::opaque(inputs) }
+        && inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count))
+        && signature.inputs.iter().all(is_open)
+}
+
+fn is_open(spec: &TensorSpec) -> bool {
+    spec.shape.first() == Some(&None)
 }
 
 /// A run that fails over its inputs is the client's, who gave them as the network takes them.

@@ -125,6 +125,9 @@ impl Harness {
             model("ignoring", columns(), Err(&regression("extra_columns = \"ignore\"")), limits),
             model("text", vec![spec("ids", DataType::I64, None)], Ok(InputKind::Text), limits),
             model("image", vec![spec("pixels", DataType::F32, None)], Ok(InputKind::Image), limits),
+            model("of-x", vec![spec("x", DataType::F64, None)], Err("task = \"tensors\""), limits),
+            model("of-s", vec![spec("s", DataType::String, None)], Err("task = \"tensors\""), limits),
+            model("of-u", vec![spec("u", DataType::U8, None)], Err("task = \"tensors\""), limits),
             model(
                 "tensors",
                 vec![
@@ -395,7 +398,7 @@ fn shapes(entry: &str) -> Vec<Shape> {
                 all.extend(bodies(model, &["instances"], read(model)));
             }
             let rows = |size| {
-                list("{\"instances\":[", "{\"x\":[1,2],\"s\":[\"ab\"],\"u\":[1]}", "]}", size)
+                list("{\"instances\":[", "{\"x\":[1,2],\"s\":[\"ab\"],\"u\":[1],\"i\":[1]}", "]}", size)
             };
             all.push(served(shape("honest instances", rows, read("tensors"))));
             let lacking = |size| list("{\"instances\":[{\"x\":[1]},", "{}", "]}", size);
@@ -597,7 +600,12 @@ fn v2_json() -> Vec<Shape> {
             let elements = vec![element; count].join(",");
             format!("{before}{elements}]}}]}}").into_bytes()
         };
-        all.push(served(shape(&format!("honest {data_type} {element}"), make, v2("tensors"))));
+        let model = match name {
+            "x" => "of-x",
+            "s" => "of-s",
+            _ => "of-u",
+        };
+        all.push(served(shape(&format!("honest {data_type} {element}"), make, v2(model))));
     }
     let axes = input("x", "FP64", "\"data\":[],\"shape\":[");
     all.push(shape("axes", move |size| list(&axes, "1", "]}]}", size), v2("tensors")));
@@ -655,10 +663,10 @@ fn v2_binary() -> Vec<Shape> {
         |size: usize| with_bytes("x", "FP64", &format!("[{},1]", size / 8), &vec![0; size & !7]).0;
     let flags = |size: usize| with_bytes("u", "UINT8", &format!("[{size},1]"), &vec![1; size]).0;
     vec![
-        served(shape("numbers", numbers, read("tensors"))),
-        served(shape("bytes", flags, read("tensors"))),
+        served(shape("numbers", numbers, read("of-x"))),
+        served(shape("bytes", flags, read("of-u"))),
         shape("empty strings", strings("s", b""), read("tensors")),
-        served(shape("strings", strings("s", b"abcdefg"), read("tensors"))),
+        served(shape("strings", strings("s", b"abcdefg"), read("of-s"))),
         shape("texts", strings("text", b""), read("text")),
         shape("images", strings("image", b"a"), read("image")),
         shape("no text", strings("s", b"\xff"), read("tensors")),
@@ -714,7 +722,13 @@ fn questions() -> Vec<Shape> {
             prost::encoding::encode_varint(1, &mut shape);
             let input =
                 [message(1, name), message(2, data_type), message(3, &shape), message(5, bytes)];
-            [model(), message(5, &input.concat())].concat()
+            let model: &[u8] = match name {
+                b"x" => b"of-x",
+                b"s" => b"of-s",
+                b"u" => b"of-u",
+                _ => b"tensors",
+            };
+            [message(1, model), message(5, &input.concat())].concat()
         };
     let packed = move |name: &'static [u8], data_type: &'static [u8], number, width: usize| {
         move |size: usize| {
