@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 /// Bytes of memory for each byte that came,
 const PER_BYTE: usize = 4;
 /// and for any request, so that small ones are not refused for what they hold besides.
-const BASE: usize = 512 << 10;
+pub(crate) const BASE: usize = 512 << 10;
 /// The same for one of many lines that are read together, and for all of these.
 const LINE_BASE: usize = 2 << 10;
 const LINES_BASE: usize = 256 << 10;

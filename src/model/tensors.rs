@@ -1,6 +1,6 @@
 //! The way past the task: the network's own inputs in, its own outputs out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,14 +32,11 @@ impl Model {
         outputs: &[String],
         terms: Terms,
     ) -> Result<Inferred, Error> {
-        let inputs = in_order(&self.signature, inputs)?;
+        let inputs = self.taken(inputs)?;
         let outputs = self.outputs(outputs)?;
         let rows = rows(&self.signature, self.engine.axis, inputs, &outputs);
         let count = rows.count();
-        if count > self.limits.max_rows {
-            let expected = format!("at most {} rows in one request", self.limits.max_rows);
-            return Err(Error::too_large("inputs", expected, count.to_string()));
-        }
+        self.check_rows(count)?;
         let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
@@ -57,6 +54,32 @@ impl Model {
         self.metrics.infer.observe(timings.infer.as_secs_f64());
         self.count(count, &timings);
         Ok(Inferred { tensors: ran.tensors, timings })
+    }
+
+    /// The inputs in the order in which the network declares them. For a compute thread, as long as they
+    /// may be refused: millions of strings are not freed in a moment.
+    ///
+    /// # Errors
+    /// Names, types or shapes that are not the model's; more rows than one request may have.
+    pub fn taken(&self, inputs: Tensors) -> Result<Tensors, Error> {
+        let inputs = in_order(&self.signature, inputs)?;
+        if are_rows(&self.signature, self.engine.axis, &inputs) && !self.may_be_one() {
+            self.check_rows(inputs.rows())?;
+        }
+        Ok(inputs)
+    }
+
+    /// Whether an output without a row for each of the inputs' makes them one piece.
+    fn may_be_one(&self) -> bool {
+        self.signature.outputs.iter().any(|spec| spec.shape.first() != Some(&None))
+    }
+
+    fn check_rows(&self, count: usize) -> Result<(), Error> {
+        if count <= self.limits.max_rows {
+            return Ok(());
+        }
+        let expected = format!("at most {} rows in one request", self.limits.max_rows);
+        Err(Error::too_large("inputs", expected, count.to_string()))
     }
 
     /// What the network takes for this input, as the model's task makes it.
@@ -87,15 +110,15 @@ impl Model {
             let tensors = self.signature.outputs.iter().filter(|spec| spec.data_type().is_some());
             tensors.map(|spec| spec.name.as_str())
         };
-        let places: HashMap<&str, usize> = known().zip(0..).collect();
-        let mut taken = vec![false; places.len()];
+        let names: Vec<&str> = if asked.is_empty() { Vec::new() } else { known().collect() };
+        let (places, mut taken) = (Places::of(&names), vec![false; names.len()]);
         for (index, name) in asked.iter().enumerate() {
             let field = || format!("outputs[{index}].name");
-            let Some(place) = places.get(name.as_str()) else {
+            let Some(place) = places.find(name) else {
                 let expected = one_of(name, known());
                 return Err(Error::invalid(field(), expected, format!("`{}`", excerpt(name))));
             };
-            if std::mem::replace(&mut taken[*place], true) {
+            if std::mem::replace(&mut taken[place], true) {
                 let got = format!("`{}` again", excerpt(name));
                 return Err(Error::invalid(field(), "each output once", got));
             }
@@ -107,15 +130,39 @@ impl Model {
     }
 }
 
+/// Where names are in a list, of which some models have thousands.
+enum Places<'a> {
+    Few(&'a [&'a str]),
+    Many(HashMap<&'a str, usize>),
+}
+
+impl<'a> Places<'a> {
+    fn of(names: &'a [&'a str]) -> Self {
+        const FEW: usize = 8;
+        match names.len() {
+            ..=FEW => Self::Few(names),
+            _ => Self::Many(names.iter().copied().zip(0..).collect()),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Few(names) => names.iter().position(|known| *known == name),
+            Self::Many(places) => places.get(name).copied(),
+        }
+    }
+}
+
 /// The inputs in the order in which the model declares them.
 fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
-    let names = || signature.inputs.iter().map(|spec| spec.name.as_str());
-    let places: HashMap<&str, usize> = names().zip(0..).collect();
+    let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
+    let places = Places::of(&names);
     let mut ordered: Vec<Option<(String, Tensor)>> = vec![None; signature.inputs.len()];
     let mut several = None;
     for (index, (name, tensor)) in inputs.0.into_iter().enumerate() {
-        let Some(place) = places.get(name.as_str()).copied() else {
-            let (expected, got) = (one_of(&name, names()), format!("`{}`", excerpt(&name)));
+        let Some(place) = places.find(&name) else {
+            let expected = one_of(&name, names.iter().copied());
+            let got = format!("`{}`", excerpt(&name));
             return Err(Error::invalid(format!("inputs[{index}].name"), expected, got));
         };
         check(&signature.inputs[place], &tensor)?;
@@ -149,17 +196,26 @@ fn check(spec: &TensorSpec, tensor: &Tensor) -> Result<(), Error> {
 
 /// As rows where every first axis is the batch's and of one length, else as one piece.
 fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[String]) -> Rows {
-    let open = |spec: &TensorSpec| spec.shape.first() == Some(&None);
+    let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let asked = Places::of(&names);
+    let mut of_outputs = signature.outputs.iter().filter(|spec| asked.find(&spec.name).is_some());
+    match are_rows(signature, axis, &inputs) && of_outputs.all(is_open) {
+        true => Rows::alike(inputs),
+        false => Rows::opaque(inputs),
+    }
+}
+
+/// Whether every input's first axis is the batch's, and of one length.
+fn are_rows(signature: &Signature, axis: BatchAxis, inputs: &Tensors) -> bool {
     let count = inputs.rows();
-    let even = inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count));
-    let asked: HashSet<&str> = outputs.iter().map(String::as_str).collect();
-    let mut of_outputs = signature.outputs.iter().filter(|spec| asked.contains(spec.name.as_str()));
-    let batches = axis == BatchAxis::Dynamic
+    axis == BatchAxis::Dynamic
         && count > 0
-        && even
-        && signature.inputs.iter().all(open)
-        && of_outputs.all(open);
-    if batches { Rows::alike(inputs) } else { Rows::opaque(inputs) }
+        && inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count))
+        && signature.inputs.iter().all(is_open)
+}
+
+fn is_open(spec: &TensorSpec) -> bool {
+    spec.shape.first() == Some(&None)
 }
 
 /// A run that fails over its inputs is the client's, who gave them as the network takes them.

@@ -13,7 +13,7 @@ use crate::api::predict::{self, Target};
 use crate::api::{envelope, finish, hugging_face, multipart, repository, v1};
 use crate::config::{Flags, Limits, ServerConfig};
 use crate::error::Error;
-use crate::meter::Meter;
+use crate::meter::{BASE as FREE, Meter};
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
 use crate::model::stub::{model, spec};
@@ -27,13 +27,86 @@ pub struct Shape {
     pub read: Box<dyn Fn(&Harness, &Bytes) -> (u64, Option<Error>)>,
     /// It is an honest input, which must not be refused.
     pub served: bool,
+    /// It is one of those that cost most, and walked at every size.
+    pub large: bool,
 }
+
+/// Those that cost most, by entry and name.
+const LARGE: &[(&str, &[&str])] = &[
+    (
+        "predict-json",
+        &[
+            "rows.features: digits",
+            "rows.features: empty rows",
+            "rows.features: whole numbers",
+            "named.features: records",
+            "named.features: records without a name",
+            "named.features: names in a record",
+            "named.features: a name a record",
+            "named.features: a column of texts",
+            "text.text: empty texts",
+            "text.parameters: names",
+            "text.parameters: empty rows",
+            "honest rows",
+            "honest digits",
+            "honest records",
+        ],
+    ),
+    ("predict-form", &["texts", "nearly boundaries", "features: records without a name"]),
+    ("predict-text", &["a text"]),
+    ("predict-lines", &["empty objects", "no JSON", "one line: names in a record"]),
+    (
+        "v2-json",
+        &[
+            "honest FP64 1",
+            "honest BYTES \"abcdefg\"",
+            "FP64 of tensors: nulls",
+            "axes",
+            "the same input",
+            "outputs",
+            "tensors.parameters: names",
+        ],
+    ),
+    ("v2-binary", &["numbers", "strings", "empty strings"]),
+    ("v2-raw", &["bytes"]),
+    (
+        "v1",
+        &[
+            "rows.instances: digits",
+            "rows.inputs: empty rows",
+            "tensors.instances: records without a name",
+            "tensors.inputs: names",
+            "named.instances: records",
+            "image.instances: files of lists",
+            "honest instances",
+        ],
+    ),
+    ("hugging-face", &["text.inputs: empty texts", "text.parameters: names"]),
+    (
+        "grpc-infer",
+        &[
+            "empty inputs",
+            "empty outputs",
+            "empty tensors as bytes",
+            "parameters",
+            "packed axes",
+            "packed bytes",
+            "packed numbers of eight bytes",
+            "packed doubles",
+            "numbers one by one",
+            "empty strings",
+            "strings",
+        ],
+    ),
+];
 
 /// Models to read for.
 pub struct Harness {
     models: Arc<ModelRepository>,
     limits: Limits,
     waits: bool,
+    /// Bytes that are spent before anything is read.
+    spent: usize,
 }
 
 impl Harness {
@@ -52,23 +125,32 @@ impl Harness {
             model("ignoring", columns(), Err(&regression("extra_columns = \"ignore\"")), limits),
             model("text", vec![spec("ids", DataType::I64, None)], Ok(InputKind::Text), limits),
             model("image", vec![spec("pixels", DataType::F32, None)], Ok(InputKind::Image), limits),
+            model("of-x", vec![spec("x", DataType::F64, None)], Err("task = \"tensors\""), limits),
+            model("of-s", vec![spec("s", DataType::String, None)], Err("task = \"tensors\""), limits),
+            model("of-u", vec![spec("u", DataType::U8, None)], Err("task = \"tensors\""), limits),
             model(
                 "tensors",
                 vec![
                     spec("x", DataType::F64, None),
                     spec("s", DataType::String, None),
                     spec("u", DataType::U8, None),
+                    spec("i", DataType::I64, None),
                 ],
                 Err("task = \"tensors\""),
                 limits,
             ),
         ];
-        Self { models: Arc::new(ModelRepository::of(models)), limits, waits: true }
+        Self { models: Arc::new(ModelRepository::of(models)), limits, waits: true, spent: 0 }
     }
 
     /// Whose callers have left.
     pub fn gone() -> Self {
         Self { waits: false, ..Self::new() }
+    }
+
+    /// Nearly without what is free for any request, so that small inputs show what large ones would.
+    pub fn strict(self) -> Self {
+        Self { spent: FREE - (16 << 10), ..self }
     }
 
     fn model(&self, name: &str) -> Arc<Model> {
@@ -83,6 +165,7 @@ impl Harness {
     ) -> (u64, Option<Error>) {
         let waits = || self.waits;
         let meter = Meter::new(bytes, &waits);
+        meter.take(self.spent).unwrap();
         let error = read(&meter).err();
         (meter.counted(), error)
     }
@@ -187,6 +270,7 @@ fn values() -> Vec<(&'static str, Make)> {
 
 /// Bodies that are an object with some value in it, and those whose fields are too many.
 fn bodies(
+    model: &str,
     fields: &[&'static str],
     read: impl Fn(&Harness, &Bytes) -> (u64, Option<Error>) + Clone + 'static,
 ) -> Vec<Shape> {
@@ -199,20 +283,26 @@ fn bodies(
                 body.push(b'}');
                 body
             };
-            let name = format!("{field}: {name}");
+            let name = format!("{model}.{field}: {name}");
             let (make, read) = (Box::new(make), Box::new(read.clone()));
-            all.push(Shape { name, make, read, served: false });
+            all.push(Shape { name, make, read, served: false, large: false });
         }
     }
     for (name, value) in values() {
-        let name = format!("body: {name}");
-        all.push(Shape { name, make: value, read: Box::new(read.clone()), served: false });
+        let name = format!("{model}, body: {name}");
+        all.push(Shape {
+            name,
+            make: value,
+            read: Box::new(read.clone()),
+            served: false,
+            large: false,
+        });
     }
     for &field in fields {
-        let name = format!("{field} again and again");
+        let name = format!("{model}.{field} again and again");
         let make = move |size| list("{", &format!("\"{field}\":1"), "}", size);
         let (make, read) = (Box::new(make), Box::new(read.clone()));
-        all.push(Shape { name, make, read, served: false });
+        all.push(Shape { name, make, read, served: false, large: false });
     }
     all
 }
@@ -222,7 +312,13 @@ fn shape(
     make: impl Fn(usize) -> Vec<u8> + 'static,
     read: impl Fn(&Harness, &Bytes) -> (u64, Option<Error>) + 'static,
 ) -> Shape {
-    Shape { name: name.to_owned(), make: Box::new(make), read: Box::new(read), served: false }
+    Shape {
+        name: name.to_owned(),
+        make: Box::new(make),
+        read: Box::new(read),
+        served: false,
+        large: false,
+    }
 }
 
 fn served(shape: Shape) -> Shape {
@@ -244,15 +340,24 @@ fn to(model: &'static str) -> impl Fn(&Harness, &Bytes) -> (u64, Option<Error>) 
 }
 
 pub fn worst(entry: &str) -> Vec<Shape> {
+    let mut all = shapes(entry);
+    for name in LARGE.iter().filter(|(of, _)| *of == entry).flat_map(|(_, names)| *names) {
+        let found = all.iter_mut().find(|shape| shape.name == *name);
+        found.unwrap_or_else(|| panic!("{entry} has no {name}")).large = true;
+    }
+    all
+}
+
+fn shapes(entry: &str) -> Vec<Shape> {
     match entry {
         "head" => head(),
         "predict-json" => {
             let mut all = Vec::new();
             for model in ["rows", "named", "ignoring"] {
-                all.extend(bodies(&["features"], to(model)));
+                all.extend(bodies(model, &["features"], to(model)));
             }
-            all.extend(bodies(&["text", "parameters", "model", "other"], to("text")));
-            all.extend(bodies(&["image"], to("image")));
+            all.extend(bodies("text", &["text", "parameters", "model", "other"], to("text")));
+            all.extend(bodies("image", &["image"], to("image")));
             let rows = |size| list("{\"features\":[", "[5.1,3.5,1.4,0.2]", "]}", size);
             all.push(served(shape("honest rows", rows, to("rows"))));
             let digits = |size| list("{\"features\":[", "[1,2,3,4]", "]}", size);
@@ -286,11 +391,14 @@ pub fn worst(entry: &str) -> Vec<Shape> {
                 }
             };
             let mut all = Vec::new();
-            for model in ["rows", "named", "text", "image", "tensors"] {
-                all.extend(bodies(&["instances", "inputs", "other"], read(model)));
+            for model in ["rows", "named", "tensors"] {
+                all.extend(bodies(model, &["instances", "inputs"], read(model)));
+            }
+            for model in ["text", "image"] {
+                all.extend(bodies(model, &["instances"], read(model)));
             }
             let rows = |size| {
-                list("{\"instances\":[", "{\"x\":[1,2],\"s\":[\"ab\"],\"u\":[1]}", "]}", size)
+                list("{\"instances\":[", "{\"x\":[1,2],\"s\":[\"ab\"],\"u\":[1],\"i\":[1]}", "]}", size)
             };
             all.push(served(shape("honest instances", rows, read("tensors"))));
             let lacking = |size| list("{\"instances\":[{\"x\":[1]},", "{}", "]}", size);
@@ -306,8 +414,8 @@ pub fn worst(entry: &str) -> Vec<Shape> {
                     })
                 }
             };
-            let mut all = bodies(&["inputs", "parameters", "other"], read("text"));
-            all.extend(bodies(&["inputs"], read("image")));
+            let mut all = bodies("text", &["inputs", "parameters"], read("text"));
+            all.extend(bodies("image", &["inputs"], read("image")));
             all
         }
         "grpc-infer" => questions(),
@@ -324,7 +432,7 @@ pub fn worst(entry: &str) -> Vec<Shape> {
         }
         // They are read by tonic, which is told their size.
         "grpc-reflection" => vec![shape("a name", |size| vec![b'a'; size], |_, _| (0, None))],
-        "repository" => bodies(&["ready", "parameters", "other"], |harness, body| {
+        "repository" => bodies("admin", &["ready", "parameters"], |harness, body| {
             harness.metered(body.len(), |meter| repository::parse(body, meter))
         }),
         other => panic!("{other} has no worst inputs"),
@@ -407,13 +515,16 @@ fn lines() -> Vec<Shape> {
     // As they come: 256 lines of 64 KiB together, or one that is longer.
     let read = |model: &'static str| {
         move |harness: &Harness, body: &Bytes| {
-            let target = target(model);
-            let waits = || harness.waits;
-            let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
-            for block in lines.chunks(256) {
-                let block = block.concat();
-                let with = (&*harness.models, &target, Parameters::default());
-                drop(line::read(&block, 1, with, &waits));
+            let (target, waits) = (target(model), || harness.waits);
+            let with = (&*harness.models, &target, Parameters::default());
+            let mut rest = &body[..];
+            while !rest.is_empty() {
+                let ends = memchr::memchr_iter(b'\n', rest).take(256).map(|end| end + 1);
+                let end = ends.take_while(|end| *end <= 64 << 10).last();
+                let end = end.or_else(|| memchr::memchr(b'\n', rest).map(|end| end + 1));
+                let (block, after) = rest.split_at(end.unwrap_or(rest.len()));
+                drop(line::read(block, 1, with, &waits));
+                rest = after;
             }
             (0, None)
         }
@@ -454,7 +565,7 @@ fn v2(model: &'static str) -> impl Fn(&Harness, &Bytes) -> (u64, Option<Error>) 
 }
 
 fn v2_json() -> Vec<Shape> {
-    let mut all = bodies(&["inputs", "outputs", "parameters", "id", "other"], v2("tensors"));
+    let mut all = bodies("tensors", &["inputs", "outputs", "parameters", "id"], v2("tensors"));
     let input = |name: &str, data_type: &str, rest: &str| {
         format!("{{\"inputs\":[{{\"name\":\"{name}\",\"datatype\":\"{data_type}\",{rest}")
     };
@@ -465,18 +576,15 @@ fn v2_json() -> Vec<Shape> {
         ("text", "text", "BYTES"),
         ("image", "image", "BYTES"),
     ] {
-        for shape_of in ["[1000000]", "[1000000,1]"] {
-            for (value_name, value) in values() {
-                let before = input(name, data_type, &format!("\"shape\":{shape_of},\"data\":"));
-                let make = move |size: usize| {
-                    let mut body = before.clone().into_bytes();
-                    body.extend(value(size.saturating_sub(body.len() + 3)));
-                    body.extend(b"}]}");
-                    body
-                };
-                let name = format!("{data_type} {shape_of} of {model}: {value_name}");
-                all.push(shape(&name, make, v2(model)));
-            }
+        for (value_name, value) in values() {
+            let before = input(name, data_type, "\"shape\":[1000000,1],\"data\":");
+            let make = move |size: usize| {
+                let mut body = before.clone().into_bytes();
+                body.extend(value(size.saturating_sub(body.len() + 3)));
+                body.extend(b"}]}");
+                body
+            };
+            all.push(shape(&format!("{data_type} of {model}: {value_name}"), make, v2(model)));
         }
     }
     // As many as there are.
@@ -492,7 +600,12 @@ fn v2_json() -> Vec<Shape> {
             let elements = vec![element; count].join(",");
             format!("{before}{elements}]}}]}}").into_bytes()
         };
-        all.push(served(shape(&format!("honest {data_type} {element}"), make, v2("tensors"))));
+        let model = match name {
+            "x" => "of-x",
+            "s" => "of-s",
+            _ => "of-u",
+        };
+        all.push(served(shape(&format!("honest {data_type} {element}"), make, v2(model))));
     }
     let axes = input("x", "FP64", "\"data\":[],\"shape\":[");
     all.push(shape("axes", move |size| list(&axes, "1", "]}]}", size), v2("tensors")));
@@ -550,10 +663,10 @@ fn v2_binary() -> Vec<Shape> {
         |size: usize| with_bytes("x", "FP64", &format!("[{},1]", size / 8), &vec![0; size & !7]).0;
     let flags = |size: usize| with_bytes("u", "UINT8", &format!("[{size},1]"), &vec![1; size]).0;
     vec![
-        served(shape("numbers", numbers, read("tensors"))),
-        served(shape("bytes", flags, read("tensors"))),
+        served(shape("numbers", numbers, read("of-x"))),
+        served(shape("bytes", flags, read("of-u"))),
         shape("empty strings", strings("s", b""), read("tensors")),
-        served(shape("strings", strings("s", b"abcdefg"), read("tensors"))),
+        served(shape("strings", strings("s", b"abcdefg"), read("of-s"))),
         shape("texts", strings("text", b""), read("text")),
         shape("images", strings("image", b"a"), read("image")),
         shape("no text", strings("s", b"\xff"), read("tensors")),
@@ -589,6 +702,7 @@ fn questions() -> Vec<Shape> {
     let read = |harness: &Harness, body: &Bytes| {
         let waits = || harness.waits;
         let meter = grpc::meter(body.len(), &waits);
+        meter.take(harness.spent).unwrap();
         let error = grpc::parse(&harness.models, body, &meter).err();
         (meter.counted(), error)
     };
@@ -608,7 +722,13 @@ fn questions() -> Vec<Shape> {
             prost::encoding::encode_varint(1, &mut shape);
             let input =
                 [message(1, name), message(2, data_type), message(3, &shape), message(5, bytes)];
-            [model(), message(5, &input.concat())].concat()
+            let model: &[u8] = match name {
+                b"x" => b"of-x",
+                b"s" => b"of-s",
+                b"u" => b"of-u",
+                _ => b"tensors",
+            };
+            [message(1, model), message(5, &input.concat())].concat()
         };
     let packed = move |name: &'static [u8], data_type: &'static [u8], number, width: usize| {
         move |size: usize| {
@@ -656,7 +776,7 @@ fn questions() -> Vec<Shape> {
             move |size| [model(), message(4, &b"\x12\x00".repeat(size / 2))].concat(),
             read,
         ),
-        shape("packed numbers of another input", packed(b"x", b"INT64", 3, 1), read),
+        shape("packed numbers of eight bytes", packed(b"i", b"INT64", 3, 1), read),
         served(shape("packed bytes", packed(b"u", b"UINT8", 4, 1), read)),
         served(shape("packed doubles", packed(b"x", b"FP64", 7, 8), read)),
         shape("doubles one by one", single(b"\x39\0\0\0\0\0\0\0\0", b"x", b"FP64"), read),

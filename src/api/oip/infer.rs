@@ -92,7 +92,7 @@ pub struct InferAnswer {
 /// element is looked at.
 ///
 /// # Errors
-/// Too many items for the task, elements that are no text.
+/// Too many items for the task, elements that are no text; those of [`Model::taken`].
 pub fn understand(
     model: &Model,
     mut inputs: Vec<InputTensor>,
@@ -112,7 +112,8 @@ pub fn understand(
         };
         Ok((name, tensor))
     });
-    Ok(Inputs::Own(Tensors(own.collect::<Result<_, Error>>()?), missing))
+    let own = Tensors(own.collect::<Result<_, Error>>()?);
+    Ok(Inputs::Own(model.taken(own)?, missing))
 }
 
 /// How many inputs a request for this model may name, and how many outputs. More of them are repeated

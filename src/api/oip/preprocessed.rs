@@ -22,6 +22,9 @@ use crate::tasks::{
 };
 use crate::tensor::Tensor;
 
+/// Bytes of an image or a text, beside its content: itself, and the field that it came from.
+const ITEM: usize = 2 * size_of::<Image>() + 32;
+
 /// The name of the input that the model's task takes, if it takes one by `BYTES`.
 #[must_use]
 pub fn input_name(model: &Model) -> Option<&'static str> {
@@ -57,6 +60,7 @@ pub fn input(
         let expected = format!("at most {most} items in one request");
         return Err(Error::too_large(kind.field(), expected, count.to_string()));
     }
+    meter.take(count.saturating_mul(ITEM))?;
     let field = |index| format!("{}[{index}]", kind.field());
     Ok(match kind {
         InputKind::Image => {

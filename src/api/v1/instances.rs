@@ -22,7 +22,7 @@ use crate::meter::Meter;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
 use crate::signature::TensorSpec;
-use crate::tasks::{Image, Input, InputKind, Reading};
+use crate::tasks::{Cells, Column, Image, Input, InputKind, Numbers, Reading};
 use crate::tensor::{DataType, Tensor};
 
 /// What is asked, and whether by rows (`instances`).
@@ -165,6 +165,7 @@ fn features(
         return Ok(None);
     }
     let rows = cells::features(field, raw, reading)?;
+    reading.meter.take(encoded(&rows.cells))?;
     let tensors = model.network_inputs_of(&Input::Features(rows))?;
     let tensors = tensors.0.into_iter().map(|(name, tensor)| {
         let value = match tensor {
@@ -177,6 +178,27 @@ fn features(
         InputTensor { name, value }
     });
     Ok(Some(tensors.collect()))
+}
+
+/// Bytes that rows need as tensors beside what their cells do: for copies of texts, and to tell which
+/// rows lack a value.
+fn encoded(cells: &Cells) -> usize {
+    const TEXT: usize = 32;
+    const LACKING: usize = 96;
+    let lacking = |numbers: &Numbers| if numbers.have_missing() { numbers.len() } else { 0 };
+    let of_text = |text: &Option<String>| match text.as_deref() {
+        None | Some("") => TEXT + LACKING,
+        Some(text) => TEXT + text.len(),
+    };
+    let of_column = |column: &Column| match column {
+        Column::Numbers(numbers) => LACKING * lacking(numbers),
+        Column::Texts(texts) => texts.iter().map(of_text).sum(),
+        Column::Written(_) | Column::Lacking(_) => 0,
+    };
+    match cells {
+        Cells::Rows { values, rows, .. } => LACKING * lacking(values).min(*rows),
+        Cells::Columns { columns, .. } => columns.iter().map(|(_, column)| of_column(column)).sum(),
+    }
 }
 
 /// Whether the first instance has a value for each name, rather than lists or the only input as a whole.

@@ -221,18 +221,16 @@ impl Numbers {
         }
     }
 
-    /// Rows of so many numbers as columns.
-    #[must_use]
-    pub fn columns(&self, width: usize) -> Vec<Self> {
-        let column = |index| Self {
-            values: self.values.iter().skip(index).step_by(width).copied().collect(),
-            exact: Vec::new(),
-        };
-        let mut columns: Vec<Self> = (0..width).map(column).collect();
+    /// Rows of so many numbers as columns, one after the other.
+    pub fn columns(&self, width: usize) -> impl Iterator<Item = Self> + '_ {
+        let mut exact = vec![Vec::new(); width];
         for (place, whole) in &self.exact {
-            columns[place % width].exact.push((place / width, *whole));
+            exact[place % width].push((place / width, *whole));
         }
-        columns
+        exact.into_iter().enumerate().map(move |(index, exact)| Self {
+            values: self.values.iter().skip(index).step_by(width).copied().collect(),
+            exact,
+        })
     }
 
     /// The reverse of [`Self::columns`], of columns that all have `rows` numbers.
@@ -313,7 +311,7 @@ mod tests {
         let mut all = numbers(&["1", "9007199254740993"]);
         all.append(numbers(&["9007199254740995", "4"]));
         assert_eq!(all.part(1..3), numbers(&["9007199254740993", "9007199254740995"]));
-        let columns = all.columns(2);
+        let columns: Vec<_> = all.columns(2).collect();
         assert_eq!(columns[0], numbers(&["1", "9007199254740995"]));
         assert_eq!(columns[1], numbers(&["9007199254740993", "4"]));
         assert_eq!(Numbers::of_columns(&columns.iter().collect::<Vec<_>>(), 2), all);
