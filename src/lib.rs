@@ -23,7 +23,8 @@
 //! 3. `tasks` is synchronous, and pure once loaded.
 //! 4. Async threads never touch pixels or tokens, and tensor elements only where there are a few.
 //! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that
-//!    waits has a bound too: connections, bodies, log lines, spans.
+//!    waits has a bound too: connections, bodies, unread answers, log lines, spans; and no client can
+//!    take all of what clients share.
 //! 6. One request cannot make another fail or change its answer.
 //! 7. No globals but those of the process: the log, the panic hook and the allocator.
 //! 8. Configuration never restates what the model's files say.

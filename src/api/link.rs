@@ -5,18 +5,22 @@
 //! and for one (`server.max_unread_size`). Progress is bytes of answers that left, and nothing else: a
 //! client that asks and does not read makes none.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::peers::{self, Bounds, Full, Identity, Peer, Resource, SILENT, Taken, lock};
+use super::peers::{Bounds, Identity, Peer, SILENT, Taken, lock};
+use super::resource::{Full, Resource, refused};
 use super::stats::Closed;
 use crate::error::{Error, ErrorKind};
 
 /// How long an answer waits for a connection that has too much unread and of which nothing leaves.
 const STALLED: Duration = Duration::from_secs(2);
+/// A connection on which nothing has happened for so many milliseconds may be closed for a new one.
+const IDLE: u64 = 100;
 /// KiB of answers of streams that may be in work, or unread, on one connection.
 const STREAMS: usize = 1024;
 
@@ -199,7 +203,7 @@ impl Link {
         let freed = self.peer.wait_for(Resource::Answers, bytes);
         // It is given back when the connections have ended.
         let freed = tokio::time::timeout(SILENT, freed).await;
-        freed.map_err(|_| peers::refused(Resource::Answers, full))
+        freed.map_err(|_| refused(Resource::Answers, full))
     }
 
     /// A part of an answer goes out, of which there is no account yet.
@@ -249,10 +253,14 @@ fn links(peer: &Peer, full: Full) -> Vec<Arc<Link>> {
 /// The connection on which nothing has happened for longest, and for long enough.
 fn idlest(peer: &Peer, full: Full) -> Option<Arc<Link>> {
     let now = peer.bounds().now();
-    let idle = |link: Arc<Link>| link.idle(now).map(|idle| (idle, link));
-    let (idle, link) =
-        links(peer, full).into_iter().filter_map(idle).max_by_key(|(idle, _)| *idle)?;
-    (Duration::from_millis(idle) >= SILENT).then_some(link)
+    let may = |link: &Arc<Link>| link.idle(now).is_some_and(|idle| idle >= IDLE);
+    let look = || {
+        let mut idle = links(peer, full);
+        idle.retain(may);
+        idle.sort_by_cached_key(|link| Reverse(link.idle(now)));
+        idle
+    };
+    lock(&peer.spare(full).links).next(now, may, look)
 }
 
 /// Closes connections that read nothing, the longest stalled first, until they had so much unread.

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod admin;
+mod admit;
 pub mod auth;
 mod body;
 mod bulk;
@@ -28,7 +29,9 @@ mod playground;
 mod predict;
 pub mod repository;
 mod request_id;
+pub mod resource;
 pub mod scrape;
+mod spare;
 pub mod stats;
 pub mod streaming;
 mod upload;
@@ -189,7 +192,7 @@ pub fn router(
     keys: Option<Arc<Reloading<auth::Keys>>>,
 ) -> Router {
     let within = app.server.request_timeout;
-    let admit = middleware::from_fn(move |request, next| upload::admit(request, next, within));
+    let taken_on = middleware::from_fn(move |request, next| admit::admit(request, next, within));
     let metrics = app.metrics.clone();
     let probes = Router::new()
         .merge(grpc::health(app.clone(), health.clone()))
@@ -215,7 +218,7 @@ pub fn router(
             ApiError(Error::internal("a handler panicked")).into_response()
         }))
         // requests over the bound are answered before their body is read,
-        .layer(admit)
+        .layer(taken_on)
         // and what pays is compressed,
         .layer(compression::layer(&app.server))
         // past which probes always get,

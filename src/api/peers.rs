@@ -12,56 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::http::Extensions;
-use tokio::sync::Notify;
 
 use super::link::Link;
+use super::resource::{Full, Limit, RESOURCES, Resource};
+use super::spare::Spares;
 use super::upload::Upload;
 use crate::config::Server;
-use crate::error::{Error, ErrorKind};
 
 /// Who has sent nothing, or read nothing, for this long goes before others are refused.
 pub const SILENT: Duration = Duration::from_secs(1);
-
-/// What is shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
-    Connections,
-    /// Requests and streams, whatever they wait for.
-    Requests,
-    /// Requests in work.
-    Places,
-    /// Bytes of bodies, from when they came to the end of the work on them.
-    Bodies,
-    /// Bytes of answers, from when they are made until they are sent.
-    Answers,
-}
-
-const RESOURCES: usize = Resource::Answers as usize + 1;
-
-struct Limit {
-    most: usize,
-    of_peer: usize,
-    used: AtomicUsize,
-    waiting: AtomicUsize,
-    freed: Notify,
-}
-
-impl Limit {
-    fn new(most: usize, share: f64, at_least: usize) -> Self {
-        let of_peer = ((most as f64 * share).ceil() as usize).max(at_least).min(most);
-        let [used, waiting] = [0, 0].map(AtomicUsize::new);
-        Self { most, of_peer, used, waiting, freed: Notify::new() }
-    }
-}
-
-/// Why there is no more of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    /// All of it is taken.
-    All,
-    /// What is left is for others.
-    Share,
-}
 
 /// What the clients of one port share.
 pub struct Bounds {
@@ -72,6 +31,7 @@ pub struct Bounds {
     /// Bodies that are waited for.
     pub(super) uploads: Mutex<HashMap<usize, Weak<Upload>>>,
     pub(super) links: Mutex<HashMap<usize, Weak<Link>>>,
+    spare: Spares,
     epoch: Instant,
 }
 
@@ -87,7 +47,7 @@ struct Known {
 pub enum Identity {
     V4(Ipv4Addr),
     /// The network of an IPv6 address: a client has all addresses of its /64.
-    V6([u8; 8]),
+    V6(u64),
     /// SHA-256 of a key.
     Key([u8; 32]),
 }
@@ -97,8 +57,8 @@ impl From<IpAddr> for Identity {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let network = address.to_bits() >> 64;
+                Self::V6(network as u64)
             }
         }
     }
@@ -135,6 +95,7 @@ impl Bounds {
             known: Mutex::default(),
             uploads: Mutex::default(),
             links: Mutex::default(),
+            spare: Spares::default(),
             epoch: Instant::now(),
         })
     }
@@ -149,7 +110,8 @@ impl Bounds {
             known.peers.retain(|_, holder| holder.strong_count() > 0);
             known.sweep_at = (2 * known.peers.len()).max(1024);
         }
-        let holder = Arc::new(Holder { bounds: self.clone(), used: Default::default() });
+        let (used, spare) = Default::default();
+        let holder = Arc::new(Holder { bounds: self.clone(), used, spare });
         known.peers.insert(who, Arc::downgrade(&holder));
         Peer(holder)
     }
@@ -171,8 +133,9 @@ impl Bounds {
 
     fn give_back(&self, what: Resource, amount: usize) {
         let limit = &self.limits[what as usize];
-        limit.used.fetch_sub(amount, Ordering::AcqRel);
-        if limit.waiting.load(Ordering::Acquire) > 0 {
+        // In one order with those of who waits: it sees this, or is seen here.
+        limit.used.fetch_sub(amount, Ordering::SeqCst);
+        if limit.waiting.load(Ordering::SeqCst) > 0 {
             limit.freed.notify_waiters();
         }
     }
@@ -190,6 +153,7 @@ pub struct Peer(Arc<Holder>);
 struct Holder {
     bounds: Arc<Bounds>,
     used: [AtomicUsize; RESOURCES],
+    spare: Spares,
 }
 
 impl Peer {
@@ -209,6 +173,14 @@ impl Peer {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Those that may go for this peer, which finds no more of something.
+    pub(super) fn spare(&self, full: Full) -> &Spares {
+        match full {
+            Full::All => &self.0.bounds.spare,
+            Full::Share => &self.0.spare,
+        }
+    }
+
     /// How much of it this peer holds.
     #[must_use]
     pub fn used(&self, what: Resource) -> usize {
@@ -218,29 +190,32 @@ impl Peer {
     /// # Errors
     /// There is not so much of it, or not for this peer.
     pub fn take(&self, what: Resource, amount: usize) -> Result<Taken, Full> {
-        let limit = &self.0.bounds.limits[what as usize];
-        let total = limit.used.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
-        let own = self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel) + amount;
-        let taken = Taken { peer: self.clone(), what, amount };
-        // What is one's first is no share of anything.
-        let over_share = own > limit.of_peer && own > amount && total > limit.most / 2;
-        match (total > limit.most, over_share) {
-            (_, true) => Err(Full::Share),
-            (true, _) => Err(Full::All),
-            // Dropped otherwise, which gives it back.
-            (false, false) => Ok(taken),
+        if let Some(full) = self.lacks(what, amount) {
+            return Err(full);
         }
+        let limit = &self.0.bounds.limits[what as usize];
+        // Never more, not even for a moment: another may look just then, and wait in vain.
+        let fits = |used: usize| used.checked_add(amount).filter(|used| *used <= limit.most);
+        let taken = limit.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
+        taken.map_err(|_| Full::All)?;
+        self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel);
+        Ok(Taken { peer: self.clone(), what, amount })
     }
 
     /// Why [`Self::take`] would find no more, were it asked now.
     #[must_use]
-    pub fn lacks(&self, what: Resource) -> Option<Full> {
+    pub fn lacks(&self, what: Resource, amount: usize) -> Option<Full> {
         let limit = &self.0.bounds.limits[what as usize];
-        let used = limit.used.load(Ordering::Relaxed);
-        let over_share = used >= limit.most / 2 && self.used(what) >= limit.of_peer;
-        match (used >= limit.most, over_share) {
-            (_, true) => Some(Full::Share),
-            (true, _) => Some(Full::All),
+        let total = limit.used.load(Ordering::SeqCst).saturating_add(amount);
+        let own = self.used(what);
+        // What is one's first is no share of anything.
+        let over_share = own > 0
+            && own.saturating_add(amount) > limit.of_peer
+            && limit.of_peer < limit.most
+            && total > limit.most / 2;
+        match (over_share, total > limit.most) {
+            (true, _) => Some(Full::Share),
+            (false, true) => Some(Full::All),
             (false, false) => None,
         }
     }
@@ -273,7 +248,7 @@ struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
+        count.fetch_add(1, Ordering::SeqCst);
         Self(count)
     }
 }
@@ -315,43 +290,11 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         if self.amount > 0 {
-            let Holder { bounds, used } = &*self.peer.0;
+            let Holder { bounds, used, .. } = &*self.peer.0;
             used[self.what as usize].fetch_sub(self.amount, Ordering::AcqRel);
             bounds.give_back(self.what, self.amount);
         }
     }
-}
-
-/// What a request is told that finds no more of something.
-pub fn refused(what: Resource, full: Full) -> Error {
-    let (detail, reason) = match (full, what) {
-        (Full::Share, what) => {
-            let what = match what {
-                Resource::Connections => "connections",
-                Resource::Requests => "open requests",
-                Resource::Places => "requests in work",
-                Resource::Bodies => "room for bodies",
-                Resource::Answers => "room for unread answers",
-            };
-            let detail = format!(
-                "this client has its share of the {what} (server.max_peer_share); try again"
-            );
-            return Error::new(ErrorKind::Overloaded, detail).because("peer_share");
-        }
-        (Full::All, Resource::Bodies) => {
-            ("the requests in work are too large together; try again", "body_budget")
-        }
-        (Full::All, Resource::Answers) => {
-            ("too much of other answers waits to be read; try again", "unread_answers")
-        }
-        (Full::All, Resource::Requests | Resource::Connections) => {
-            ("too many requests are open; try again", "open_requests")
-        }
-        (Full::All, Resource::Places) => {
-            ("too many requests are in work; try again", "concurrency")
-        }
-    };
-    Error::new(ErrorKind::Overloaded, detail).because(reason)
 }
 
 #[cfg(test)]

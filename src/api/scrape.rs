@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::App;
 use super::error::ApiError;
 use super::health::Health;
-use super::peers::Resource;
+use super::resource::Resource;
 use crate::error::Error;
 
 /// How old a text may be that [`Scrape::shared`] answers with.

@@ -1,121 +1,23 @@
 //! A request on its way in: it takes room for its body as the bytes come, and its place among those in
 //! work when all of them are there. So who sends nothing holds nothing that others need.
 //!
-//! Every body of the data port passes here, whatever reads it. Where there is no more room the body that
-//! has sent nothing for longest is dropped; if all are coming, one of the peer that has most.
+//! Every body of the data port passes here, whatever reads it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use super::error::ApiError;
+use super::admit::{place, take};
+use super::body;
 use super::link::Link;
-use super::peers::{self, Full, Peer, Resource, SILENT, Taken, lock};
-use super::{body, outgoing};
-use crate::error::{Error, ErrorKind};
-
-/// How many are dropped at most for one that needs room.
-const VICTIMS: usize = 16;
-
-/// Layer: takes requests on, within what their peers share, and accounts for their answers.
-pub async fn admit(request: Request, next: Next, within: Duration) -> Response {
-    let link = request.extensions().get::<Arc<Link>>().cloned();
-    let (Some(peer), Some(link)) = (Peer::of(request.extensions()), link) else {
-        return next.run(request).await;
-    };
-    match answer(request, next, peer, &link, within).await {
-        Ok(response) => outgoing::deliver(&link, response).await,
-        Err(error) => ApiError(error).into_response(),
-    }
-}
-
-async fn answer(
-    mut request: Request,
-    next: Next,
-    peer: Peer,
-    link: &Arc<Link>,
-    within: Duration,
-) -> Result<Response, Error> {
-    link.has_room(within).await?;
-    let open = take(&peer, Resource::Requests, 1)?;
-    if request.body().is_end_stream() {
-        let _held = (open, place(&peer)?);
-        return Ok(next.run(request).await);
-    }
-    // Known before its body is read where it would be in vain.
-    if let Some(full) = peer.lacks(Resource::Places) {
-        return Err(peers::refused(Resource::Places, full));
-    }
-    let upload = Upload::new(peer, link.clone(), open);
-    let coming = |body| Coming { body, upload: Some(upload.clone()) };
-    request = request.map(|body| Body::new(coming(body)));
-    request.extensions_mut().insert(upload.clone());
-    Ok(next.run(request).await)
-}
-
-/// A place among the requests in work.
-///
-/// # Errors
-/// [`ErrorKind::Overloaded`].
-pub fn place(peer: &Peer) -> Result<Taken, Error> {
-    let what = Resource::Places;
-    peer.take(what, 1).map_err(|full| peers::refused(what, full))
-}
-
-/// Takes some of a resource, if need be of those who send nothing.
-///
-/// # Errors
-/// [`ErrorKind::Overloaded`].
-fn take(peer: &Peer, what: Resource, amount: usize) -> Result<Taken, Error> {
-    let mut victims = 0;
-    loop {
-        let full = match peer.take(what, amount) {
-            Ok(taken) => return Ok(taken),
-            Err(full) => full,
-        };
-        match victim(peer, what, full).filter(|_| victims < VICTIMS) {
-            Some((upload, reason)) => upload.drop_for_others(reason),
-            None => return Err(peers::refused(what, full)),
-        }
-        victims += 1;
-    }
-}
-
-/// Who is dropped for a peer that finds no more of it, and what that one is told.
-fn victim(peer: &Peer, what: Resource, full: Full) -> Option<(Arc<Upload>, Error)> {
-    // None may be dropped under the lock.
-    let all: Vec<Arc<Upload>> =
-        { lock(&peer.bounds().uploads).values().filter_map(Weak::upgrade).collect() };
-    let waits = |upload: Arc<Upload>| {
-        let mine = full == Full::All || upload.peer.is(peer);
-        upload.silent_with(what).filter(|_| mine).map(|silent| (silent, upload))
-    };
-    let mut waiting: Vec<_> = all.into_iter().filter_map(waits).collect();
-    waiting.sort_by_key(|(silent, _)| std::cmp::Reverse(*silent));
-    if waiting.first().is_some_and(|(silent, _)| *silent >= SILENT) {
-        let (silent, upload) = waiting.swap_remove(0);
-        let expected = "bytes of it while others need the room";
-        let got = format!("none for {} s", silent.as_secs());
-        let error = Error::field(ErrorKind::BodyTimeout, "body", expected, got);
-        return Some((upload, error.because("made_room")));
-    }
-    // All of them are coming: one of the peer with most of it, if that has more than this one.
-    let most = waiting.into_iter().map(|(_, upload)| (upload.peer.used(what), upload));
-    // Of equals the first: the longest silent.
-    let most = most.reduce(|first, next| if next.0 > first.0 { next } else { first });
-    let (used, upload) = most.filter(|_| full == Full::All)?;
-    let detail = "others need the room, of which this client has most; try again";
-    let error = Error::new(ErrorKind::Overloaded, detail).because("made_room");
-    (used > peer.used(what)).then_some((upload, error))
-}
+use super::peers::{Peer, Taken, lock};
+use super::resource::Resource;
+use crate::error::Error;
 
 /// A request whose body is coming, or whose stream is open.
 pub struct Upload {
@@ -151,7 +53,7 @@ impl State {
 }
 
 impl Upload {
-    fn new(peer: Peer, link: Arc<Link>, open: Taken) -> Arc<Self> {
+    pub fn new(peer: Peer, link: Arc<Link>, open: Taken) -> Arc<Self> {
         let state = State {
             open: Some(open),
             room: None,
@@ -169,6 +71,11 @@ impl Upload {
 
     fn key(&self) -> usize {
         std::ptr::from_ref(self) as usize
+    }
+
+    /// The body, accounted for.
+    pub fn coming(self: &Arc<Self>, body: Body) -> Body {
+        Body::new(Coming { body, upload: Some(self.clone()) })
     }
 
     /// It is a stream: its parts have places of their own.
@@ -215,7 +122,7 @@ impl Upload {
     }
 
     /// For how long nothing has come, of one that may be dropped and holds some of it.
-    fn silent_with(&self, what: Resource) -> Option<Duration> {
+    pub fn silent_with(&self, what: Resource) -> Option<Duration> {
         let state = lock(&self.state);
         let holds = match what {
             Resource::Bodies => state.room.as_ref().is_some_and(|room| room.amount() > 0),
@@ -226,7 +133,7 @@ impl Upload {
     }
 
     /// What it holds is free at once; whoever reads the body gets `error`.
-    fn drop_for_others(&self, error: Error) {
+    pub fn drop_for_others(&self, error: Error) {
         let mut state = lock(&self.state);
         state.dropped.get_or_insert(error);
         let held = (state.open.take(), state.room.take());

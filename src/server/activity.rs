@@ -15,7 +15,7 @@ use crate::api::stats::Closed;
 const LINGER: Duration = Duration::from_secs(2);
 /// How often it is looked whether the client of a request in work has left, where nobody reads from the
 /// socket, which would tell.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(400);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -31,6 +31,7 @@ pub struct Activity {
     link: Arc<Link>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each tells something else")]
 struct State {
     timeouts: Timeouts,
     phase: Phase,
@@ -141,6 +142,8 @@ impl Activity {
         state.running += 1;
         state.begun += 1;
         state.whole = !has_body;
+        // That of the request before was thrown away.
+        state.unread = state.malformed.is_some();
         state.probe = if takes_interim { Probe::Interim } else { Probe::None };
         state.chunked = false;
         state.look_at = Instant::now() + LOOK;

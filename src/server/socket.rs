@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
@@ -23,6 +23,7 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each tells something else")]
 pub struct Socket {
     stream: Stream,
     /// Read already, to tell the protocol.
@@ -84,10 +85,10 @@ impl Socket {
             let both = Interest::READABLE | Interest::WRITABLE;
             let ready = self.stream.tcp().ready(both).now_or_never().transpose()?;
             // A reset, or no way to send it anything.
-            if ready.is_some_and(|ready| ready.is_write_closed()) {
+            if ready.is_some_and(Ready::is_write_closed) {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
-            self.read_closed |= ready.is_some_and(|ready| ready.is_read_closed());
+            self.read_closed |= ready.is_some_and(Ready::is_read_closed);
         }
         match (self.read_closed, &self.stream) {
             (false, _) => Ok(()),

@@ -27,9 +27,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::account::{self, Account, Deferred};
 use super::error::status;
 use super::outgoing::until_sent;
-use super::peers::{Resource, Taken};
+use super::peers::Taken;
 use super::predict::{Target, find_model};
 use super::request_id::Asked;
+use super::resource::Resource;
 use super::streaming::{LongLived, Stopping};
 use super::upload::Upload;
 use super::{App, body, encoding, finish};
@@ -50,7 +51,7 @@ const CONTENT_TYPES: [&[u8]; 4] =
 /// Asks nginx to pass answers on as they come.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Bytes of a block's answers, as long as there were none.
-const FIRST_SIZE: usize = 16 << 10;
+const FIRST_SIZE: usize = 64 << 10;
 /// Failures within one stream that are logged one by one.
 const LOGGED: usize = 10;
 

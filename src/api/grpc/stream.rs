@@ -21,10 +21,11 @@ use super::proto::ModelStreamInferResponse;
 use super::status;
 use super::wire::{self, Message, Messages};
 use crate::api::account::{self, Account, Counted};
+use crate::api::admit::place;
 use crate::api::error::{self, ApiError};
 use crate::api::outgoing::until_sent;
 use crate::api::streaming::LongLived;
-use crate::api::upload::{self, Upload};
+use crate::api::upload::Upload;
 use crate::error::{Error, ErrorKind};
 
 /// Questions of one stream that are in work at once. The next one is read when the oldest is answered.
@@ -91,7 +92,7 @@ async fn answer(call: &Call, question: Message, size: &AtomicUsize) -> Result<By
     let asked = call.asked();
     let work = async {
         let upload = call.upload.as_ref();
-        let place = upload.map(|upload| upload::place(&upload.peer)).transpose()?;
+        let place = upload.map(|upload| place(&upload.peer)).transpose()?;
         let write = |response| {
             let infer_response = Some(response);
             wire::frame(&ModelStreamInferResponse { infer_response, ..Default::default() })
