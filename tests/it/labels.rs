@@ -76,8 +76,14 @@ async fn whole_numbers_of_several_columns_are_values() {
         .node("Add", &["x", "x"], "twice")
         .output("twice", INT64, &[None, Some(2)]);
     let server = serve(network, "").await;
-    let answer = server.json("/predict/m", json!({"features": [[1, 4_503_599_627_370_497_i64]]})).await;
-    assert_eq!(answer.result()[0]["value"], json!([2, 9_007_199_254_740_994_i64]), "{}", answer.body);
+    let answer =
+        server.json("/predict/m", json!({"features": [[1, 4_503_599_627_370_497_i64]]})).await;
+    assert_eq!(
+        answer.result()[0]["value"],
+        json!([2, 9_007_199_254_740_994_i64]),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
