@@ -196,7 +196,8 @@ impl Session for OnnxSession {
         // All outputs are asked for, since options that select some cannot be stopped by another
         // thread; the graph runs as a whole either way, and only those asked for are copied.
         let mut options = RunOptions::new().map_err(Error::internal)?;
-        // A failure is the result, and whoever asked says what it means: at the load often nothing.
+        // ONNX Runtime need not log a failed run: the error is returned, and trial runs at the load often
+        // fail without harm.
         options.set_log_level(LogLevel::Fatal).map_err(Error::internal)?;
         let options = Arc::new(options);
         let of_run = options.clone();

@@ -185,18 +185,18 @@ fn preprocessing(
         return Err(Unserved::Unfit(advice::open_size(sides, channels)));
     };
     let mut preprocessing = Preprocessing::imagenet_default(height, width);
-    let mut assumed = "resized to cover 1/0.875 of the input, its centre cut out, RGB, ImageNet's \
-                       mean and deviation";
     if channels == 1 {
         preprocessing.scaling = Scaling::normalize(1.0 / 255.0, [0.0; 3], [1.0; 3]);
-        assumed = "resized to cover 1/0.875 of the input, its centre cut out, grey from 0 to 1";
     }
-    if data_type == DataType::U8 {
-        assumed = "resized to cover 1/0.875 of the input, its centre cut out, values from 0 to 255";
-    }
+    let values = match (data_type, channels) {
+        (DataType::U8, _) => "values from 0 to 255",
+        (_, 1) => "grey from 0 to 1",
+        _ => "RGB, ImageNet's mean and deviation",
+    };
     let assumption = format!(
-        "no preprocessor_config.json, so images are {assumed}; [preprocess] in model.toml takes \
-         that file's keys (size, crop_size, resample, image_mean, image_std, …)"
+        "no preprocessor_config.json, so images are resized to cover 1/0.875 of the input, its centre \
+         cut out, {values}; [preprocess] in model.toml takes that file's keys (size, crop_size, resample, \
+         image_mean, image_std, …)"
     );
     Ok((preprocessing, ASSUMED.to_owned(), vec![assumption]))
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::network::{FP32, INT64, Network};
 use crate::support::{Folder, Server};
 
+const LABELS: &[(&str, &str)] = &[("labels.txt", "a\nb\nc\n")];
+
 /// The scores of three classes are a softmax of the features, and the label counts them from `first` on.
 fn classifier(first: i64) -> Network {
     Network::default()
@@ -17,11 +19,11 @@ fn classifier(first: i64) -> Network {
         .output("probabilities", FP32, &[None, Some(3)])
 }
 
-async fn serve(network: Network, labels: &str) -> Server {
+async fn serve(network: Network, files: &[(&str, &str)]) -> Server {
     let folder = Folder::new();
     folder.write("m/model.onnx", network.bytes());
-    if !labels.is_empty() {
-        folder.write("m/labels.txt", labels);
+    for (name, text) in files {
+        folder.write(&format!("m/{name}"), text);
     }
     Server::start(folder.load().unwrap_or_else(|error| panic!("{error:#}"))).await
 }
@@ -40,16 +42,17 @@ async fn answers(server: &Server, rows: Value) -> Vec<(String, String, f64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_that_count_from_another_number_go_with_their_own_scores() {
     let rows = || json!([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]]);
-    for (first, labels, expected) in [
-        (1, "a\nb\nc\n", ["c", "a"]),
-        (1, "", ["3", "1"]),
-        (0, "a\nb\nc\n", ["c", "a"]),
-        (-1, "", ["1", "-1"]),
+    let without: &[_] = &[];
+    for (first, files, expected) in [
+        (1, LABELS, ["c", "a"]),
+        (1, without, ["3", "1"]),
+        (0, LABELS, ["c", "a"]),
+        (-1, without, ["1", "-1"]),
     ] {
-        let server = serve(classifier(first), labels).await;
+        let server = serve(classifier(first), files).await;
         let answers = answers(&server, rows()).await;
         for ((label, best, score), expected) in answers.iter().zip(expected) {
-            assert_eq!((label.as_str(), best.as_str()), (expected, expected), "{first} {labels}");
+            assert_eq!((label.as_str(), best.as_str()), (expected, expected), "{first} {files:?}");
             assert!(*score > 0.99, "{score}");
         }
     }
@@ -63,7 +66,7 @@ async fn what_is_made_of_probabilities_is_not_squashed_again() {
         .node_with("Softmax", &["x"], "probabilities", &[("axis", 1)])
         .node("Mul", &["probabilities", "hundred"], "percent")
         .output("percent", FP32, &[None, Some(3)]);
-    let server = serve(percent, "a\nb\nc\n").await;
+    let server = serve(percent, LABELS).await;
     let answers = answers(&server, json!([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])).await;
     assert!((answers[0].2 - 100.0 / 3.0).abs() < 1e-3, "{answers:?}");
     assert!(answers[1].0 == "a" && answers[1].2 > 99.0, "{answers:?}");
@@ -75,7 +78,7 @@ async fn whole_numbers_of_several_columns_are_values() {
         .input("x", INT64, &[None, Some(2)])
         .node("Add", &["x", "x"], "twice")
         .output("twice", INT64, &[None, Some(2)]);
-    let server = serve(network, "").await;
+    let server = serve(network, &[]).await;
     let answer =
         server.json("/predict/m", json!({"features": [[1, 4_503_599_627_370_497_i64]]})).await;
     assert_eq!(
@@ -95,11 +98,7 @@ async fn minus_infinity_is_a_masked_class_and_has_no_json_as_a_tensor() {
         .node("Greater", &["x", "zero"], "is_open")
         .node("Where", &["is_open", "x", "masked"], "logits")
         .output("logits", FP32, &[None, Some(3)]);
-    let folder = Folder::new();
-    folder.write("m/model.onnx", network.bytes());
-    folder.write("m/labels.txt", "a\nb\nc\n");
-    folder.write("m/model.toml", "scores = \"logits\"\n");
-    let server = Server::start(folder.load().unwrap_or_else(|error| panic!("{error:#}"))).await;
+    let server = serve(network, &[LABELS[0], ("model.toml", "scores = \"logits\"\n")]).await;
     let answers = answers(&server, json!([[-1.0, -1.0, 2.0]])).await;
     assert_eq!(answers, [("c".to_owned(), "c".to_owned(), 1.0)]);
     let x = json!({"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [-1, -1, 2]});

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Error, anyhow};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::api::cells::features;
@@ -245,7 +246,7 @@ fn json(line: &str, kind: InputKind, parameters: Parameters) -> Asked {
             inputs::images("image", line, reading).map(Input::Images)
         }
     };
-    let told = |error| match serde_json::from_str::<serde::de::IgnoredAny>(line) {
+    let told = |error| match serde_json::from_str::<IgnoredAny>(line) {
         Ok(_) => Error::from(error),
         // Then what it lacks as an input is beside the point.
         Err(error) => anyhow!("expected a line of JSON: {error}"),

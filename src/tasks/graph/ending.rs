@@ -25,6 +25,16 @@ pub enum Ending {
     Rescaled,
 }
 
+impl Ending {
+    /// Whether it is probabilities, or logarithms of them.
+    fn is_probability(self) -> bool {
+        matches!(
+            self,
+            Self::Complement | Self::EachProbability | Self::LogProbabilities | Self::Probabilities
+        )
+    }
+}
+
 /// Operators that leave numbers as they are.
 const PASSING: [&str; 17] = [
     "Cast",
@@ -128,17 +138,10 @@ impl Graph {
                 _ => Ending::Unknown,
             },
             "Add" | "Sub" | "Sum" | "Mul" => {
-                let is_probability = |ending| {
-                    use Ending::{Complement, EachProbability, LogProbabilities, Probabilities};
-                    matches!(
-                        ending,
-                        Complement | EachProbability | LogProbabilities | Probabilities
-                    )
-                };
                 let parts: Vec<_> = (0..node.input.len()).map(of).collect();
                 let constants = node.input.iter().filter(|input| self.is_constant(input)).count();
                 let rescales = constants + 1 == parts.len();
-                match parts.iter().any(|ending| is_probability(*ending)) {
+                match parts.iter().any(|ending| ending.is_probability()) {
                     true if rescales => Ending::Rescaled,
                     true => Ending::Unknown,
                     // A product of two results of a network is no logit by itself.
@@ -183,11 +186,9 @@ impl Graph {
         match divided {
             // By a constant: a temperature.
             Ending::Linear => Ending::Linear,
-            Ending::Probabilities
-            | Ending::EachProbability
-            | Ending::LogProbabilities
-            | Ending::Rescaled
-                if node.input.get(1).is_some_and(|divisor| self.is_constant(divisor)) =>
+            ending
+                if (ending.is_probability() || ending == Ending::Rescaled)
+                    && node.input.get(1).is_some_and(|divisor| self.is_constant(divisor)) =>
             {
                 Ending::Rescaled
             }

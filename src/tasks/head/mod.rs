@@ -3,9 +3,12 @@
 //! What the network declares wins over what is inferred: an output with labels is the answer, and the last
 //! operators tell what the scores are. Runs decide only where files and graph are silent.
 
+mod calibrate;
 mod math;
+mod meaning;
 mod names;
 mod outputs;
+mod read;
 mod scale;
 
 use std::borrow::Cow;
@@ -15,30 +18,22 @@ pub use math::softmax;
 pub use names::{check_labels, class_names, labels_note, unnamed};
 pub use outputs::output_named;
 
+use self::meaning::{Meaning, meaning};
 use self::names::Named;
 use self::outputs::Outputs;
+use self::read::{floats, number, numbers, texts};
 use self::scale::Scale;
-use super::graph::{Ending, Graph};
-use super::hugging_face::{Activation, HfConfig};
-use super::note::{ASSUMED, GRAPH, SHAPES, WARM_UP};
+use super::graph::Ending;
+use super::hugging_face::HfConfig;
+use super::note::{ASSUMED, GRAPH, SHAPES};
 use super::unserved::Unserved;
 use super::{ClassScore, Label, Material, Note, Parameters, Prediction, Scalar, Value};
-use crate::config::Scores;
 use crate::error::Error;
 use crate::signature::KEYS_SUFFIX;
 use crate::tensor::{DataType, Tensor, Tensors};
 
 pub(super) const FLOATS: [DataType; 4] =
     [DataType::F32, DataType::F64, DataType::F16, DataType::BF16];
-
-/// What comes out of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Values,
-    Classes(Scale),
-    /// Classes if runs give probabilities, else values.
-    Open,
-}
 
 /// How scores go with classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,132 +206,6 @@ impl Head {
         };
         notes.push(Note::new("scores", told, self.meaning_from));
         notes
-    }
-
-    /// Settles what files and graph leave open by several runs, each of one row.
-    ///
-    /// # Errors
-    /// Another number of classes than labels.
-    pub fn calibrate(&mut self, runs: &[Tensors]) -> Result<(), Unserved> {
-        let Some(first) = runs.first() else { return Ok(()) };
-        if self.outputs.scores.is_empty() {
-            return Ok(());
-        }
-        if self.meaning == Meaning::Values {
-            let [output] = self.outputs.scores.as_slice() else {
-                return Err(Unserved::unfit("its values come in several outputs"));
-            };
-            let is_read = runs.iter().all(|run| run.get(&output.name).and_then(numbers).is_some());
-            return match is_read {
-                true => Ok(()),
-                false => Err(Unserved::Unfit(format!("output `{}` holds no numbers", output.name))),
-            };
-        }
-        let mut rows = Vec::new();
-        let mut width = 0;
-        for run in runs {
-            let (scores, columns, _) = self.scores(run).map_err(unfit)?;
-            width = columns;
-            rows.extend(scores.chunks_exact(columns).map(<[f64]>::to_vec));
-        }
-        if let Some(keys) = self.keys(first) {
-            self.declared = Some(keys.iter().take(width).cloned().collect());
-        }
-        let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-        self.decide(&rows, width);
-        self.number_classes(runs, &rows);
-        self.settle(width)?;
-        let is_known =
-            self.named.is_some() || self.declared.is_some() || self.outputs.label.is_some();
-        if self.classifies() && !is_known {
-            self.assumptions.push(
-                "no class names, so the classes are LABEL_0, LABEL_1, …; a labels.txt with one name a \
-                 line would give them"
-                    .to_owned(),
-            );
-        }
-        Ok(())
-    }
-
-    /// What the scores are, by runs.
-    fn decide(&mut self, rows: &[&[f64]], width: usize) {
-        let output = self.outputs.names().next().unwrap_or_default().to_owned();
-        let several = self.outputs.label.as_ref().is_some_and(|label| label.several);
-        let found = match Scale::by_runs(rows).filter(|_| width > 1) {
-            Some(Scale::Probabilities) if several => Some(Scale::ProbabilityOfEach),
-            found => found,
-        };
-        let (meaning, assumed) = match (self.meaning, found) {
-            (Meaning::Open, Some(scale @ Scale::Probabilities)) => (
-                Meaning::Classes(scale),
-                "probabilities of classes, since they add up to 1 in every run; if they are values: \
-                 scores = \"values\"",
-            ),
-            (Meaning::Open, _) => (
-                Meaning::Values,
-                "values, since they do not add up to 1; if they are scores of classes: scores = \
-                 \"logits\"",
-            ),
-            (Meaning::Classes(Scale::Open), Some(scale @ Scale::Probabilities)) => (
-                Meaning::Classes(scale),
-                "probabilities, since they add up to 1 in every run; if they are not: scores = \
-                 \"logits\"",
-            ),
-            (Meaning::Classes(Scale::Open), Some(scale)) => (
-                Meaning::Classes(scale),
-                "a probability of each label, since they lie within 0 and 1 in every run and do not \
-                 add up to 1; if they are not: scores = \"logits\"",
-            ),
-            // No numbers change by it, but what they are called.
-            (Meaning::Classes(Scale::Margins), Some(scale @ Scale::Probabilities)) => (
-                Meaning::Classes(scale),
-                "probabilities, since they add up to 1 in every run; they are passed on as they are",
-            ),
-            // A classical model's numbers are no logits.
-            (Meaning::Classes(Scale::Open), None) if self.outputs.label.is_some() => (
-                Meaning::Classes(Scale::Scores),
-                "scores that are no probabilities, since they do not lie within 0 and 1; they are passed \
-                 on as they are. If they are logits: scores = \"logits\"",
-            ),
-            (Meaning::Classes(Scale::Open), None) => (
-                Meaning::Classes(Scale::Logits),
-                "logits, since they do not lie within 0 and 1 in every run; if they are probabilities: \
-                 scores = \"probabilities\"",
-            ),
-            _ => return,
-        };
-        self.meaning = meaning;
-        self.meaning_from = WARM_UP;
-        self.assumptions.push(format!("output `{output}` holds {assumed}"));
-    }
-
-    /// From which integer on the network's own label counts classes that nothing names, by runs of one row each.
-    fn number_classes(&mut self, runs: &[Tensors], rows: &[&[f64]]) {
-        let (Some(label), Meaning::Classes(scale), None) =
-            (&self.outputs.label, self.meaning, &self.declared)
-        else {
-            return;
-        };
-        if label.several || rows.len() != runs.len() {
-            return;
-        }
-        let first = |(run, scores): (&Tensors, &&[f64])| {
-            let (texts, _) = run.get(&label.output.name).and_then(texts)?;
-            let own: i64 = texts.first()?.parse().ok()?;
-            Some(own - *scale.best(scores, 1).first()? as i64)
-        };
-        let firsts: Option<Vec<i64>> = runs.iter().zip(rows).map(first).collect();
-        let Some([first, others @ ..]) = firsts.as_deref() else { return };
-        // A label that is not always the best score's says nothing of where the classes begin.
-        if *first == 0 || others.is_empty() || others.iter().any(|other| other != first) {
-            return;
-        }
-        self.first_class = *first;
-        self.assumptions.push(format!(
-            "output `{}` counts classes from {first} on, since in every run it is the best score's place \
-             and {first}",
-            label.output.name
-        ));
     }
 
     /// How many scores a row has is known: which classes they go with.
@@ -576,142 +445,4 @@ impl Head {
             }
         }
     }
-}
-
-/// What comes out, and what says so: `model.toml`, `config.json`, the graph, and only then a guess.
-fn meaning(
-    Material { config, graph, .. }: Material<'_>,
-    hf: &HfConfig,
-    outputs: &Outputs,
-    ending: Ending,
-    is_class: bool,
-    names_classes: bool,
-) -> (Meaning, &'static str) {
-    let width = outputs.width().filter(|_| !outputs.is_map());
-    let classes = |scale| Meaning::Classes(scale);
-    let is_probability = Scale::of(ending).is_probability();
-    let is_classical = graph.is_none_or(Graph::is_classical);
-    let of_files =
-        hf.is_classifier() || names_classes || config.task.is_some() || outputs.label.is_some();
-    // One number a row is a class's only if something says that there are classes.
-    let one = width == Some(1) && outputs.label.is_none();
-    let problem = |problem: &str| match problem {
-        "regression" => Some(Meaning::Values),
-        // Nothing is squashed twice.
-        "multi_label_classification" if is_probability => Some(classes(Scale::ProbabilityOfEach)),
-        "multi_label_classification" => Some(classes(Scale::LogitsOfEach)),
-        _ => None,
-    };
-    match config.scores {
-        Some(Scores::Values) => return (Meaning::Values, "model.toml (scores)"),
-        Some(Scores::Probabilities) => {
-            let scale = match Scale::of(ending) {
-                Scale::ProbabilityOfEach => Scale::ProbabilityOfEach,
-                _ if one => Scale::ProbabilityOfEach,
-                _ => Scale::Probabilities,
-            };
-            return (classes(scale), "model.toml (scores)");
-        }
-        Some(Scores::Logits) => {
-            let each = one || config.problem_type.as_deref() == Some("multi_label_classification");
-            let scale = if each { Scale::LogitsOfEach } else { Scale::Logits };
-            return (classes(scale), "model.toml (scores)");
-        }
-        None => {}
-    }
-    if let Some(meaning) = config.problem_type.as_deref().and_then(problem) {
-        return (meaning, "model.toml (problem_type)");
-    }
-    if let Some(meaning) = hf.problem_type.as_deref().and_then(problem) {
-        return (meaning, "config.json (problem_type)");
-    }
-    // Of several labels sentence-transformers always writes Identity; transformers' pipeline takes softmax.
-    let says = |activation: &Activation| is_class && (one || *activation != Activation::Identity);
-    if let Some(activation) = hf.activation().filter(says) {
-        let scale = match activation {
-            _ if is_probability => Scale::of(ending),
-            Activation::Identity => return (Meaning::Values, "config.json (activation_fn)"),
-            Activation::Sigmoid => Scale::LogitsOfEach,
-            Activation::Softmax => Scale::Logits,
-        };
-        return (classes(scale), "config.json (activation_fn)");
-    }
-    if outputs.scores.is_empty() {
-        return (classes(Scale::Scores), SHAPES);
-    }
-    if !is_class || (one && !of_files && !is_probability) {
-        return match Scale::of(ending) {
-            Scale::Probabilities if !one => (classes(Scale::Probabilities), GRAPH),
-            Scale::ProbabilityOfEach if !one => (classes(Scale::ProbabilityOfEach), GRAPH),
-            Scale::LogProbabilities if !one => (classes(Scale::LogProbabilities), GRAPH),
-            _ if one || outputs.scores[0].shape.len() == 1 => (Meaning::Values, SHAPES),
-            // Whole numbers are no probabilities.
-            _ if outputs.scores[0].data_type().is_some_and(|it| !FLOATS.contains(&it)) => {
-                (Meaning::Values, SHAPES)
-            }
-            _ => (Meaning::Open, WARM_UP),
-        };
-    }
-    match Scale::of(ending) {
-        // A softmax over one score would be 1 whatever the input.
-        Scale::Logits | Scale::Open if one && hf.is_classifier() => {
-            (classes(Scale::LogitsOfEach), "config.json (one label)")
-        }
-        Scale::Logits | Scale::Open if one => (classes(Scale::LogitsOfEach), SHAPES),
-        // Hugging Face's classifiers give logits, always.
-        Scale::Logits | Scale::Open if hf.is_classifier() => {
-            (classes(Scale::Logits), "config.json (architectures)")
-        }
-        // Beside a label, as classical models give them, numbers are no logits.
-        Scale::Logits if outputs.label.is_some() && is_classical => {
-            (classes(Scale::Margins), GRAPH)
-        }
-        Scale::Logits => (classes(Scale::Logits), ASSUMED),
-        Scale::Open => (classes(Scale::Open), WARM_UP),
-        scale => (classes(scale), GRAPH),
-    }
-}
-
-/// What an output that cannot be read says of the task.
-fn unfit(error: Error) -> Unserved {
-    Unserved::Unfit(error.cause.unwrap_or(error.detail))
-}
-
-/// A number of the type that the network gave.
-fn number(value: f64, data_type: DataType) -> Scalar {
-    if data_type == DataType::F64 { Scalar::F64(value) } else { Scalar::F32(value as f32) }
-}
-
-/// Real numbers of any type.
-fn floats(tensor: &Tensor) -> Option<Vec<f64>> {
-    match tensor {
-        Tensor::F64(array) => Some(array.iter().copied().collect()),
-        other => Some(other.to_array()?.iter().map(|value| f64::from(*value)).collect()),
-    }
-}
-
-/// The numbers of a regression, each with its own digits, and how many a row has.
-fn numbers(tensor: &Tensor) -> Option<(Vec<Scalar>, usize)> {
-    let numbers: Vec<Scalar> = match tensor {
-        Tensor::F64(array) => array.iter().map(|value| Scalar::F64(*value)).collect(),
-        Tensor::I64(array) => array.iter().map(|value| Scalar::I64(*value)).collect(),
-        Tensor::I32(array) => array.iter().map(|value| Scalar::I64((*value).into())).collect(),
-        other => other.to_array()?.iter().map(|value| Scalar::F32(*value)).collect(),
-    };
-    let width = numbers.len().checked_div(tensor.shape().first().copied().unwrap_or(1))?;
-    Some((numbers, width)).filter(|(_, width)| *width > 0)
-}
-
-/// Labels as text, and how many a row has.
-fn texts(tensor: &Tensor) -> Option<(Vec<String>, usize)> {
-    let texts: Vec<String> = match tensor {
-        Tensor::String(array) => array.iter().cloned().collect(),
-        Tensor::I64(array) => array.iter().map(ToString::to_string).collect(),
-        Tensor::I32(array) => array.iter().map(ToString::to_string).collect(),
-        Tensor::U8(array) => array.iter().map(ToString::to_string).collect(),
-        Tensor::Bool(array) => array.iter().map(ToString::to_string).collect(),
-        _ => return None,
-    };
-    let width = texts.len().checked_div(tensor.shape().first().copied().unwrap_or(1))?;
-    Some((texts, width))
 }

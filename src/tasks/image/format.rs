@@ -19,9 +19,9 @@ pub enum Format {
 
 /// Endings of files that people take for images, in small letters: those that are read, and then others, which
 /// are refused by name rather than passed over.
-pub const ENDINGS: [&str; 18] = [
-    "jpg", "jpeg", "jfif", "jpe", "jif", "png", "apng", "webp", "gif", "bmp", "dib", "heic",
-    "heif", "avif", "tif", "tiff", "jp2", "jxl",
+pub const ENDINGS: [&str; 20] = [
+    "jpg", "jpeg", "jfif", "jpe", "jif", "pjpeg", "pjp", "png", "apng", "webp", "gif", "bmp",
+    "dib", "heic", "heif", "avif", "tif", "tiff", "jp2", "jxl",
 ];
 
 impl Format {
