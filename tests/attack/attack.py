@@ -126,14 +126,15 @@ class Context:
     def cpu_seconds(self) -> float:
         return process_cpu_seconds(self.pid)
 
-    def metrics(self) -> dict[str, float]:
-        """Series of the admin port by name and labels, as they are written."""
-        body = http1.ask_all(self.admin, http1.head("GET", "/metrics"))
-        lines = (line.rsplit(" ", 1) for line in body.decode().splitlines() if line and line[0] != "#")
-        return {series: float(value) for series, value in lines}
-
     def sum_of(self, metric: str) -> float:
-        return sum(value for series, value in self.metrics().items() if series.split("{")[0] == metric)
+        return sum(value for series, value in metrics(self.admin).items() if series.split("{")[0] == metric)
+
+
+def metrics(admin: Address) -> dict[str, float]:
+    """Series of the admin port by name and labels, as they are written."""
+    body = http1.ask_all(admin, http1.head("GET", "/metrics"))
+    lines = (line.rsplit(" ", 1) for line in body.decode().splitlines() if line and line[0] != "#")
+    return {series: float(value) for series, value in lines}
 
 
 def process_memory_mb(pid: int, what: str) -> float:

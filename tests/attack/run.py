@@ -123,8 +123,9 @@ class Suite:
         add(Figure("memory growth", seen.peak_mb - memory, attack.growth_mb, "MB"))
         if not alive:
             return
-        recovered, left = recovers(server, descriptors + DESCRIPTORS)
+        recovered, left, held = recovers(server, descriptors + DESCRIPTORS)
         add(Figure("descriptors left", left - descriptors, DESCRIPTORS, "", f"after {recovered:.1f} s"))
+        add(Figure("held by nobody", held, 0))
         after = canary(server)
         add(
             Figure("other answers", 0.0 if after == before else 1.0, 0, "", "" if after == before else str(after)[:200])
@@ -213,14 +214,14 @@ def canary(server: Server) -> list[str]:
     return told
 
 
-def recovers(server: Server, most: int) -> tuple[float, int]:
+def recovers(server: Server, most: int) -> tuple[float, int, float]:
     """Seconds until the server is ready and has let go of what it held, and what it holds then."""
     start = time.monotonic()
     while True:
-        left = server.descriptors()
+        left, held = server.descriptors(), server.held()
         took = time.monotonic() - start
-        if (left <= most and server.is_ready()) or took > RECOVERY_SECONDS:
-            return took, left
+        if (left <= most and held == 0 and server.is_ready()) or took > RECOVERY_SECONDS:
+            return took, left, held
         time.sleep(0.1)
 
 

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import http1
-from attack import ROOT, Own, process_memory_mb
+from attack import ROOT, Own, metrics, process_memory_mb
 from http1 import Address, Answer
 
 START_SECONDS = 120
+# What requests hold of what clients share.
+SHARED = ("onnxd_open_requests", "onnxd_requests_in_work", "onnxd_body_bytes", "onnxd_unread_answer_bytes")
 # server.grace_period, and a margin.
 STOP_SECONDS = 40
 
@@ -93,6 +95,11 @@ class Server:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def held(self) -> float:
+        """Requests, places and bytes that are counted as taken; a server of before has no such metrics."""
+        series = metrics(self.admin)
+        return sum(series.get(name, 0.0) for name in SHARED)
 
     # -- its end
 
