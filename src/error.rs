@@ -368,7 +368,7 @@ mod tests {
         assert!(error.detail.len() <= MOST_SAID && error.cause.unwrap().len() <= MOST_SAID);
         assert!(excerpt(&long).len() <= MOST);
         assert_eq!(told_shape(&[1, 2]), "[1, 2]");
-        assert_eq!(told_shape(&[1; 1_000_000]), "[1, 1, 1, 1, 1, 1, 1, 1, … 1000000 axes]");
+        assert_eq!(told_shape(&vec![1; 1_000_000]), "[1, 1, 1, 1, 1, 1, 1, 1, … 1000000 axes]");
         assert!(told_shape(&[usize::MAX; 9]).len() <= MOST);
     }
 

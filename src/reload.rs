@@ -20,16 +20,16 @@ pub struct Reloading<T> {
     seen: Mutex<Seen>,
 }
 
-/// What the looks so far have found.
+/// What the looks so far have found; `None`: the files cannot be read.
 struct Seen {
     /// What was taken or refused last.
-    settled: Look,
+    settled: Option<Look>,
     /// The last look.
-    last: Look,
+    last: Option<Look>,
 }
 
-/// A look at the files: their content, and when each was written. `None`: they cannot be read.
-type Look = Option<([u8; 32], Vec<SystemTime>)>;
+/// A look at the files: their content, and when each was written.
+type Look = ([u8; 32], Vec<SystemTime>);
 
 impl<T: Send + Sync + 'static> Reloading<T> {
     /// Reads the files; `parse` gets their contents in order.
@@ -74,14 +74,14 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             Ok((look, contents)) => (Some(look), Ok(contents)),
             Err(error) => (None, Err(error)),
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = seen.last != look;
         seen.last = look;
-        let content = |look: &Look| look.as_ref().map(|(digest, _)| *digest);
+        let content = |look: &Option<Look>| look.as_ref().map(|(digest, _)| *digest);
         if changes || content(&seen.last) == content(&seen.settled) {
             return;
         }
-        seen.settled = seen.last.clone();
+        seen.settled.clone_from(&seen.last);
         let parsed = contents
             .and_then(|contents| (self.parse)(&contents).with_context(|| names(&self.files)));
         match parsed {
@@ -95,7 +95,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 }
 
 /// What is found now, and the contents in order. A file that is written meanwhile is an error.
-fn look(files: &[PathBuf]) -> anyhow::Result<(([u8; 32], Vec<SystemTime>), Vec<Vec<u8>>)> {
+fn look(files: &[PathBuf]) -> anyhow::Result<(Look, Vec<Vec<u8>>)> {
     let (mut contents, mut written) = (Vec::new(), Vec::new());
     for file in files {
         let read = || {
@@ -177,7 +177,7 @@ mod tests {
         list.refresh();
         assert_eq!(*list.current(), "new\nmore\nand more\n");
         // Written again as it was.
-        let again = SystemTime::now() + Duration::from_secs(60);
+        let again = SystemTime::now() + Duration::from_mins(1);
         File::options().append(true).open(&file).unwrap().set_modified(again).unwrap();
         list.refresh();
         list.refresh();

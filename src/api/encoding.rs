@@ -215,8 +215,9 @@ mod tests {
             reserve,
             rooms: Vec::new(),
         };
-        let held =
-            |rooms: Vec<OwnedSemaphorePermit>| rooms.iter().map(|room| room.num_permits()).sum();
+        let held = |rooms: Vec<OwnedSemaphorePermit>| {
+            rooms.iter().map(OwnedSemaphorePermit::num_permits).sum()
+        };
         inflating.run(file).map(|(bytes, rooms)| (bytes, held(rooms)))
     }
 

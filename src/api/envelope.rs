@@ -199,7 +199,7 @@ fn prepare(
     let kind = kind.unwrap_or(model.input_kind());
     model.check_kind(kind)?;
     let input = reading(&model, repository, meter, |reading| input(field, kind, raw, reading))?;
-    Ok(Prepared { input, model, parameters })
+    Ok(Prepared { model, input, parameters })
 }
 
 /// Reads an input for a model, within its bounds.

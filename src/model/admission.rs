@@ -271,22 +271,16 @@ impl Admission {
     }
 
     fn load(&self, pool: &SessionPool, Waits { ahead, all }: Waits) -> Load {
-        let a_row = self.a_row(pool) + self.usual_encode.get() / self.compute.threads() as f64;
+        let a_row = a_row(pool) + self.usual_encode.get() / self.compute.threads() as f64;
         let least =
             (pool.rows_a_round() as f64 * a_row + SPARE * self.usual.get()) * self.correction.get();
         Load { rows: all, wait: ahead.wait, least: seconds(least).max(LEAST) }
     }
 
-    /// Seconds that a row of a full round keeps all sessions busy for.
-    fn a_row(&self, pool: &SessionPool) -> f64 {
-        let rows = pool.rows_a_round();
-        pool.time_of(rows).as_secs_f64() / rows as f64
-    }
-
     /// Seconds for which a request keeps everything busy.
     fn seconds(&self, pool: &SessionPool, asking: &Asking) -> f64 {
         let encode = asking.encode().as_secs_f64() / self.compute.threads() as f64;
-        asking.rows as f64 * self.a_row(pool) + encode
+        asking.rows as f64 * a_row(pool) + encode
     }
 
     fn waits(&self, pool: &SessionPool, asking: &Asking) -> Waits {
@@ -306,6 +300,12 @@ impl Admission {
         let all = ahead.rows - coming + encoding;
         Waits { ahead: Ahead { wait: seconds(wait), ..ahead }, all }
     }
+}
+
+/// Seconds that a row of a full round keeps all sessions busy for.
+fn a_row(pool: &SessionPool) -> f64 {
+    let rows = pool.rows_a_round();
+    pool.time_of(rows).as_secs_f64() / rows as f64
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -336,7 +336,9 @@ mod tests {
         std::fs::write(left.join(GRAPH), "half").unwrap();
         let (made, lock) = bench.cache.aside().unwrap();
         let others = ["notes", ".hidden"].map(|name| cache.join(name));
-        others.iter().for_each(|other| std::fs::create_dir(other).unwrap());
+        for other in &others {
+            std::fs::create_dir(other).unwrap();
+        }
         GraphCache::open(cache.clone(), "1.0").unwrap();
         assert!(!left.exists() && made.path().exists() && graph.exists());
         assert!(others.iter().all(|other| other.exists()), "not ours");

@@ -29,5 +29,7 @@ async fn a_small_image_is_answered_while_a_list_of_large_ones_is_decoded() {
         assert_eq!(small.status, 200, "{}", small.body);
     }
     assert!(lists.iter().all(|list| !list.is_finished()), "they were asked before");
-    lists.iter().for_each(|list| list.abort());
+    for list in &lists {
+        list.abort();
+    }
 }

@@ -20,11 +20,14 @@ use crate::model::stub::{model, spec};
 use crate::tasks::{InputKind, Parameters};
 use crate::tensor::DataType;
 
+/// Reads an input; the steps that were counted, and why it was refused.
+type Read = Box<dyn Fn(&Harness, &Bytes) -> (u64, Option<Error>)>;
+
 /// An input of any size.
 pub struct Shape {
     pub name: String,
     pub make: Box<dyn Fn(usize) -> Vec<u8>>,
-    pub read: Box<dyn Fn(&Harness, &Bytes) -> (u64, Option<Error>)>,
+    pub read: Read,
     /// It is an honest input, which must not be refused.
     pub served: bool,
     /// It is one of those that cost most, and walked at every size.
@@ -126,7 +129,12 @@ impl Harness {
             model("text", vec![spec("ids", DataType::I64, None)], Ok(InputKind::Text), limits),
             model("image", vec![spec("pixels", DataType::F32, None)], Ok(InputKind::Image), limits),
             model("of-x", vec![spec("x", DataType::F64, None)], Err("task = \"tensors\""), limits),
-            model("of-s", vec![spec("s", DataType::String, None)], Err("task = \"tensors\""), limits),
+            model(
+                "of-s",
+                vec![spec("s", DataType::String, None)],
+                Err("task = \"tensors\""),
+                limits,
+            ),
             model("of-u", vec![spec("u", DataType::U8, None)], Err("task = \"tensors\""), limits),
             model(
                 "tensors",
@@ -398,7 +406,12 @@ fn shapes(entry: &str) -> Vec<Shape> {
                 all.extend(bodies(model, &["instances"], read(model)));
             }
             let rows = |size| {
-                list("{\"instances\":[", "{\"x\":[1,2],\"s\":[\"ab\"],\"u\":[1],\"i\":[1]}", "]}", size)
+                list(
+                    "{\"instances\":[",
+                    "{\"x\":[1,2],\"s\":[\"ab\"],\"u\":[1],\"i\":[1]}",
+                    "]}",
+                    size,
+                )
             };
             all.push(served(shape("honest instances", rows, read("tensors"))));
             let lacking = |size| list("{\"instances\":[{\"x\":[1]},", "{}", "]}", size);

@@ -80,12 +80,10 @@ impl Parts {
 /// What the headers say of a part.
 fn described(headers: &[u8]) -> Result<Part, Error> {
     let mut space = [EMPTY_HEADER; HEADERS];
-    let read =
-        match httparse::parse_headers(headers.strip_prefix(b"\r\n").unwrap_or(headers), &mut space)
-        {
-            Ok(Status::Complete((_, read))) => read,
-            _ => return Err(broken("a part with headers that cannot be read")),
-        };
+    let headers = headers.strip_prefix(b"\r\n").unwrap_or(headers);
+    let Ok(Status::Complete((_, read))) = httparse::parse_headers(headers, &mut space) else {
+        return Err(broken("a part with headers that cannot be read"));
+    };
     let value = |name: &str| {
         let header = read.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         header.map(|header| header.value)
@@ -93,7 +91,7 @@ fn described(headers: &[u8]) -> Result<Part, Error> {
     let disposition = value("content-disposition").unwrap_or_default();
     // `application/octet-stream` is what clients say when they do not know.
     let media = value("content-type").and_then(|media| std::str::from_utf8(media).ok());
-    let media = media.and_then(|media| media.split(';').next()).map(|media| media.trim());
+    let media = media.and_then(|media| media.split(';').next()).map(str::trim);
     let image = media
         .filter(|media| media.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("image/")));
     let named = |name| parameter(disposition, name);

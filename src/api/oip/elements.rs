@@ -41,7 +41,7 @@ impl Elements {
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match self {
             Self::Texts(texts) => texts.len(),
             Self::Framed { count, .. } => *count,
@@ -124,7 +124,7 @@ mod tests {
         let meter = Meter::new(0, &|| true);
         let elements = |bytes: Bytes, count| Elements::framed(bytes, count, &meter);
         let all = elements(bytes.clone(), 3).unwrap();
-        assert_eq!((all.len(), all.empty().collect::<Vec<_>>()), (3, vec![1]));
+        assert_eq!((all.count(), all.empty().collect::<Vec<_>>()), (3, vec![1]));
         let each: Vec<_> = all.into_bytes().collect();
         assert_eq!(each, [&b"a"[..], b"", b"\xff\xfe"]);
         let error = elements(bytes.clone(), 3).unwrap().into_texts("x", &meter).unwrap_err();

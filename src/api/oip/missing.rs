@@ -32,7 +32,7 @@ impl Missing {
                 InputValue::Numbers(Tensor::F16(array)) => missing(array, |v: f16| v.is_nan()),
                 InputValue::Numbers(Tensor::BF16(array)) => missing(array, |v: bf16| v.is_nan()),
                 InputValue::Numbers(_) => Vec::new(),
-                InputValue::Bytes { elements, .. } => marked(elements.len(), elements.empty()),
+                InputValue::Bytes { elements, .. } => marked(elements.count(), elements.empty()),
             };
             let got = match value {
                 InputValue::Numbers(_) => "NaN (a missing value)",

@@ -55,7 +55,7 @@ pub fn input(
         let got = format!("BYTES {}", told_shape(shape));
         return Err(Error::invalid(kind.field(), "BYTES [N] or [N,1]", got));
     }
-    let (most, count) = (model.most_items(), elements.len());
+    let (most, count) = (model.most_items(), elements.count());
     if count > most {
         let expected = format!("at most {most} items in one request");
         return Err(Error::too_large(kind.field(), expected, count.to_string()));

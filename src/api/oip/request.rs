@@ -269,14 +269,14 @@ pub fn parse(body: &Bytes, json: usize, model: &Model, meter: &Meter<'_>) -> Res
         let expected = "no sequence, since models here keep no state between requests";
         return Err(Error::invalid("parameters.sequence_id", expected, "one"));
     }
-    let default = flag(all_binary, "parameters", "binary_data_output")?.unwrap_or(false);
+    let default = flag(all_binary.as_ref(), "parameters", "binary_data_output")?.unwrap_or(false);
     let mut binary = BinaryOutputs { default, named: HashMap::new() };
     let mut requested = Vec::with_capacity(outputs.len());
     for (index, Output { name, parameters }) in outputs.into_iter().enumerate() {
         let (name, field) = (name.unwrap_or_default(), format!("outputs[{index}].parameters"));
         let [as_bytes, classes, region] = &parameters.values;
         no_shared_memory(region, &field)?;
-        if let Some(given) = flag(as_bytes, &field, "binary_data")? {
+        if let Some(given) = flag(as_bytes.as_ref(), &field, "binary_data")? {
             binary.named.entry(name.clone()).or_insert(given);
         }
         let classes = number(classes, &field, "classification")?.filter(|count| *count > 0);
@@ -417,7 +417,7 @@ pub fn number(value: &Option<Scalar>, at: &str, name: &str) -> Result<Option<u64
     Err(Error::invalid(format!("{at}.{name}"), "a whole number from 0 on", got))
 }
 
-fn flag(value: &Option<Scalar>, at: &str, name: &str) -> Result<Option<bool>, Error> {
+fn flag(value: Option<&Scalar>, at: &str, name: &str) -> Result<Option<bool>, Error> {
     match value {
         None => Ok(None),
         Some(Scalar::Bool(flag)) => Ok(Some(*flag)),

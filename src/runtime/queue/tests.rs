@@ -231,7 +231,7 @@ fn what_has_waited_too_long_is_refused_and_what_has_begun_is_not() {
     assert_eq!(waiting.take(&BOUNDS).len(), 1, "the first eight rows of the second");
     let refused = late.try_recv().unwrap().unwrap_err();
     assert_eq!((refused.reason(), waiting.work.rows, waiting.forgotten), ("overload", 1, 0));
-    patience.tighten(Duration::ZERO, now + Duration::from_secs(3600));
+    patience.tighten(Duration::ZERO, now + Duration::from_hours(1));
     assert_eq!(waiting.take(&BOUNDS).len(), 1, "the ninth");
     assert!(begun.try_recv().is_err(), "nobody has refused it");
 }

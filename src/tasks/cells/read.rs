@@ -226,7 +226,7 @@ impl<'de> Visitor<'de> for ItemSeed<'_, '_> {
             if cell.is_none() {
                 return Ok(Item::Row(self.values.len() - start));
             }
-            if self.values.len() % LOOK == 0 {
+            if self.values.len().is_multiple_of(LOOK) {
                 meter.steps(LOOK as u64).map_err(|error| self.seed.ends(error))?;
             }
         }

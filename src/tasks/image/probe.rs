@@ -96,10 +96,7 @@ pub fn effort(
 fn size(source: &impl Source, format: Format) -> Option<(u32, u32, bool)> {
     let (width, height) = match format {
         Format::Jpeg => return jpeg(source),
-        Format::Png => {
-            let [a, b, c, d, e, f, g, h] = source.at(16)?;
-            (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
-        }
+        Format::Png => (u32::from_be_bytes(source.at(16)?), u32::from_be_bytes(source.at(20)?)),
         Format::Gif => {
             let [a, b, c, d] = source.at(6)?;
             (u16::from_le_bytes([a, b]).into(), u16::from_le_bytes([c, d]).into())
@@ -111,9 +108,8 @@ fn size(source: &impl Source, format: Format) -> Option<(u32, u32, bool)> {
                 (u16::from_le_bytes([a, b]).into(), u16::from_le_bytes([c, d]).into())
             }
             _ => {
-                let [a, b, c, d, e, f, g, h] = source.at(18)?;
-                let side = |bytes| i32::from_le_bytes(bytes).unsigned_abs();
-                (side([a, b, c, d]), side([e, f, g, h]))
+                let side = |at| source.at(at).map(|side| i32::from_le_bytes(side).unsigned_abs());
+                (side(18)?, side(22)?)
             }
         },
         Format::WebP => webp(source)?,

@@ -60,7 +60,7 @@ struct Column<'a> {
     rows: usize,
 }
 
-impl<'a> Rows<'a> {
+impl Rows<'_> {
     /// The place of this name in the first instance.
     fn begin<E: serde::de::Error>(&mut self, name: &str, first: &str) -> Result<usize, E> {
         let (field, meter) = (self.field, self.meter);
