@@ -12,7 +12,8 @@ use serde::de::{
 use crate::error::excerpt;
 use crate::meter::Meter;
 
-/// A text where something else is expected; serde's own error repeats all of it.
+/// A text where something else is expected; serde's own error repeats all of it, and serde_json makes that by
+/// itself unless it is asked for any value.
 pub fn text_there<E: Error>(text: &str, expected: &dyn Expected) -> E {
     E::invalid_type(Unexpected::Str(&excerpt(text)), expected)
 }
@@ -60,7 +61,7 @@ impl<'de, F: Fields<'de>> DeserializeSeed<'de> for ObjectSeed<'_, F> {
     type Value = F;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<F, D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -117,7 +118,7 @@ impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for ListSeed<'_, 
     type Value = Vec<S::Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -216,7 +217,7 @@ impl<'de> DeserializeSeed<'de> for WholeSeed {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_u64(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -361,7 +362,7 @@ impl<'de, const N: usize> DeserializeSeed<'de> for ScalarsSeed<'_, N> {
     type Value = Scalars<N>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 

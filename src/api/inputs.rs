@@ -250,7 +250,7 @@ impl<'de> Item<'de> for TextItem {
         let pair = kept(next(1)?.ok_or_else(|| of("1"))?, meter)?;
         match next(2)? {
             None => Ok(Self { text, pair: Some(pair) }),
-            Some(_) => Err(of("more")),
+            Some(_) => Err(of("more than two")),
         }
     }
 }

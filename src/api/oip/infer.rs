@@ -95,6 +95,17 @@ pub struct InferAnswer {
 /// Too many items for the task, elements that are no text; those of [`Model::taken`].
 pub fn understand(
     model: &Model,
+    inputs: Vec<InputTensor>,
+    as_json: bool,
+    meter: &Meter<'_>,
+) -> Result<Inputs, Error> {
+    let began = Instant::now();
+    let understood = fit(model, inputs, as_json, meter);
+    understood.inspect_err(|_| model.metrics.statistics.failed(began.elapsed()))
+}
+
+fn fit(
+    model: &Model,
     mut inputs: Vec<InputTensor>,
     as_json: bool,
     meter: &Meter<'_>,
