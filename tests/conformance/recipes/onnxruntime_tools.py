@@ -5,8 +5,7 @@ The reference is the network as the tool wrote it, run by ONNX Runtime; labels a
 
 import numpy as np
 import onnxruntime
-from common import case, main
-from onnxruntime.quantization import quantize_dynamic
+from common import case, in_eight_bits, main
 from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
@@ -42,7 +41,7 @@ def optimised(folder, model):
 def eight_bits(folder, model):
     """The scale of its numbers is that of all rows of a run, so a row's answer moves by its neighbours there; the
     reference is that of the row alone."""
-    quantize_dynamic(folder / "model.onnx", folder / "quantized.onnx")
+    in_eight_bits(folder / "model.onnx", folder / "quantized.onnx")
     (folder / "quantized.onnx").rename(folder / "model.onnx")
 
 

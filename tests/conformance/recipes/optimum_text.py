@@ -247,12 +247,11 @@ def quantized_only(folder, make):
     import numpy as np
     import onnxruntime
     import transformers
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     requests = make(folder)
     (folder / "onnx").mkdir()
     file = folder / "onnx" / "model_quantized.onnx"
-    quantize_dynamic(folder / "model.onnx", file, weight_type=QuantType.QInt8)
+    common.in_eight_bits(folder / "model.onnx", file)
     (folder / "model.onnx").unlink()
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

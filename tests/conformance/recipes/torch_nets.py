@@ -198,12 +198,10 @@ def by_runtime(folder, names=LABELS, kind="logits", dtype=np.float32, regression
 
 def quantized(folder, dynamo, kind="dynamic"):
     """int8 by ONNX Runtime: the scale is taken over the whole batch, so rows change their neighbours' answers."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     classifier(folder, dynamo)
     whole = folder / "float.onnx"
     (folder / "model.onnx").rename(whole)
-    quantize_dynamic(whole, folder / "model.onnx", weight_type=QuantType.QInt8)
+    common.in_eight_bits(whole, folder / "model.onnx")
     whole.unlink()
     return by_runtime(folder)
 
