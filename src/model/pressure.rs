@@ -7,6 +7,7 @@
 //!   those who are taken on are served as soon as ever, and the others are told at once. What came before
 //!   that was known and has not begun is refused too, since it would only make everybody late.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ const NO_MORE: f64 = 1.2;
 pub struct Pressure {
     objective: Duration,
     patience: Arc<Patience>,
+    /// Nanoseconds of work that came and that were done in the window that goes on.
+    came: AtomicU64,
+    done: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -40,10 +44,8 @@ pub struct Load {
 struct State {
     /// When a request last came and found that nothing waits.
     idle: Instant,
-    /// The window that goes on, and seconds of work that came and that were done in it.
+    /// The window that goes on.
     began: Instant,
-    came: f64,
-    done: f64,
     /// The longest wait in it.
     wait: Duration,
     /// More came than was done in the window before.
@@ -54,8 +56,7 @@ struct State {
 
 impl State {
     fn new(now: Instant) -> Self {
-        let wait = Duration::ZERO;
-        Self { idle: now, began: now, came: 0.0, done: 0.0, wait, rising: false, is_over: false }
+        Self { idle: now, began: now, wait: Duration::ZERO, rising: false, is_over: false }
     }
 }
 
@@ -63,7 +64,8 @@ impl Pressure {
     #[must_use]
     pub fn new(objective: Duration, now: Instant) -> Self {
         let patience = Arc::new(Patience::new(objective * LONGEST, now));
-        Self { objective, patience, state: Mutex::new(State::new(now)) }
+        let [came, done] = [0, 0].map(AtomicU64::new);
+        Self { objective, patience, came, done, state: Mutex::new(State::new(now)) }
     }
 
     #[must_use]
@@ -87,6 +89,7 @@ impl Pressure {
         let mut state = self.state();
         if load.rows == 0 {
             *state = State::new(now);
+            self.window();
         }
         state.wait = state.wait.max(load.wait);
         self.turn(&mut state, load, now);
@@ -101,12 +104,17 @@ impl Pressure {
 
     /// So many seconds of work came, whether they were taken on or not.
     pub fn came(&self, seconds: f64) {
-        self.state().came += seconds;
+        self.came.fetch_add((seconds * 1e9) as u64, Ordering::Relaxed);
     }
 
     /// So many seconds of work were done.
     pub fn done(&self, seconds: f64) {
-        self.state().done += seconds;
+        self.done.fetch_add((seconds * 1e9) as u64, Ordering::Relaxed);
+    }
+
+    /// What came and was done in the window that ends now.
+    fn window(&self) -> [f64; 2] {
+        [&self.came, &self.done].map(|sum| sum.swap(0, Ordering::Relaxed) as f64)
     }
 
     /// Begins the next window when it is time.
@@ -118,14 +126,15 @@ impl Pressure {
         }
         // In a window that nobody ended for long, nothing came.
         let goes_on = length < window * 2;
-        let exceeds = |times: f64| goes_on && state.came > state.done * times;
+        let [came, done] = self.window();
+        let exceeds = |times: f64| goes_on && came > done * times;
         let is_over = match state.is_over {
             true => exceeds(NO_MORE),
             false => exceeds(TOO_MUCH) && state.rising && state.wait > self.objective / 2,
         };
         state.rising = exceeds(TOO_MUCH);
         state.is_over = is_over;
-        (state.began, state.came, state.done, state.wait) = (now, 0.0, 0.0, Duration::ZERO);
+        (state.began, state.wait) = (now, Duration::ZERO);
         if is_over {
             // Twice what is predicted: predictions are a little off, and a late refusal is a poor one.
             self.patience.tighten(load.least.min(self.objective) * 2, now + window * 3);

@@ -154,8 +154,8 @@ impl Job {
         true
     }
 
-    pub fn start(&self) {
-        self.progress().started.get_or_insert_with(Instant::now);
+    pub fn start(&self, now: Instant) {
+        self.progress().started.get_or_insert(now);
     }
 
     /// A run has begun that counts this job as one of its callers.

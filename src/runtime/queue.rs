@@ -129,7 +129,7 @@ impl Waiting {
         };
         if !fits(&self.work) {
             // Rows that nobody waits for any more must not keep others out.
-            self.forget_closed();
+            self.forget_closed(Instant::now());
             // A request over the byte bound by itself is admitted when nothing else waits.
             if !fits(&self.work) && self.work.rows > 0 {
                 return Err(Refused::Full);
@@ -165,8 +165,8 @@ impl Waiting {
     }
 
     /// Drops what nobody waits for any more, and refuses what has waited too long.
-    fn forget_closed(&mut self) {
-        let (mut gone, now) = (Vec::new(), Instant::now());
+    fn forget_closed(&mut self, now: Instant) {
+        let mut gone = Vec::new();
         for queue in [&mut self.interactive, &mut self.bulk] {
             queue.retain(|entry| {
                 let refused = entry.job.is_refused(now);
@@ -186,7 +186,9 @@ impl Waiting {
 
     /// The next batch; empty if nothing waits that anybody still wants.
     fn take(&mut self, bounds: &Bounds) -> Vec<Share> {
-        self.forget_closed();
+        // One look at the clock, since others wait for the lock meanwhile.
+        let now = Instant::now();
+        self.forget_closed(now);
         let bulk_first = self.interactive.is_empty()
             || (!self.bulk.is_empty() && self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW);
         self.interactive_in_a_row = match (bulk_first, self.bulk.is_empty()) {
@@ -205,7 +207,7 @@ impl Waiting {
         }
         let shares = batch.into_shares();
         for share in &shares {
-            share.job.start();
+            share.job.start(now);
             self.remove(&share.job, share.rows.len(), share.job.rows.length(share.rows.start));
         }
         shares
@@ -313,7 +315,7 @@ impl Queue {
         let mut waiting = self.waiting();
         let fits = |waiting: &Waiting| waiting.work.rows + rows <= self.bounds.max_queue_size;
         fits(&waiting) || {
-            waiting.forget_closed();
+            waiting.forget_closed(Instant::now());
             fits(&waiting)
         }
     }
@@ -336,7 +338,7 @@ impl Queue {
     /// Drops the rows whose caller has left, and gives how many such there were since the last call.
     pub fn forget_closed(&self) -> u64 {
         let mut waiting = self.waiting();
-        waiting.forget_closed();
+        waiting.forget_closed(Instant::now());
         std::mem::take(&mut waiting.forgotten)
     }
 
