@@ -93,11 +93,7 @@ impl OnnxSession {
         threads: usize,
         gpu: &GpuOptions,
     ) -> Result<Self, String> {
-        let mut builder = builder(runtime, threads).map_err(|error| error.to_string())?;
-        if provider.gpu().is_some() {
-            // It warns of every network that some of its small operators stay on the CPU.
-            builder = builder.with_log_level(LogLevel::Error).map_err(|error| error.to_string())?;
-        }
+        let builder = builder(runtime, threads).map_err(|error| error.to_string())?;
         let builder = provider.register(builder, runtime, gpu)?;
         Self::commit(runtime, builder, file, weights)
             .map_err(|error| told::refusal(&error.to_string(), file))
@@ -132,9 +128,7 @@ impl OnnxSession {
             let builder = builder(runtime, 1)?
                 .with_optimized_model_path(to)?
                 .with_config_entry(key("file_name"), WEIGHTS)?
-                .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?
-                // It warns that the graph is for this machine only.
-                .with_log_level(LogLevel::Error)?;
+                .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?;
             Self::commit(runtime, builder, file, &[]).map(|_| ())
         };
         write().map_err(|error: ort::Error| error.to_string())
@@ -170,7 +164,11 @@ impl OnnxSession {
 
 /// A session to be, with `threads` threads inside an operator.
 fn builder(runtime: &Runtime, threads: usize) -> Result<SessionBuilder, ort::Error> {
-    let builder = OrtSession::builder(&runtime.environment)?.with_intra_threads(threads)?;
+    // Its warnings tell an operator nothing: weights that no operator uses, small operators that stay on the CPU, for
+    // which machine a graph is optimised and, at every single run, outputs of another shape than is declared.
+    let builder = OrtSession::builder(&runtime.environment)?
+        .with_log_level(LogLevel::Error)?
+        .with_intra_threads(threads)?;
     if threads == 1 {
         return Ok(builder);
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::process::Process;
+use crate::support::Folder;
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const IRIS: &str = r#"{"features": [[5.1, 3.5, 1.4, 0.2]]}"#;
@@ -64,6 +65,17 @@ fn each_json_line_is_one_event_whatever_clients_send() {
     }
     assert!(!log.replace("MADE-UP-secret", "").contains("secret"), "{log}");
     assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
+}
+
+#[test]
+fn what_onnx_runtime_thinks_of_a_network_is_not_told_at_every_request() {
+    let models = Folder::new();
+    // It declares two scores a row, and gives one.
+    models.copy("tests/conformance/fixtures/skl2onnx/ridge-two/model.onnx", "ridge/model.onnx");
+    let process = Process::start(models.path().to_str().unwrap(), &[]);
+    assert_eq!(process.ask("POST /predict/ridge", "", IRIS), 200);
+    let log = process.log();
+    assert!(objects(&log).iter().all(|line| line["target"] != "ort::logging"), "{log}");
 }
 
 #[test]
