@@ -10,9 +10,19 @@ const DOUBLE: i32 = 11;
 /// What ONNX Runtime says of a network, after what it means.
 pub fn refusal(error: &str, network: &Path) -> String {
     match sentence(error, || takes_double(network)) {
-        Some(sentence) => format!("{sentence} (ONNX Runtime: {})", without_place(error)),
-        None => error.to_owned(),
+        Some(sentence) => {
+            let said = failed_check(error).unwrap_or_else(|| without_place(error));
+            format!("{sentence} (ONNX Runtime: {said})")
+        }
+        None => failed_check(error)
+            .map_or_else(|| error.to_owned(), |said| format!("ONNX Runtime: {said}")),
     }
+}
+
+/// What a check in ONNX Runtime's source says, without the place and the condition that failed.
+fn failed_check(error: &str) -> Option<&str> {
+    let (_, said) = error.split_once("/onnxruntime_src/")?.1.split_once(" was false. ")?;
+    Some(said.trim()).filter(|said| !said.is_empty())
 }
 
 /// Without the place in ONNX Runtime's source, which has a signature of many lines.
@@ -92,6 +102,11 @@ fn sentence(error: &str, takes_double: impl FnOnce() -> bool) -> Option<String> 
              the locale \"C\" (models/README.md says how)"
         ));
     }
+    if error.contains("n_targets_or_classes must be positive") {
+        let sentence = "its trees name no targets, as CatBoost writes a regression of several targets: \
+                        export a network for each target";
+        return Some(sentence.to_owned());
+    }
     error.contains("Protobuf parsing failed").then(|| "it is damaged, or no ONNX".to_owned())
 }
 
@@ -158,6 +173,15 @@ mod tests {
                      (tensor(float) and tensor(double) in node (MatMul).";
         assert!(told(bound, true).starts_with("MatMul gives float32 where"));
         assert_eq!(sentence(mixed, || false), None);
+        let check = "Exception during initialization: /onnxruntime_src/core/tree.h:75 Tree::Tree(bool) \
+                     [with T = float] count > 0 was false. count must be positive, got 0\n\n";
+        assert_eq!(refusal(check, Path::new("")), "ONNX Runtime: count must be positive, got 0");
+        let trees = check.replace("count", "n_targets_or_classes");
+        let said = refusal(&trees, Path::new(""));
+        assert!(
+            said.starts_with("its trees name no targets") && said.ends_with("got 0)"),
+            "{said}"
+        );
         assert_eq!(sentence("something else", || true), None);
     }
 }

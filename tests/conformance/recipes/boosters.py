@@ -428,6 +428,23 @@ def catboosts():
         **regression,
     )
 
+    def several_targets(folder):
+        """CatBoost writes trees without a target, which no runtime takes."""
+        X = tabular.numbers()
+        model = catboost.CatBoostRegressor(**small, loss_function="MultiRMSE").fit(X, X[:, :2])
+        convert("catboost", model, folder)
+        return {"refused": ["its trees name no targets", "export a network for each target"]}
+
+    yield case(
+        "catboost",
+        "regressor-several-targets",
+        several_targets,
+        family="regression",
+        task="tabular-regression",
+        made_with=LIBRARIES["catboost"],
+        committed=True,
+    )
+
 
 def cases():
     for part in (xgboosts, lightgbms, catboosts):
