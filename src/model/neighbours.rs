@@ -29,7 +29,7 @@ use gap::{Gap, Scale};
 const ROWS: usize = 4;
 const FEW: usize = 2;
 /// Time of a row by itself from which few are enough.
-const ENOUGH: Duration = Duration::from_millis(5);
+const ENOUGH: Duration = Duration::from_millis(2);
 /// A first run that takes longer is the only one of a row by itself.
 pub const SLOW: Duration = Duration::from_millis(30);
 const REFUSED: &str =
