@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::support::{
-    BUNDLED, Edge, Folder, MILLISECONDS_50, Server, app_with, assert_same, image,
+    BUNDLED, Edge, Folder, MILLISECONDS_50, Server, app_with, assert_same, image, in_time,
 };
 
 const NDJSON: &str = "application/x-ndjson";
@@ -436,7 +436,9 @@ async fn a_stream_holds_one_place_and_waits_where_a_request_would_be_refused() {
     assert_eq!(refused.status, 429);
     client.end().await;
     assert_eq!(client.answer().await, None);
-    while edge.predict(&reqwest::header::HeaderMap::new()).await.unwrap().status != 200 {}
+    let is_served =
+        async || edge.predict(&reqwest::header::HeaderMap::new()).await.unwrap().status == 200;
+    in_time(async { while !is_served().await {} }).await;
 
     // More rows than the queue takes at once.
     let small = Folder::new();

@@ -24,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::support::{BUNDLED, Edge, Folder, app, app_with, default_config, root};
+use crate::support::{BUNDLED, Edge, Folder, app, app_with, default_config, in_time, root};
 
 /// A client on a connection of its own.
 pub struct Client(pub Grpc<Channel>);
@@ -323,18 +323,21 @@ async fn a_call_too_many_is_told_when_to_come_again_and_one_that_leaves_gives_it
     let stream = TcpStream::connect(edge.data).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    let (held, status) = loop {
-        // Its body never comes.
-        let url = "http://localhost/inference.GRPCInferenceService/ModelInfer";
-        let request = http::Request::post(url).header("content-type", "application/grpc");
-        let request = request.body(()).unwrap();
-        let mut sender = sender.clone().ready().await.unwrap();
-        let held = sender.send_request(request, false).unwrap();
-        // Either of the two may come first.
-        if let Err(status) = client.infer(iris()).await {
-            break (held, status);
+    let turned_away = async {
+        loop {
+            // Its body never comes.
+            let url = "http://localhost/inference.GRPCInferenceService/ModelInfer";
+            let request = http::Request::post(url).header("content-type", "application/grpc");
+            let request = request.body(()).unwrap();
+            let mut sender = sender.clone().ready().await.unwrap();
+            let held = sender.send_request(request, false).unwrap();
+            // Either of the two may come first.
+            if let Err(status) = client.infer(iris()).await {
+                break (held, status);
+            }
         }
     };
+    let (held, status) = in_time(turned_away).await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert_eq!(status.metadata().get("retry-after").unwrap(), "1");
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");

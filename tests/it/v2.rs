@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::network::{FP32, INT64, Network};
-use crate::support::{Answer, Edge, Folder, Server, app_with, assert_same, fixture, image, send};
+use crate::support::{
+    Answer, Edge, Folder, Server, app_with, assert_same, fixture, image, in_time, send,
+};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 const IRIS: &str = "/v2/models/iris/infer";
@@ -377,21 +379,24 @@ async fn probes_are_answered_where_requests_are_refused_and_metrics_name_the_pro
 
     // A request whose body does not end holds the only place.
     let refused = async || send(edge.request("GET", "/v2/models/iris")).await.status == 429;
-    let (sender, holding) = loop {
-        let (sender, held) = tokio::sync::oneshot::channel::<()>();
-        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("{") });
-        let rest = futures_util::stream::once(async move {
-            let _ = held.await;
-            Ok("")
-        });
-        let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, rest));
-        let holding = tokio::spawn(send(edge.request("POST", IRIS).body(body)));
-        while !refused().await && !holding.is_finished() {}
-        // It met one of the questions, which had the place, and was refused: once more.
-        if !holding.is_finished() {
-            break (sender, holding);
+    let holds = async {
+        loop {
+            let (sender, held) = tokio::sync::oneshot::channel::<()>();
+            let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("{") });
+            let rest = futures_util::stream::once(async move {
+                let _ = held.await;
+                Ok("")
+            });
+            let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, rest));
+            let holding = tokio::spawn(send(edge.request("POST", IRIS).body(body)));
+            while !refused().await && !holding.is_finished() {}
+            // It met one of the questions, which had the place, and was refused: once more.
+            if !holding.is_finished() {
+                break (sender, holding);
+            }
         }
     };
+    let (sender, holding) = in_time(holds).await;
     for path in ["/v2/health/live", "/v2/health/ready"] {
         assert_eq!(edge.get(edge.data, path).await.status, 200);
     }
