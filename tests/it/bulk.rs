@@ -9,7 +9,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::support::{
-    BUNDLED, Edge, Folder, MILLISECONDS_50, Server, app_with, assert_same, image, with_slow,
+    BUNDLED, Edge, Folder, MILLISECONDS_50, Server, app_with, assert_same, image, in_time,
+    with_slow,
 };
 
 const NDJSON: &str = "application/x-ndjson";
@@ -424,7 +425,7 @@ async fn a_stream_holds_one_place_while_it_has_lines_in_work_and_waits_where_a_r
     idle.send(&row(1)).await;
     idle.answer().await.unwrap();
     // It holds nothing while it says nothing.
-    while ask().await != 200 {}
+    in_time(async { while ask().await != 200 {} }).await;
     let mut busy = Raw::open(edge.data, "/predict/slow", "").await;
     for _ in 0..3 {
         busy.send(&format!("{ROW}\n")).await;

@@ -288,14 +288,19 @@ impl Edge {
     /// Waits until a metric has this value.
     pub async fn counts(&self, name: &str, value: u64) {
         let line = format!("onnxd_{name} {value}");
-        loop {
+        let has_it = async || {
             let answer = self.admin("/metrics").await;
             let Value::String(text) = answer.body else { panic!("no text: {}", answer.body) };
-            if text.lines().any(|other| other == line) {
-                return;
-            }
-        }
+            text.lines().any(|other| other == line)
+        };
+        in_time(async { while !has_it().await {} }).await;
     }
+}
+
+/// Ends the test if what it waits for does not come.
+pub async fn in_time<T>(waiting: impl Future<Output = T>) -> T {
+    const LONGEST: Duration = Duration::from_mins(2);
+    tokio::time::timeout(LONGEST, waiting).await.expect("what is waited for does not come")
 }
 
 /// Panics unless these are the same but for the last digits of fractions: they depend on how many rows
