@@ -30,23 +30,24 @@ pub async fn admit(request: Request, next: Next, within: Duration) -> Response {
         return next.run(request).await;
     };
     match answer(request, next, peer, &link, within).await {
-        Ok(response) => outgoing::deliver(&link, response).await,
+        Ok((response, room)) => outgoing::deliver(&link, response, room).await,
         Err(error) => ApiError(error).into_response(),
     }
 }
 
+/// The answer, and the room that was taken for it.
 async fn answer(
     mut request: Request,
     next: Next,
     peer: Peer,
     link: &Arc<Link>,
     within: Duration,
-) -> Result<Response, Error> {
+) -> Result<(Response, Option<Taken>), Error> {
     link.has_room(within).await?;
     let open = take(&peer, Resource::Requests, 1)?;
     if request.body().is_end_stream() {
         let _held = (open, place(&peer)?);
-        return Ok(next.run(request).await);
+        return Ok((next.run(request).await, None));
     }
     // Known before its body is read where it would be in vain.
     if let Some(full) = peer.lacks(Resource::Places, 1) {
@@ -55,7 +56,8 @@ async fn answer(
     let upload = Upload::new(peer, link.clone(), open);
     request = request.map(|body| upload.coming(body));
     request.extensions_mut().insert(upload.clone());
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    Ok((response, upload.answered()))
 }
 
 /// A place among the requests in work.

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
+use super::App;
 use super::peers::Taken;
 use super::upload::Upload;
-use super::{App, PARSE_INLINE};
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::runtime::compute::{FEW, Place};
 
 /// How many times what came a body may be, inflated. Texts and numbers have 3 to 12 in practice.
 const RATIO: usize = 20;
@@ -100,14 +101,14 @@ pub async fn inflate(
         },
         rooms: Vec::new(),
     };
-    let inflated = app.compute.nearby(bound <= PARSE_INLINE, move || inflating.run(&bytes)).await;
+    let inflated = app.compute.at(Place::of(bound), move || inflating.run(&bytes)).await;
     drop(waits);
     inflated
 }
 
 /// Bytes that so many may become. A few are always allowed: what is short and monotonous compresses well.
 fn bound(came: usize, limit: usize) -> usize {
-    came.saturating_mul(RATIO).max(PARSE_INLINE).min(limit)
+    came.saturating_mul(RATIO).max(FEW).min(limit)
 }
 
 struct Inflating<R, T> {
@@ -246,8 +247,8 @@ mod tests {
         let over = inflated(&gzip(&noise(2000)), 1999, 4096).unwrap_err();
         assert_eq!(over.kind, ErrorKind::TooLarge);
         assert!(inflated(&gzip(&noise(2000)), 2000, 4096).is_ok());
-        let monotonous = inflated(&gzip(&[b'1'; PARSE_INLINE]), 1 << 20, 4096).unwrap();
-        assert_eq!(monotonous.0.len(), PARSE_INLINE, "a little is always allowed");
+        let monotonous = inflated(&gzip(&[b'1'; FEW]), 1 << 20, 4096).unwrap();
+        assert_eq!(monotonous.0.len(), FEW, "a little is always allowed");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::account::Account;
+use super::asker::Asker;
 use super::body::Form;
 use super::envelope::reading;
 use super::error::ApiError;
@@ -28,8 +29,8 @@ use super::{App, body};
 use crate::error::{Error, ErrorKind, one_of};
 use crate::json::{self, Fields, ObjectSeed, Scalars, ScalarsSeed};
 use crate::meter::Meter;
+use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::model::{Model, Terms};
 use crate::tasks::{
     self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction,
     Reading, Scalar,
@@ -72,18 +73,21 @@ async fn answer(
     let target = Target { model, ..Target::default() };
     let model = find_model(app.repository()?, &target, Some(kind))?;
     account.note(&model, PROTOCOL);
-    let priority = finish::priority(headers)?;
-    model.check_load(priority)?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
+    model.check_load(asker.terms(priority, None))?;
     let bytes = body::read(head, body, app).await?;
     let asked = {
         let (length, model, repository) = (bytes.len(), model.clone(), app.repository()?.clone());
         let parse = move |meter: &Meter<'_>| parse(form, bytes, &model, &repository, meter);
         app.read(length, parse).await?
     };
-    let terms = Terms { priority, deadline: Some(deadline) };
+    let terms = (&asker, asker.terms(priority, Some(deadline)));
     let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;
-    let response = write(&answered.predictions, &model, asked.many);
-    Ok(Answered { response, timings: answered.timings, provider: model.provider })
+    let (timings, provider) = (answered.timings, model.provider);
+    let size = model.expected_answer(answered.predictions.len(), asked.parameters);
+    let response =
+        app.convert(size, move || Ok(write(&answered.predictions, &model, asked.many))).await?;
+    Ok(Answered { response, timings, provider })
 }
 
 pub struct Asked {

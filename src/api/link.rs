@@ -156,13 +156,27 @@ impl Link {
         }
     }
 
-    /// Room for an answer of so many bytes.
+    /// Room for an answer of so many bytes, of which there may be some already.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`]: this connection's answers are not read, or those of all are too many;
     /// [`ErrorKind::TooLarge`] for one that never could be.
-    pub(super) async fn hold(self: &Arc<Self>, bytes: usize) -> Result<Held, Error> {
-        let taken = self.answers(bytes).await?;
+    pub(super) async fn hold(
+        self: &Arc<Self>,
+        bytes: usize,
+        ready: Option<Taken>,
+    ) -> Result<Held, Error> {
+        let taken = match ready {
+            None => self.answers(bytes).await?,
+            Some(mut room) => {
+                match bytes.checked_sub(room.amount()) {
+                    Some(0) => {}
+                    Some(more) => room.join(self.answers(more).await?),
+                    None => drop(room.split(room.amount() - bytes)),
+                }
+                room
+            }
+        };
         let wanted = u32::try_from(bytes.min(self.peer.bounds().unread)).unwrap_or(u32::MAX);
         let permit = match self.room.clone().try_acquire_many_owned(wanted) {
             Ok(permit) => permit,

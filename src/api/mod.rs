@@ -3,6 +3,7 @@
 mod account;
 pub mod admin;
 mod admit;
+mod asker;
 pub mod auth;
 mod body;
 mod bulk;
@@ -56,17 +57,15 @@ use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
-use crate::runtime::compute::Compute;
+use crate::runtime::compute::{Compute, Place};
 use crate::shared::Shared;
 use crate::tasks::{Input, Parameters};
 use crate::telemetry;
+use asker::Asker;
 use error::ApiError;
 use health::Health;
 use peers::Bounds;
 use scrape::Scrape;
-
-/// JSON and tensors that are larger are read and written on a compute thread; in bytes.
-const PARSE_INLINE: usize = 16 * 1024;
 
 /// What every handler shares. Cloned for each request.
 #[derive(Clone)]
@@ -133,7 +132,7 @@ impl App {
         work: impl FnOnce(&Meter<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let metered = move |waits: &dyn Fn() -> bool| work(&Meter::new(bytes, waits));
-        self.compute.nearby_watching(bytes <= PARSE_INLINE, metered).await
+        self.compute.watching_at(Place::of(bytes), metered).await
     }
 
     /// Writes `bytes` bytes: here if they are few, else on a compute thread.
@@ -145,19 +144,20 @@ impl App {
         bytes: usize,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.compute.nearby(bytes <= PARSE_INLINE, work).await
+        self.compute.at(Place::of(bytes), work).await
     }
 
-    /// [`Model::predict`]; where the client names no version (`pinned`), a shadow of the model is asked
-    /// the same once the answer is there.
+    /// [`Model::predict`], once there is room for the answer; where the client names no version (`pinned`),
+    /// a shadow of the model is asked the same once the answer is there.
     async fn predict(
         &self,
         model: &Model,
         input: Input,
         parameters: Parameters,
-        terms: Terms,
+        (asker, terms): (&Asker, Terms),
         pinned: bool,
     ) -> Result<Answered, Error> {
+        asker.expects(model.expected_answer(input.len(), parameters)).await?;
         let mirrored = match pinned {
             true => None,
             false => self.repository()?.mirror(model, &input, parameters),

@@ -11,18 +11,20 @@ use hyper::body::{Frame, SizeHint};
 
 use super::error::ApiError;
 use super::link::{Held, Link};
+use super::peers::Taken;
 use super::streaming::LongLived;
 
 /// Bytes that are handed on at once: what has left is known to within so many.
 const PART: usize = 16 << 10;
 
 /// Takes account of an answer until it is sent. Where too much is unread already, the answer is that.
-pub async fn deliver(link: &Arc<Link>, response: Response) -> Response {
+/// `ready`: room that was taken for it.
+pub async fn deliver(link: &Arc<Link>, response: Response, ready: Option<Taken>) -> Response {
     let size = response.body().size_hint().exact();
     let is_stream = response.extensions().get::<LongLived>().is_some();
     let held = match size.filter(|_| !is_stream) {
         Some(0) => return response,
-        Some(size) => match link.hold(size as usize).await {
+        Some(size) => match link.hold(size as usize, ready).await {
             Ok(held) => held,
             Err(error) => return ApiError(error).into_response(),
         },

@@ -31,6 +31,8 @@ pub struct Bounds {
     /// Bodies that are waited for.
     pub(super) uploads: Mutex<HashMap<usize, Weak<Upload>>>,
     pub(super) links: Mutex<HashMap<usize, Weak<Link>>>,
+    /// Peers that have requests in work.
+    working: AtomicUsize,
     spare: Spares,
     epoch: Instant,
 }
@@ -95,6 +97,7 @@ impl Bounds {
             known: Mutex::default(),
             uploads: Mutex::default(),
             links: Mutex::default(),
+            working: AtomicUsize::new(0),
             spare: Spares::default(),
             epoch: Instant::now(),
         })
@@ -187,6 +190,15 @@ impl Peer {
         self.0.used[what as usize].load(Ordering::Relaxed)
     }
 
+    /// Whether this peer has nothing in work, or not half of what one of those who have something has of
+    /// it, beside `own` places of the request that asks.
+    #[must_use]
+    pub fn is_modest(&self, own: usize) -> bool {
+        let others = self.used(Resource::Places).saturating_sub(own);
+        let working = self.0.bounds.working.load(Ordering::Relaxed);
+        others == 0 || 2 * others * working <= self.0.bounds.used(Resource::Places)
+    }
+
     /// # Errors
     /// There is not so much of it, or not for this peer.
     pub fn take(&self, what: Resource, amount: usize) -> Result<Taken, Full> {
@@ -198,7 +210,10 @@ impl Peer {
         let fits = |used: usize| used.checked_add(amount).filter(|used| *used <= limit.most);
         let taken = limit.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
         taken.map_err(|_| Full::All)?;
-        self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel);
+        let before = self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel);
+        if before == 0 && what == Resource::Places {
+            self.0.bounds.working.fetch_add(1, Ordering::AcqRel);
+        }
         Ok(Taken { peer: self.clone(), what, amount })
     }
 
@@ -291,7 +306,10 @@ impl Drop for Taken {
     fn drop(&mut self) {
         if self.amount > 0 {
             let Holder { bounds, used, .. } = &*self.peer.0;
-            used[self.what as usize].fetch_sub(self.amount, Ordering::AcqRel);
+            let before = used[self.what as usize].fetch_sub(self.amount, Ordering::AcqRel);
+            if before == self.amount && self.what == Resource::Places {
+                bounds.working.fetch_sub(1, Ordering::AcqRel);
+            }
             bounds.give_back(self.what, self.amount);
         }
     }
@@ -346,6 +364,21 @@ mod tests {
         let small = self::bounds(0.1);
         let lone = small.peer(address("10.0.0.1"));
         assert_eq!(places(&lone, 100).len(), 4, "half of it is not scarce");
+    }
+
+    #[test]
+    fn who_has_little_in_work_is_modest_and_who_is_alone_is_not() {
+        let bounds = bounds(1.0);
+        let [greedy, good] = ["10.0.0.1", "10.0.0.2"].map(|text| bounds.peer(address(text)));
+        let mut held = places(&greedy, 1);
+        assert!(greedy.is_modest(1) && !greedy.is_modest(0), "its first, and what comes after it");
+        held.extend(places(&greedy, 5));
+        let mine = places(&good, 1);
+        assert!(good.is_modest(0) && good.is_modest(1) && !greedy.is_modest(1));
+        let more = places(&good, 1);
+        assert!(!good.is_modest(0), "two of eight");
+        drop((held, mine, more));
+        assert_eq!(bounds.working.load(Ordering::Relaxed), 0);
     }
 
     #[test]

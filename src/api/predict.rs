@@ -14,15 +14,17 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::account::Account;
+use super::asker::Asker;
 use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::{App, PARSE_INLINE, bulk, multipart};
+use super::{App, bulk, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::meter::Meter;
+use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::model::{Model, Terms};
+use crate::runtime::compute::FEW;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
 
 /// As in the metrics.
@@ -108,7 +110,7 @@ async fn answer(
 ) -> Result<Answered, Error> {
     let headers = &head.headers;
     let form = body::form(headers);
-    let priority = finish::priority(headers)?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
     // Before the body is read: whether the models are loaded, and what the path or the body's form
     // tells of the model.
     let repository = app.repository()?;
@@ -116,7 +118,7 @@ async fn answer(
     if target.model.is_some() || kind.is_some() {
         let model = find_model(repository, &target, kind)?;
         account.note(&model, PROTOCOL);
-        model.check_load(priority)?;
+        model.check_load(asker.terms(priority, None))?;
         target.found = Some(model);
     }
     let names_version = target.version.is_some();
@@ -128,12 +130,16 @@ async fn answer(
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     account.note(&model, PROTOCOL);
-    let terms = Terms { priority, deadline: Some(deadline) };
-    let answered = app.predict(&model, input, parameters, terms, names_version).await?;
-    let answer =
-        Answer { model: &model.name, version: model.version, result: &answered.predictions };
-    let response = Json(answer).into_response();
-    Ok(Answered { response, timings: answered.timings, provider: model.provider })
+    let asked = (&asker, asker.terms(priority, Some(deadline)));
+    let answered = app.predict(&model, input, parameters, asked, names_version).await?;
+    let (timings, provider) = (answered.timings, model.provider);
+    let size = model.expected_answer(answered.predictions.len(), parameters);
+    let write = move || {
+        let (model, result) = (&*model, &answered.predictions);
+        Ok(Json(Answer { model: &model.name, version: model.version, result }).into_response())
+    };
+    let response = app.convert(size, write).await?;
+    Ok(Answered { response, timings, provider })
 }
 
 /// From a body to an input for a model that is there.
@@ -243,8 +249,8 @@ pub fn query(query: &str) -> Result<Parameters, Error> {
 
 /// Names and values of a query, which is read where it is.
 fn read_query(query: &str, target: &mut Target, parameters: &mut Parameters) -> Result<(), Error> {
-    if query.len() > PARSE_INLINE {
-        let expected = format!("at most {PARSE_INLINE} bytes");
+    if query.len() > FEW {
+        let expected = format!("at most {FEW} bytes");
         return Err(Error::too_large("query", expected, format!("{} bytes", query.len())));
     }
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

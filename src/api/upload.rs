@@ -31,6 +31,8 @@ struct State {
     /// For what has come of the body.
     room: Option<Taken>,
     place: Option<Taken>,
+    /// For the answer that is being made.
+    answer: Option<Taken>,
     /// A stream, which has places for what is in work of it.
     by_parts: bool,
     /// Parts of a stream in work.
@@ -58,6 +60,7 @@ impl Upload {
             open: Some(open),
             room: None,
             place: None,
+            answer: None,
             by_parts: false,
             in_work: 0,
             waits: None,
@@ -110,6 +113,27 @@ impl Upload {
             Some(room) => room.join(more),
             room => *room = Some(more),
         }
+    }
+
+    /// Whether its client has much less in work than others.
+    pub fn is_modest(&self) -> bool {
+        let own = lock(&self.state).place.as_ref().map_or(0, Taken::amount);
+        self.peer.is_modest(own)
+    }
+
+    /// Takes room for the answer, before there is work on it.
+    ///
+    /// # Errors
+    /// As [`Link::answers`].
+    pub async fn expects(&self, bytes: usize) -> Result<(), Error> {
+        let room = self.link.answers(bytes).await?;
+        lock(&self.state).answer.get_or_insert(room);
+        Ok(())
+    }
+
+    /// The room for the answer, which is there now.
+    pub fn answered(&self) -> Option<Taken> {
+        lock(&self.state).answer.take()
     }
 
     /// Tells the connection whether its client is waited for.

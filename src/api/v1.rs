@@ -27,6 +27,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::account::Account;
+use super::asker::Asker;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
 use super::oip::infer::{self, InferRequest, Inputs};
@@ -37,7 +38,7 @@ use super::{App, body, wrong_method};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::json::Fields;
 use crate::meter::Meter;
-use crate::model::{Model, Terms};
+use crate::model::Model;
 use crate::tasks::{Parameters, Prediction};
 use crate::tensor::Tensor;
 
@@ -154,8 +155,8 @@ async fn answer(
     let model = find(app, path, PREDICT)?;
     let pinned = path.iter().count() > 1;
     account.note(&model, PROTOCOL);
-    let priority = finish::priority(headers)?;
-    model.check_load(priority)?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
+    model.check_load(asker.terms(priority, None))?;
     let bytes = body::read(head, body, app).await?;
     let length = bytes.len();
     let parse = {
@@ -166,13 +167,16 @@ async fn answer(
     let (asked, by_row) = app.read(length, parse).await?;
     let (body, timings) = match asked {
         Inputs::Task(input) => {
-            let terms = Terms { priority, deadline: Some(deadline) };
+            let terms = (&asker, asker.terms(priority, Some(deadline)));
             let with = Parameters::default();
             let answered = app.predict(&model, input, with, terms, pinned).await?;
-            (write_predictions(&answered.predictions, by_row)?, answered.timings)
+            let size = model.expected_answer(answered.predictions.len(), with);
+            let write = move || write_predictions(&answered.predictions, by_row);
+            (app.convert(size, write).await?, answered.timings)
         }
         own @ Inputs::Own(..) => {
-            let request = InferRequest { pinned, priority, inputs: own, ..InferRequest::default() };
+            let request =
+                InferRequest { pinned, priority, asker, inputs: own, ..InferRequest::default() };
             let answer = infer::infer(app, &model, request, deadline).await?;
             let length = answer.outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
             let write = move || write_tensors(&answer.outputs, &answer.missing, by_row);

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::{self, Model};
-use crate::runtime::compute::Compute;
+use crate::runtime::compute::{Compute, Place};
 use crate::runtime::job::Priority;
 use crate::tasks::{Input, InputKind, Parameters, Prediction};
 
@@ -99,7 +99,8 @@ where
     A: Send + 'static,
 {
     let read = move |waits: &dyn Fn() -> bool| Ok(read(waits));
-    let asked = compute.nearby_watching(bytes <= INLINE, read).await?;
+    let place = if bytes <= INLINE { Place::Here } else { Place::of(bytes).max(Place::Compute) };
+    let asked = compute.watching_at(place, read).await?;
     let (tags, questions): (Vec<T>, Vec<_>) =
         asked.into_iter().map(|Asked { tag, question }| (tag, question)).unzip();
     let outcomes = answer(questions, terms).await;
@@ -107,7 +108,7 @@ where
         let answered = tags.into_iter().zip(outcomes);
         Ok(write(answered.map(|(tag, outcome)| Answered { tag, outcome }).collect()))
     };
-    compute.nearby(bytes <= INLINE, answered).await
+    compute.at(place, answered).await
 }
 
 /// Questions that are asked as one.
@@ -209,7 +210,7 @@ async fn predict(
     Terms { priority, timeout, .. }: &Terms,
 ) -> Result<Vec<Prediction>, Error> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let terms = model::Terms { priority: *priority, deadline };
+    let terms = model::Terms { priority: *priority, deadline, ..model::Terms::default() };
     let mut pause = FIRST_PAUSE;
     loop {
         let asked = model.predict(input.clone(), parameters, terms);

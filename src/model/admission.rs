@@ -3,12 +3,14 @@
 //! What counts as waiting is the queue of the sessions and what is decoded or tokenised before it: under
 //! overload this is most of it. Since decoding goes by turns ([`crate::runtime::compute`]), a request waits
 //! for as much of every other as it has itself: what it costs is told by its headers, item by item. How
-//! long it may wait is [`Pressure`]'s to say. Bulk work waits as long as there is room.
+//! long it may wait is [`Pressure`]'s to say, and twice as long for a client that has much less in work than
+//! others, who else would refuse it. Bulk work waits as long as there is room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::Terms;
 use super::pressure::{Load, Pressure};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::compute::Compute;
@@ -42,6 +44,8 @@ pub struct Admission {
 pub struct Asking {
     pub rows: usize,
     pub priority: Priority,
+    /// Of a client that has much less in work than others.
+    pub modest: bool,
     /// What each of its pieces takes of a thread; none where that is too little to count.
     pub costs: Vec<Duration>,
 }
@@ -50,6 +54,11 @@ impl Asking {
     fn encode(&self) -> Duration {
         self.costs.iter().sum()
     }
+}
+
+/// How many times as long as others a modest client's request may wait before it is refused.
+fn times(modest: bool) -> u32 {
+    if modest { 2 } else { 1 }
 }
 
 /// What is before a request, and all rows that wait.
@@ -76,6 +85,7 @@ pub struct Begun {
     wait: f64,
     /// More is before it than is never too much.
     is_bounded: bool,
+    modest: bool,
 }
 
 impl Drop for Admitted {
@@ -93,9 +103,9 @@ impl Admitted {
 
     /// How long it may wait; bulk work, and what is next anyway, as long as they have to.
     pub fn due(&self) -> Option<Due> {
-        let Begun { admission, since, is_bounded, .. } = &self.begun;
+        let Begun { admission, since, is_bounded, modest, .. } = &self.begun;
         let patience = || admission.pressure.patience().clone();
-        is_bounded.then(|| Due { since: *since, patience: patience() })
+        is_bounded.then(|| Due { since: *since, times: times(*modest), patience: patience() })
     }
 
     /// Its rows are in the queue.
@@ -135,9 +145,10 @@ impl Admission {
 
     /// What a request of these pieces asks for.
     #[must_use]
-    pub fn asking(&self, rows: usize, priority: Priority, pieces: &[Piece]) -> Asking {
+    pub fn asking(&self, rows: usize, terms: Terms, pieces: &[Piece]) -> Asking {
         let cost = |piece: &Piece| self.piece_cost.predict(piece.kind as usize, piece.estimate);
-        Asking { rows, priority, costs: pieces.iter().map(cost).collect() }
+        let Terms { priority, modest, .. } = terms;
+        Asking { rows, priority, modest, costs: pieces.iter().map(cost).collect() }
     }
 
     /// Takes a request on, or says at once that it is too much.
@@ -160,6 +171,7 @@ impl Admission {
             seconds,
             wait,
             is_bounded,
+            modest: asking.modest,
         };
         if priority == Priority::Interactive {
             self.pressure.came(seconds);
@@ -171,10 +183,11 @@ impl Admission {
     ///
     /// # Errors
     /// As [`Self::admit`].
-    pub fn check(&self, pool: &SessionPool, priority: Priority) -> Result<(), Error> {
+    pub fn check(&self, pool: &SessionPool, terms: Terms) -> Result<(), Error> {
         let encode = self.usual_encode.get();
         let costs = if encode > 0.0 { vec![Duration::from_secs_f64(encode)] } else { Vec::new() };
-        let asking = Asking { rows: 1, priority, costs };
+        let Terms { priority, modest, .. } = terms;
+        let asking = Asking { rows: 1, priority, modest, costs };
         self.taken_on(pool, &asking, self.usual.get()).map(|_| ())
     }
 
@@ -199,6 +212,7 @@ impl Admission {
             return Ok((0.0, false));
         }
         let limit = self.pressure.limit(self.load(pool, waits), Instant::now());
+        let limit = limit * times(asking.modest);
         // What one batch for each session takes is never too much.
         let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round();
         let is_too_much = |ahead: Ahead| is_bounded(ahead) && ahead.wait > limit;
@@ -247,7 +261,8 @@ impl Admission {
     /// Predicted time of what waits, over the objective.
     pub fn saturation(&self, pool: &SessionPool) -> f64 {
         // Bulk work counts: more replicas would do it sooner.
-        let all = Asking { rows: 0, priority: Priority::Bulk, costs: vec![Duration::MAX / 64] };
+        let costs = vec![Duration::MAX / 64];
+        let all = Asking { rows: 0, priority: Priority::Bulk, modest: false, costs };
         let wait = self.waits(pool, &all).ahead.wait;
         wait.as_secs_f64() / self.pressure.objective().as_secs_f64().max(1e-3)
     }
@@ -284,7 +299,7 @@ impl Admission {
     }
 
     fn waits(&self, pool: &SessionPool, asking: &Asking) -> Waits {
-        let Asking { priority, costs, .. } = asking;
+        let Asking { rows, priority, costs, .. } = asking;
         let encoding = self.encoding();
         let (before, coming) = match costs.as_slice() {
             // It goes to the queue at once.
@@ -294,7 +309,7 @@ impl Admission {
                 (before, encoding.saturating_sub(before.behind))
             }
         };
-        let ahead = pool.ahead(*priority, coming);
+        let ahead = pool.ahead(*priority, *rows, coming);
         let threads = self.side_by_side(usize::MAX);
         let wait = (ahead.wait + before.work / threads).as_secs_f64() * self.correction.get();
         let all = ahead.rows - coming + encoding;

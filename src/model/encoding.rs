@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::{Asked, Engine};
+use super::engine::{Asked, Engine};
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::runtime::compute::{self, schedule::Of};

@@ -5,6 +5,8 @@ mod bulk;
 mod by_hand;
 mod describe;
 mod encoding;
+mod engine;
+mod expected;
 pub(crate) mod external_data;
 mod flights;
 pub(crate) mod formats;
@@ -31,20 +33,18 @@ use tokio::sync::Semaphore;
 use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
-use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::{self, Compute};
 use crate::runtime::crowd::{Crowd, Member};
 use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
-use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
 use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Taken, Task};
 use admission::{Admission, Asking};
-use encoding::Encoding;
+use engine::{Asked, Engine, Ran};
 use flights::Flights;
 
 pub use by_hand::{ByHand, Encoded};
@@ -104,36 +104,6 @@ pub struct Parts {
     /// Which rows may share a run, and for people why not all.
     pub batching: Batching,
     pub because: Option<String>,
-}
-
-/// What turns an input into outputs, shared by the requests in flight.
-struct Engine {
-    task: Box<dyn Task>,
-    axis: BatchAxis,
-    batching: Batching,
-    because: Option<String>,
-    outputs: Arc<[String]>,
-    pool: SessionPool,
-    admission: Arc<Admission>,
-    compute: Arc<Compute>,
-    metrics: Arc<ModelMetrics>,
-}
-
-/// What makes two requests the same work.
-#[derive(PartialEq, Eq, Hash)]
-struct Asked {
-    input: Input,
-    truncate: bool,
-    priority: Priority,
-}
-
-/// A network's outputs for one request, and how long the stages took.
-struct Ran {
-    outputs: Outputs,
-    encode_began: Instant,
-    decode: Duration,
-    encode: Duration,
-    queue_began: Instant,
 }
 
 /// Most bytes of outputs that are made into predictions on the async thread.
@@ -204,6 +174,8 @@ pub struct Terms {
     pub priority: Priority,
     /// A request that cannot be answered by then is refused at once.
     pub deadline: Option<Instant>,
+    /// The client has much less in work than others: it does not pay for what they ask.
+    pub modest: bool,
 }
 
 impl Model {
@@ -326,7 +298,7 @@ impl Model {
     /// The model's file cannot be had.
     pub fn add_wide_session(&self) -> Result<(), String> {
         let pool = &self.engine.pool;
-        let narrow = pool.ahead(Priority::Interactive, 0).run;
+        let narrow = pool.ahead(Priority::Interactive, 1, 0).run;
         let Some(threads) = self.layout.wide.filter(|_| narrow >= WORTH_SHARING) else {
             return Ok(());
         };
@@ -348,8 +320,8 @@ impl Model {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Overloaded`].
-    pub fn check_load(&self, priority: Priority) -> Result<(), Error> {
-        self.engine.admission.check(&self.engine.pool, priority)
+    pub fn check_load(&self, terms: Terms) -> Result<(), Error> {
+        self.engine.admission.check(&self.engine.pool, terms)
     }
 
     /// Sets the gauges of this model.
@@ -381,7 +353,7 @@ impl Model {
         let Engine { task, pool, admission, .. } = &*self.engine;
         let small = task.is_small(&input);
         let pieces = if small { Vec::new() } else { task.pieces(&input) };
-        let asking = admission.asking(input.len(), terms.priority, &pieces);
+        let asking = admission.asking(input.len(), terms, &pieces);
         if let Some(deadline) = terms.deadline {
             // For this caller alone, since those who share its run may have more time.
             admission.can_meet(pool, &asking, deadline)?;
@@ -477,60 +449,6 @@ impl Model {
             return Err(Error::too_large(kind.field(), expected, len.to_string()));
         }
         Ok(())
-    }
-}
-
-impl Engine {
-    /// Runs one row of the task's own, and tells how long it took.
-    fn warm_up(&self, session: &mut dyn Session) -> Result<Duration, String> {
-        let rows = self.task.warm_up(1).map_err(|error| error.to_string())?;
-        let (together, start) = ((self.axis, self.batching), Instant::now());
-        // Only for the memory and the code that the first run needs; a sample made up for a model
-        // that takes categories may fail.
-        let _ = run::rows(session, &rows, &self.outputs, together, &Cancel::new(1));
-        Ok(start.elapsed())
-    }
-
-    async fn run(
-        self: Arc<Self>,
-        asked: Arc<Asked>,
-        parameters: Parameters,
-        asking: Asking,
-        pieces: Vec<Piece>,
-    ) -> Result<Arc<Ran>, Error> {
-        let priority = asked.priority;
-        let admitted = self.admission.admit(&self.pool, &asking)?;
-        let side_by_side = self.admission.side_by_side(pieces.len());
-        let encoding = Encoding::new(self.clone(), asked, parameters, pieces, admitted.due());
-        let encoded = encoding.run(&asking.costs, admitted.of()).await?;
-        let (mut rows, encode) = (encoded.rows, encoded.whole);
-        let aside = std::mem::take(&mut rows.aside);
-        let queue_began = Instant::now();
-        let waiting = self.pool.enqueue(rows, &self.outputs, priority, admitted.due())?;
-        let begun = admitted.queued();
-        let mut outputs = waiting.outputs().await?;
-        begun.answered(queue_began + outputs.queued, encode / side_by_side);
-        outputs.tensors.0.extend(aside.0);
-        let (decode, encode_began) = (encoded.decode, encoded.began);
-        Ok(Arc::new(Ran { outputs, encode_began, decode, encode, queue_began }))
-    }
-
-    fn count(&self, predictions: &[Prediction], timings: &Timings) {
-        let metrics = &self.metrics;
-        metrics.decode.observe(timings.decode.as_secs_f64());
-        metrics.preprocess.observe(timings.preprocess.as_secs_f64());
-        metrics.queue.observe(timings.queue.as_secs_f64());
-        metrics.infer.observe(timings.infer.as_secs_f64());
-        metrics.postprocess.observe(timings.postprocess.as_secs_f64());
-        for prediction in predictions {
-            match prediction {
-                Prediction::Classes { label, score, .. } => {
-                    metrics.predicted(label, Some(score.to_f64()));
-                }
-                Prediction::Label { label, .. } => metrics.predicted(&label.joined(), None),
-                _ => {}
-            }
-        }
     }
 }
 

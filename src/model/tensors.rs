@@ -40,7 +40,7 @@ impl Model {
         let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
-        let asking = engine.admission.asking(count, terms.priority, &[]);
+        let asking = engine.admission.asking(count, terms, &[]);
         if let Some(deadline) = terms.deadline {
             engine.admission.can_meet(&engine.pool, &asking, deadline)?;
         }

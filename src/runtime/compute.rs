@@ -22,6 +22,33 @@ use schedule::{Before, Of, Schedule, Taken};
 pub struct Compute {
     shared: Arc<Shared>,
     threads: usize,
+    /// For half as many, which do what takes long in one piece: others' short work is never behind it.
+    apart: Arc<Shared>,
+}
+
+/// Where work goes that is in proportion to some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// On the caller's thread: it takes less than the way to another and back.
+    Here,
+    Compute,
+    /// With what takes long.
+    Apart,
+}
+
+/// Bytes that are read or written on the caller's thread, and by those threads that others need.
+pub const FEW: usize = 16 << 10;
+const MANY: usize = 512 << 10;
+
+impl Place {
+    #[must_use]
+    pub fn of(bytes: usize) -> Self {
+        match bytes {
+            0..=FEW => Self::Here,
+            ..=MANY => Self::Compute,
+            _ => Self::Apart,
+        }
+    }
 }
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -46,15 +73,11 @@ impl Compute {
     /// # Errors
     /// The operating system gives no threads.
     pub fn new(threads: usize) -> anyhow::Result<Self> {
-        let compute = Self { shared: Arc::default(), threads: threads.max(1) };
-        for index in 0..compute.threads {
-            let shared = compute.shared.clone();
-            // From here on an early return ends the threads so far.
-            thread::Builder::new()
-                .name(format!("compute-{index}"))
-                .spawn(move || shared.serve())
-                .context("cannot start the compute threads")?;
-        }
+        let threads = threads.max(1);
+        let compute = Self { shared: Arc::default(), threads, apart: Arc::default() };
+        // From here on an early return ends the threads so far.
+        compute.shared.start("compute", threads)?;
+        compute.apart.start("apart", threads.div_ceil(2))?;
         Ok(compute)
     }
 
@@ -72,15 +95,11 @@ impl Compute {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.run_watching(move |_| work()).await
+        Self::run_by(&self.shared, move |_| work()).await
     }
 
-    /// The same for work that can end early: it is given what tells whether its caller still waits.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub async fn run_watching<T: Send + 'static>(
-        &self,
+    async fn run_by<T: Send + 'static>(
+        shared: &Arc<Shared>,
         work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
@@ -91,7 +110,7 @@ impl Compute {
                 let _ = reply.send(done);
             }
         };
-        let flow = self.add(Of::default(), [(Duration::ZERO, Box::new(work) as Work)]);
+        let flow = shared.add(Of::default(), [(Duration::ZERO, Box::new(work) as Work)]);
         let answered = answer.await.unwrap_or_else(|_| Err(gone()));
         flow.ended();
         answered
@@ -119,34 +138,38 @@ impl Compute {
             let piece = move || gathered.add(index, || here(|| work(index)));
             (*cost, Box::new(piece) as Work)
         });
-        let flow = self.add(of, pieces);
+        let flow = self.shared.add(of, pieces);
         let answered = answer.await.unwrap_or_else(|_| Err(gone()));
         flow.ended();
         answered
     }
 
-    /// [`Self::run_watching`], or [`here`] if the work is less than the way to another thread.
+    /// [`Self::run`], where such work goes.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn nearby_watching<T: Send + 'static>(
+    pub async fn at<T: Send + 'static>(
         &self,
-        is_small: bool,
-        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        if is_small { here(|| work(&|| true)) } else { self.run_watching(work).await }
-    }
-
-    /// [`Self::run`], or [`here`] if the work is less than the way to another thread.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub async fn nearby<T: Send + 'static>(
-        &self,
-        is_small: bool,
+        place: Place,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        if is_small { here(work) } else { self.run(work).await }
+        self.watching_at(place, move |_| work()).await
+    }
+
+    /// The same for work that can end early: it is given what tells whether its caller still waits.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn watching_at<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        match place {
+            Place::Here => here(|| work(&|| true)),
+            Place::Compute => Self::run_by(&self.shared, work).await,
+            Place::Apart => Self::run_by(&self.apart, work).await,
+        }
     }
 
     /// What is done before a request of this cost that comes now.
@@ -187,27 +210,14 @@ impl Compute {
         results.sort_by_key(|(index, _)| *index);
         results.into_iter().map(|(_, result)| result).collect()
     }
-
-    fn add(&self, of: Of, pieces: impl IntoIterator<Item = (Duration, Work)>) -> Flow {
-        let pieces: Vec<_> = pieces.into_iter().collect();
-        let count = pieces.len();
-        self.shared.open.fetch_add(count, Ordering::Relaxed);
-        let mut waiting = self.shared.lock();
-        let id = waiting.schedule.add(of, pieces);
-        let woken = waiting.idle.min(count);
-        waiting.idle -= woken;
-        drop(waiting);
-        for _ in 0..woken {
-            self.shared.changed.notify_one();
-        }
-        Flow { shared: self.shared.clone(), id, ended: false }
-    }
 }
 
 impl Drop for Compute {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.changed.notify_all();
+        for shared in [&self.shared, &self.apart] {
+            shared.lock().closed = true;
+            shared.changed.notify_all();
+        }
     }
 }
 
@@ -236,6 +246,32 @@ impl Drop for Flow {
 }
 
 impl Shared {
+    fn start(self: &Arc<Self>, name: &str, threads: usize) -> anyhow::Result<()> {
+        for index in 0..threads {
+            let shared = self.clone();
+            thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .spawn(move || shared.serve())
+                .context("cannot start the compute threads")?;
+        }
+        Ok(())
+    }
+
+    fn add(self: &Arc<Self>, of: Of, pieces: impl IntoIterator<Item = (Duration, Work)>) -> Flow {
+        let pieces: Vec<_> = pieces.into_iter().collect();
+        let count = pieces.len();
+        self.open.fetch_add(count, Ordering::Relaxed);
+        let mut waiting = self.lock();
+        let id = waiting.schedule.add(of, pieces);
+        let woken = waiting.idle.min(count);
+        waiting.idle -= woken;
+        drop(waiting);
+        for _ in 0..woken {
+            self.changed.notify_one();
+        }
+        Flow { shared: self.clone(), id, ended: false }
+    }
+
     /// A thread, to the end.
     fn serve(&self) {
         let mut waiting = self.lock();

@@ -21,6 +21,8 @@ pub struct Patience {
 #[derive(Debug, Clone)]
 pub struct Due {
     pub since: Instant,
+    /// That many times as long as others.
+    pub times: u32,
     pub patience: Arc<Patience>,
 }
 
@@ -53,7 +55,7 @@ impl Patience {
 impl Due {
     #[must_use]
     pub fn is_over(&self, now: Instant) -> bool {
-        now.duration_since(self.since) > self.patience.bound(now)
+        now.duration_since(self.since) > self.patience.bound(now) * self.times
     }
 
     /// What is told to a request of which this is over.
@@ -79,7 +81,7 @@ mod tests {
         let ms = Duration::from_millis;
         let patience = Arc::new(Patience::new(ms(1000), start));
         patience.tighten(ms(50), start + ms(300));
-        let due = Due { since: start, patience: patience.clone() };
+        let due = Due { since: start, times: 1, patience: patience.clone() };
         assert!(!due.is_over(start + ms(50)) && due.is_over(start + ms(51)));
         assert!(!due.is_over(start + ms(300)), "the crowd has gone");
         assert!(due.is_over(start + ms(1001)));

@@ -173,11 +173,11 @@ impl SessionPool {
         if self.engine.queue.has_room(rows) { Ok(()) } else { Err(self.full(priority)) }
     }
 
-    /// What is before a request of this priority that comes now: what waits, and as many usual rows
-    /// as `coming` says.
+    /// What is before a request of this priority and so many rows that comes now: what waits, and as many
+    /// usual rows as `coming` says.
     #[must_use]
-    pub fn ahead(&self, priority: Priority, coming: usize) -> Ahead {
-        self.engine.ahead(self.engine.queue.work_before(priority), coming)
+    pub fn ahead(&self, priority: Priority, rows: usize, coming: usize) -> Ahead {
+        self.engine.ahead(self.engine.queue.work_before(priority, rows), coming)
     }
 
     /// What so many usual rows keep all sessions busy for, in batches as full as may be.
@@ -221,7 +221,7 @@ impl SessionPool {
     }
 
     fn full(&self, priority: Priority) -> Error {
-        let Ahead { rows, wait, .. } = self.ahead(priority, 0);
+        let Ahead { rows, wait, .. } = self.ahead(priority, usize::MAX, 0);
         let detail = format!("{rows} rows wait for this model already; try again later");
         Error::new(ErrorKind::Overloaded, detail).because("queue_full").retry_after(wait)
     }

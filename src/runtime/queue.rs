@@ -2,11 +2,11 @@
 //!
 //! `Waiting` holds the rules and no locks; [`Queue`] puts one lock and one condition around it.
 //!
-//! The rules: only an idle session takes work. It starts from the row that has waited longest, and
-//! takes the rows of nearest length along, as long as little of the batch is padding (`filling.rs`).
-//! What waits is shared out over the sessions that are idle. Rows of other inputs, outputs or shapes
-//! wait for a batch of their own. Since every batch takes the row that has waited longest, no row
-//! waits for more batches than there were rows before it.
+//! The rules: only an idle session takes work. It starts from the row at the front, and takes the rows
+//! of nearest length along, as long as little of the batch is padding (`filling.rs`). What waits is shared
+//! out over the sessions that are idle. Rows of other inputs, outputs or shapes wait for a batch of their
+//! own. Jobs take turns: one whose row led a batch and that has more goes behind the others, so that a job
+//! of one row waits for a batch of each of those before it, however many rows these have.
 
 mod filling;
 
@@ -95,9 +95,8 @@ impl Work {
 struct Waiting {
     interactive: VecDeque<Entry>,
     bulk: VecDeque<Entry>,
-    /// All that waits, and the part of it that is bulk work.
+    /// All that waits.
     work: Work,
-    bulk_work: Work,
     /// Rows whose caller left before they were taken, since this was last read.
     forgotten: u64,
     /// Sessions that wait for work, and those of them that have been woken for it.
@@ -143,11 +142,7 @@ impl Waiting {
         for row in 1..=rows {
             let length = job.rows.length(start);
             if row == rows || job.rows.length(row) != length {
-                let work = Work::of(job, row - start, length);
-                self.work.add(work);
-                if job.priority == Priority::Bulk {
-                    self.bulk_work.add(work);
-                }
+                self.work.add(Work::of(job, row - start, length));
                 let (job, rows) = (job.clone(), start..row);
                 queue.push_back(Entry { job, rows, length });
                 start = row;
@@ -157,11 +152,7 @@ impl Waiting {
     }
 
     fn remove(&mut self, job: &Job, rows: usize, length: usize) {
-        let work = Work::of(job, rows, length);
-        self.work.subtract(work);
-        if job.priority == Priority::Bulk {
-            self.bulk_work.subtract(work);
-        }
+        self.work.subtract(Work::of(job, rows, length));
     }
 
     /// Drops what nobody waits for any more, and refuses what has waited too long.
@@ -206,11 +197,42 @@ impl Waiting {
             batch.fill(queue);
         }
         let shares = batch.into_shares();
+        if let Some(first) = shares.first() {
+            self.goes_behind(&first.job);
+        }
         for share in &shares {
             share.job.start(now);
             self.remove(&share.job, share.rows.len(), share.job.rows.length(share.rows.start));
         }
         shares
+    }
+
+    /// It had its turn.
+    fn goes_behind(&mut self, job: &Arc<Job>) {
+        // Bulk work is read in order.
+        if job.priority == Priority::Interactive {
+            let is_of = |entry: &&Entry| Arc::ptr_eq(&entry.job, job);
+            // What is left of it stands in front.
+            let left = self.interactive.iter().take_while(is_of).count();
+            self.interactive.rotate_left(left);
+        }
+    }
+
+    /// What of the interactive work has its turn before a job of so many rows that comes now.
+    fn before(&self, rows: usize, bounds: &Bounds) -> Work {
+        let turns = rows.div_ceil(bounds.max_batch_size).max(1);
+        let (mut before, mut job, mut left) = (Work::default(), None, 0);
+        for entry in &self.interactive {
+            if !job.is_some_and(|job| Arc::ptr_eq(job, &entry.job)) {
+                let by_tokens = bounds.max_batch_tokens / entry.length.max(1);
+                left = turns.saturating_mul(by_tokens.clamp(1, bounds.max_batch_size));
+                job = Some(&entry.job);
+            }
+            let rows = entry.rows.len().min(left);
+            left -= rows;
+            before.add(Work::of(&entry.job, rows, entry.length));
+        }
+        before
     }
 }
 
@@ -325,14 +347,14 @@ impl Queue {
         self.waiting().work
     }
 
-    /// What waits before a job of this priority, as good as: interactive work goes first.
-    pub fn work_before(&self, priority: Priority) -> Work {
+    /// What waits before a job of this priority and so many rows, as good as: interactive work goes first,
+    /// and its jobs by turns.
+    pub fn work_before(&self, priority: Priority, rows: usize) -> Work {
         let waiting = self.waiting();
-        let mut work = waiting.work;
-        if priority == Priority::Interactive {
-            work.subtract(waiting.bulk_work);
+        match priority {
+            Priority::Interactive => waiting.before(rows, &self.bounds),
+            Priority::Bulk => waiting.work,
         }
-        work
     }
 
     /// Drops the rows whose caller has left, and gives how many such there were since the last call.

@@ -128,8 +128,10 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
         let Self { listeners, app, data, admin, health, watchers } = self;
         let accepting = tokio::spawn(accept(listeners.data, data.clone()));
-        if let Some(listener) = listeners.admin {
-            tokio::spawn(accept(listener, admin.clone()));
+        if let Some(listener) = listeners.admin
+            && let Err(error) = threads::apart(listener, admin.clone())
+        {
+            tracing::error!(%error, "the admin port is not served");
         }
         shutdown.await;
         let end = Instant::now() + app.server.grace_period;

@@ -34,6 +34,7 @@ use super::resource::Resource;
 use super::streaming::{LongLived, Stopping};
 use super::upload::Upload;
 use super::{App, body, encoding, finish};
+use crate::api::asker::Asker;
 use crate::bulk::{self, Pace, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
@@ -146,7 +147,7 @@ pub fn predict(
     if target.model.is_some() {
         let model = find_model(&repository, &target, None)?;
         account.note(&model, PROTOCOL);
-        model.check_load(priority)?;
+        model.check_load(Asker::of(&head.extensions).terms(priority, None))?;
         device = HeaderValue::try_from(model.provider.to_string()).ok();
         target.found = Some(model);
     }

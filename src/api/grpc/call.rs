@@ -13,7 +13,6 @@ use prost::Message;
 use super::fields::{Fields, refused};
 use super::wire::{self, Messages};
 use crate::api::App;
-use crate::api::PARSE_INLINE;
 use crate::api::account;
 use crate::api::error::{self, ApiError};
 use crate::api::finish::{self, Deadline};
@@ -22,6 +21,7 @@ use crate::api::request_id::Asked;
 use crate::api::streaming::Stopping;
 use crate::api::upload::Upload;
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::runtime::compute::FEW;
 use crate::runtime::job::Priority;
 
 /// What all methods share.
@@ -79,7 +79,7 @@ impl Call {
 }
 
 /// Bytes and fields of a question that is not for inference: it is read where it is.
-pub const MAX_PLAIN: usize = PARSE_INLINE;
+pub const MAX_PLAIN: usize = FEW;
 const MAX_FIELDS: usize = 256;
 
 /// A method that takes a message and gives one.

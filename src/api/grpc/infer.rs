@@ -12,7 +12,6 @@ use super::convert;
 use super::proto::ModelInferResponse;
 use super::question::{self, Outline};
 use super::{PROTOCOL, wire};
-use crate::api::PARSE_INLINE;
 use crate::api::account::Account;
 use crate::api::error::ApiError;
 use crate::api::finish::{Answered, Finish};
@@ -21,6 +20,7 @@ use crate::error::{Error, ErrorKind, excerpt};
 use crate::meter::Meter;
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Timings};
+use crate::runtime::compute::Place;
 use crate::runtime::provider::ExecutionProvider;
 
 /// Bytes of memory for each byte of a message: one byte may be an element of eight.
@@ -90,16 +90,17 @@ pub async fn answer(
     let app = &call.app;
     let repository = app.repository()?.clone();
     let account = account.clone();
-    let small = bytes.len() <= PARSE_INLINE;
+    let place = Place::of(bytes.len());
     let read = move |waits: &dyn Fn() -> bool| {
         Ok(read(&repository, &account, &bytes, &meter(bytes.len(), waits)))
     };
-    let reading = app.compute.nearby_watching(small, read);
+    let reading = app.compute.watching_at(place, read);
     let asked = tokio::time::timeout_at(deadline.into(), reading).await.unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before it was read"))
     });
     let Asked { model, mut request, raw, named } = asked??;
     request.priority = request.priority.max(call.priority);
+    request.asker = call.upload.clone().into();
     let head = ModelInferResponse {
         model_name: model.name.clone(),
         model_version: model.version.to_string(),
@@ -111,10 +112,9 @@ pub async fn answer(
         Ok(answer) => answer,
         Err(error) => return Err(failed(error)),
     };
-    let large = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum::<usize>() > PARSE_INLINE;
+    let place = Place::of(outputs.iter().map(|(_, tensor)| tensor.bytes()).sum());
     let write = move || write(convert::response(head, outputs, raw));
-    let frame = if large { app.compute.run(write).await } else { write() };
-    let frame = frame.map_err(failed)?;
+    let frame = app.compute.at(place, write).await.map_err(failed)?;
     Ok(Answer { frame, timings, provider: model.provider })
 }
 

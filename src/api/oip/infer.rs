@@ -10,6 +10,7 @@ use super::elements::Elements;
 use super::missing::Missing;
 use super::{classification, preprocessed};
 use crate::api::App;
+use crate::api::asker::Asker;
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::meter::Meter;
 use crate::model::{Model, Terms, Timings};
@@ -21,13 +22,14 @@ use crate::tensor::{DataType, Tensor, Tensors};
 /// name is wrong.
 const BEYOND: usize = 16;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct InferRequest {
     /// Comes back in the answer.
     pub id: Option<String>,
     /// The client names the version, so that no shadow is asked too.
     pub pinned: bool,
     pub priority: Priority,
+    pub asker: Asker,
     /// The client's limit, beside the protocol's own.
     pub timeout: Option<Duration>,
     pub inputs: Inputs,
@@ -150,14 +152,14 @@ pub async fn infer(
     request: InferRequest,
     deadline: Instant,
 ) -> Result<InferAnswer, Error> {
-    let InferRequest { pinned, priority, timeout, inputs, outputs, .. } = request;
+    let InferRequest { pinned, priority, asker, timeout, inputs, outputs, .. } = request;
     let deadline = timeout.map_or(deadline, |timeout| deadline.min(Instant::now() + timeout));
-    let terms = Terms { priority, deadline: Some(deadline) };
+    let terms = (&asker, asker.terms(priority, Some(deadline)));
     let began = Instant::now();
     let work = async {
         match inputs {
             Inputs::Task(input) => {
-                preprocessed::infer(app, model, input, &outputs, terms, pinned).await
+                preprocessed::infer(app, model, input, outputs, terms, pinned).await
             }
             Inputs::Own(inputs, missing) => {
                 let answer = tensors(app, model, inputs, outputs, terms).await?;
@@ -180,8 +182,9 @@ async fn tensors(
     model: &Arc<Model>,
     inputs: Tensors,
     outputs: Vec<RequestedOutput>,
-    terms: Terms,
+    (asker, terms): (&Asker, Terms),
 ) -> Result<InferAnswer, Error> {
+    asker.expects(model.expected_tensors(inputs.rows())).await?;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
     let inferred = model.infer(inputs, &names, terms).await?;
     let (tensors, timings) = (inferred.tensors.0, inferred.timings);

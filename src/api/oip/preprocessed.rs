@@ -6,6 +6,8 @@
 //! `value` (`FP32 [N]` or `[N,M]`) of a regression, `embedding` (`FP32 [N,H]`), or `entities`
 //! (`BYTES [N]`, a JSON list each).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ndarray::{ArrayD, IxDyn};
 
@@ -13,9 +15,10 @@ use super::elements::Elements;
 use super::infer::{InferAnswer, InputTensor, InputValue, RequestedOutput};
 use super::missing::Missing;
 use crate::api::App;
+use crate::api::asker::Asker;
 use crate::error::{Error, excerpt, one_of, told_shape};
 use crate::meter::Meter;
-use crate::model::{Model, Terms};
+use crate::model::{Answered, Model, Terms};
 use crate::tasks::image::Format;
 use crate::tasks::{
     Image, ImageSource, Input, InputKind, Label, Parameters, Prediction, Scalar, Text, Value,
@@ -103,35 +106,40 @@ fn sources(elements: Elements, meter: &Meter<'_>) -> Result<Vec<ImageSource>, Er
 /// An output that the task does not give; those of [`Model::predict`].
 pub async fn infer(
     app: &App,
-    model: &Model,
+    model: &Arc<Model>,
     input: Input,
-    asked: &[RequestedOutput],
-    terms: Terms,
+    asked: Vec<RequestedOutput>,
+    terms: (&Asker, Terms),
     pinned: bool,
 ) -> Result<InferAnswer, Error> {
     let classes = asked.iter().filter_map(|output| output.classification).max();
     let parameters = Parameters { top_k: classes.unwrap_or(1), ..Parameters::default() };
-    let answered = app.predict(model, input, parameters, terms, pinned).await?;
-    let all = outputs(&answered.predictions)?;
-    let named = |(index, asked): (usize, &RequestedOutput)| {
-        let RequestedOutput { name, classification } = asked;
-        let found = all.iter().find(|(known, _)| known == name);
-        let Some((_, tensor)) = found else {
-            let expected = one_of(name, all.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-            let got = format!("`{}`", excerpt(name));
-            return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+    let Answered { predictions, timings } =
+        app.predict(model, input, parameters, terms, pinned).await?;
+    let (size, model) = (model.expected_answer(predictions.len(), parameters), model.clone());
+    let select = move || {
+        let all = outputs(&predictions)?;
+        let named = |(index, asked): (usize, &RequestedOutput)| {
+            let RequestedOutput { name, classification } = asked;
+            let found = all.iter().find(|(known, _)| known == name);
+            let Some((_, tensor)) = found else {
+                let expected = one_of(name, all.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+                let got = format!("`{}`", excerpt(name));
+                return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+            };
+            let tensor = match classification {
+                Some(count) => best(&predictions, &model, *count, index)?,
+                None => tensor.clone(),
+            };
+            Ok((name.clone(), tensor))
         };
-        let tensor = match classification {
-            Some(count) => best(&answered.predictions, model, *count, index)?,
-            None => tensor.clone(),
+        let outputs = match &*asked {
+            [] => all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect(),
+            some => some.iter().enumerate().map(named).collect::<Result<_, _>>()?,
         };
-        Ok((name.clone(), tensor))
+        Ok(InferAnswer { outputs, missing: Missing::default(), timings })
     };
-    let outputs = match asked {
-        [] => all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect(),
-        some => some.iter().enumerate().map(named).collect::<Result<_, _>>()?,
-    };
-    Ok(InferAnswer { outputs, missing: Missing::default(), timings: answered.timings })
+    app.convert(size, select).await
 }
 
 /// What the task gives, as tensors with a row for each prediction.

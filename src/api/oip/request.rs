@@ -286,11 +286,11 @@ pub fn parse(body: &Bytes, json: usize, model: &Model, meter: &Meter<'_>) -> Res
     let timeout = read(timeout, "timeout")?.filter(|timeout| *timeout > 0);
     let request = InferRequest {
         id,
-        pinned: false,
         priority: priority(read(level, "priority")?.unwrap_or(0)),
         timeout: timeout.map(Duration::from_micros),
         inputs: understand(model, tensors, !binary.of_all(), meter)?,
         outputs: requested,
+        ..InferRequest::default()
     };
     Ok(Parsed { request, binary })
 }

@@ -20,6 +20,7 @@ use super::metadata::{
 };
 use super::{PROTOCOL, request};
 use crate::api::account::Account;
+use crate::api::asker::Asker;
 use crate::api::error::ApiError;
 use crate::api::finish::{self, Answered, Finish};
 use crate::api::health::Health;
@@ -156,8 +157,8 @@ async fn answer(
     let headers = &head.headers;
     let model = named.find(app)?;
     account.note(&model, PROTOCOL);
-    let priority = finish::priority(headers)?;
-    model.check_load(priority)?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
+    model.check_load(asker.terms(priority, None))?;
     let json = header_length(headers)?;
     let bytes = body::read(head, body, app).await?;
     let length = bytes.len();
@@ -172,6 +173,7 @@ async fn answer(
     let request::Parsed { mut request, binary } = parsed;
     request.priority = request.priority.max(priority);
     request.pinned = named.version.is_some();
+    request.asker = asker;
     let id = request.id.take();
     let InferAnswer { outputs, missing, timings } =
         infer::infer(app, &model, request, deadline).await?;

@@ -75,7 +75,7 @@ fn admission(objective: Duration) -> Arc<Admission> {
 
 /// Rows that are decoded first, each a piece.
 fn asking(rows: usize, priority: Priority, cost: Duration) -> Asking {
-    Asking { rows, priority, costs: vec![cost; rows] }
+    Asking { rows, priority, modest: false, costs: vec![cost; rows] }
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -87,9 +87,13 @@ async fn a_burst_may_wait_longer_than_what_comes_while_the_queue_stands() {
     let mut bench = Bench::new();
     let admission = admission(SECOND);
     bench.wait(20, Priority::Interactive);
-    let check = |bench: &Bench, priority| admission.check(&bench.pool, priority);
+    let check = |bench: &Bench, priority| {
+        admission.check(&bench.pool, Terms { priority, ..Terms::default() })
+    };
     assert_eq!(check(&bench, Priority::Interactive), Ok(()), "2 s of work, within a burst");
     bench.wait(21, Priority::Interactive);
+    let modest = Terms { modest: true, ..Terms::default() };
+    assert_eq!(admission.check(&bench.pool, modest), Ok(()), "this is not its work");
     let refused = check(&bench, Priority::Interactive).unwrap_err();
     assert_eq!((refused.kind, refused.reason()), (ErrorKind::Overloaded, "overload"));
     assert_eq!(refused.retry_after, Some(5), "4.1 s of work, in whole seconds");

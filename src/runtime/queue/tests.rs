@@ -152,6 +152,21 @@ fn a_row_waits_for_no_more_batches_than_there_were_rows_before_it() {
 }
 
 #[test]
+fn a_job_of_one_row_waits_for_a_batch_of_each_job_and_not_for_all_their_rows() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_tokens: 100, ..BOUNDS };
+    for length in [50, 60] {
+        callers.push(&mut waiting, &[length; 40]);
+    }
+    let before = |rows| waiting.before(rows, &bounds).rows;
+    assert_eq!([before(1), before(9), before(400)], [3, 6, 80], "two rows a batch, or one");
+    callers.push(&mut waiting, &[3]);
+    waiting.idle = 1;
+    let batches: Vec<_> = (0..5).map(|_| lengths(&waiting.take(&bounds))).collect();
+    assert_eq!(batches, [vec![50, 50], vec![60], vec![3], vec![50, 50], vec![60]]);
+}
+
+#[test]
 fn a_batch_looks_only_so_far_ahead() {
     let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
     let bounds = Bounds { max_batch_size: 2, ..BOUNDS };
@@ -220,7 +235,7 @@ fn what_has_waited_too_long_is_refused_and_what_has_begun_is_not() {
             "x".into(),
             Array2::<i64>::zeros((9, 1)).into_dyn().into(),
         )]));
-        let due = Some(Due { since, patience: patience.clone() });
+        let due = Some(Due { since, times: 1, patience: patience.clone() });
         let (job, answer) = Job::by(rows, Arc::new([]), Priority::Interactive, due);
         waiting.push(&job, &BOUNDS).unwrap();
         answer
