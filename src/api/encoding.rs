@@ -14,7 +14,7 @@ use super::App;
 use super::peers::Taken;
 use super::upload::Upload;
 use crate::error::{Error, ErrorKind, excerpt};
-use crate::runtime::compute::{FEW, Place};
+use crate::runtime::compute::FEW;
 
 /// How many times what came a body may be, inflated. Texts and numbers have 3 to 12 in practice.
 const RATIO: usize = 20;
@@ -101,7 +101,7 @@ pub async fn inflate(
         },
         rooms: Vec::new(),
     };
-    let inflated = app.compute.at(Place::of(bound), move || inflating.run(&bytes)).await;
+    let inflated = app.compute.bytes(bound, move || inflating.run(&bytes)).await;
     drop(waits);
     inflated
 }

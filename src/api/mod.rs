@@ -57,7 +57,7 @@ use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
-use crate::runtime::compute::{Compute, Place};
+use crate::runtime::compute::Compute;
 use crate::shared::Shared;
 use crate::tasks::{Input, Parameters};
 use crate::telemetry;
@@ -132,7 +132,7 @@ impl App {
         work: impl FnOnce(&Meter<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let metered = move |waits: &dyn Fn() -> bool| work(&Meter::new(bytes, waits));
-        self.compute.watching_at(Place::of(bytes), metered).await
+        self.compute.bytes_watching(bytes, metered).await
     }
 
     /// Writes `bytes` bytes: here if they are few, else on a compute thread.
@@ -144,7 +144,7 @@ impl App {
         bytes: usize,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.compute.at(Place::of(bytes), work).await
+        self.compute.bytes(bytes, work).await
     }
 
     /// [`Model::predict`], once there is room for the answer; where the client names no version (`pinned`),

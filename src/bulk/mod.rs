@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::{self, Model};
-use crate::runtime::compute::{Compute, Place};
+use crate::runtime::compute::{Compute, FEW};
 use crate::runtime::job::Priority;
 use crate::tasks::{Input, InputKind, Parameters, Prediction};
 
@@ -99,8 +99,8 @@ where
     A: Send + 'static,
 {
     let read = move |waits: &dyn Fn() -> bool| Ok(read(waits));
-    let place = if bytes <= INLINE { Place::Here } else { Place::of(bytes).max(Place::Compute) };
-    let asked = compute.watching_at(place, read).await?;
+    let bytes = if bytes <= INLINE { bytes } else { bytes.max(FEW + 1) };
+    let asked = compute.bytes_watching(bytes, read).await?;
     let (tags, questions): (Vec<T>, Vec<_>) =
         asked.into_iter().map(|Asked { tag, question }| (tag, question)).unzip();
     let outcomes = answer(questions, terms).await;
@@ -108,7 +108,7 @@ where
         let answered = tags.into_iter().zip(outcomes);
         Ok(write(answered.map(|(tag, outcome)| Answered { tag, outcome }).collect()))
     };
-    compute.at(place, answered).await
+    compute.bytes(bytes, answered).await
 }
 
 /// Questions that are asked as one.

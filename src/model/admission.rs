@@ -26,6 +26,9 @@ const SPARE: f64 = 8.0;
 /// The least that may wait then, so that sessions do not run dry.
 const LEAST: Duration = Duration::from_millis(5);
 
+/// What of reading counts as before a request: less than this, since what takes longer lets it pass.
+const READING: Duration = Duration::from_millis(1);
+
 pub struct Admission {
     compute: Arc<Compute>,
     pressure: Pressure,
@@ -162,7 +165,7 @@ impl Admission {
             self.usual_encode.add(asking.encode().as_secs_f64());
             self.usual.add(seconds);
         }
-        let (wait, is_bounded) = self.taken_on(pool, asking, seconds)?;
+        let (wait, is_bounded) = self.taken_on(pool, asking, seconds, Duration::ZERO)?;
         self.encoding.fetch_add(rows, Ordering::Relaxed);
         let begun = Begun {
             admission: self.clone(),
@@ -188,16 +191,19 @@ impl Admission {
         let costs = if encode > 0.0 { vec![Duration::from_secs_f64(encode)] } else { Vec::new() };
         let Terms { priority, modest, .. } = terms;
         let asking = Asking { rows: 1, priority, modest, costs };
-        self.taken_on(pool, &asking, self.usual.get()).map(|_| ())
+        let reading =
+            self.compute.before(0, priority, READING).work / self.side_by_side(usize::MAX);
+        self.taken_on(pool, &asking, self.usual.get(), reading).map(|_| ())
     }
 
     /// The seconds for which it waits, before they are corrected, and whether its wait is bounded. What is
-    /// refused is counted here, since that is its end.
+    /// refused is counted here, since that is its end. `reading`: how long it waits before it is even read.
     fn taken_on(
         &self,
         pool: &SessionPool,
         asking: &Asking,
         seconds: f64,
+        reading: Duration,
     ) -> Result<(f64, bool), Error> {
         let Asking { rows, priority, .. } = *asking;
         let came = || {
@@ -206,20 +212,25 @@ impl Admission {
             }
         };
         pool.has_room(self.encoding() + rows, priority).inspect_err(|_| came())?;
-        let waits = self.waits(pool, asking);
-        let mut ahead = waits.ahead;
+        let waits = || {
+            let mut waits = self.waits(pool, asking);
+            waits.ahead.wait += reading;
+            waits
+        };
+        let now = waits();
+        let mut ahead = now.ahead;
         if priority == Priority::Bulk {
             return Ok((0.0, false));
         }
-        let limit = self.pressure.limit(self.load(pool, waits), Instant::now());
+        let limit = self.pressure.limit(self.load(pool, now), Instant::now());
         let limit = limit * times(asking.modest);
         // What one batch for each session takes is never too much.
-        let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round();
+        let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round() || reading > LEAST;
         let is_too_much = |ahead: Ahead| is_bounded(ahead) && ahead.wait > limit;
         if is_too_much(ahead) {
             // Callers that have left must not keep others out.
             pool.forget_closed();
-            ahead = self.waits(pool, asking).ahead;
+            ahead = waits().ahead;
         }
         let wait = ahead.wait;
         if !is_too_much(ahead) {

@@ -26,30 +26,12 @@ pub struct Compute {
     apart: Arc<Shared>,
 }
 
-/// Where work goes that is in proportion to some bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// On the caller's thread: it takes less than the way to another and back.
-    Here,
-    Compute,
-    /// With what takes long.
-    Apart,
-}
-
-/// Bytes that are read or written on the caller's thread, and by those threads that others need.
+/// Bytes that are read or written on the caller's thread, which takes less than the way to another and back.
 pub const FEW: usize = 16 << 10;
+/// Bytes that are read or written by the threads that others need.
 const MANY: usize = 512 << 10;
-
-impl Place {
-    #[must_use]
-    pub fn of(bytes: usize) -> Self {
-        match bytes {
-            0..=FEW => Self::Here,
-            ..=MANY => Self::Compute,
-            _ => Self::Apart,
-        }
-    }
-}
+/// What reading or writing a byte takes of a thread, as good as.
+const A_BYTE: Duration = Duration::from_nanos(8);
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -95,11 +77,12 @@ impl Compute {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        Self::run_by(&self.shared, move |_| work()).await
+        Self::run_by(&self.shared, Duration::ZERO, move |_| work()).await
     }
 
     async fn run_by<T: Send + 'static>(
         shared: &Arc<Shared>,
+        cost: Duration,
         work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
@@ -110,7 +93,7 @@ impl Compute {
                 let _ = reply.send(done);
             }
         };
-        let flow = shared.add(Of::default(), [(Duration::ZERO, Box::new(work) as Work)]);
+        let flow = shared.add(Of::default(), [(cost, Box::new(work) as Work)]);
         let answered = answer.await.unwrap_or_else(|_| Err(gone()));
         flow.ended();
         answered
@@ -144,31 +127,33 @@ impl Compute {
         answered
     }
 
-    /// [`Self::run`], where such work goes.
+    /// Reads or writes so many bytes: here if they are few, else on a compute thread, and many on one that is
+    /// for such alone.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn at<T: Send + 'static>(
+    pub async fn bytes<T: Send + 'static>(
         &self,
-        place: Place,
+        bytes: usize,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.watching_at(place, move |_| work()).await
+        self.bytes_watching(bytes, move |_| work()).await
     }
 
     /// The same for work that can end early: it is given what tells whether its caller still waits.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn watching_at<T: Send + 'static>(
+    pub async fn bytes_watching<T: Send + 'static>(
         &self,
-        place: Place,
+        bytes: usize,
         work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        match place {
-            Place::Here => here(|| work(&|| true)),
-            Place::Compute => Self::run_by(&self.shared, work).await,
-            Place::Apart => Self::run_by(&self.apart, work).await,
+        let cost = A_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX);
+        match bytes {
+            0..=FEW => here(|| work(&|| true)),
+            ..=MANY => Self::run_by(&self.shared, cost, work).await,
+            _ => Self::run_by(&self.apart, cost, work).await,
         }
     }
 

@@ -5,8 +5,8 @@
 //! The rules: only an idle session takes work. It starts from the row at the front, and takes the rows
 //! of nearest length along, as long as little of the batch is padding (`filling.rs`). What waits is shared
 //! out over the sessions that are idle. Rows of other inputs, outputs or shapes wait for a batch of their
-//! own. Jobs take turns: one whose row led a batch and that has more goes behind the others, so that a job
-//! of one row waits for a batch of each of those before it, however many rows these have.
+//! own. A job whose row led a batch and that has more goes behind those that had no turn, so that a job of
+//! one row waits for no more batches than there were jobs before it, however many rows these have.
 
 mod filling;
 
@@ -22,8 +22,13 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// How long a session looks out for work before it sleeps.
 const LINGER: Duration = Duration::from_micros(50);
-/// Batches of interactive work in a row while bulk work waits.
-const INTERACTIVE_IN_A_ROW: u32 = 8;
+/// Batches in a row that may pass over what waits in a later class.
+const PASSED_OVER: u32 = 8;
+
+/// What is served before what: jobs that had no turn yet, the rest of those that had one, and bulk work.
+const CLASSES: usize = 3;
+const FRESH: usize = 0;
+const BULK: usize = 2;
 
 /// The bounds of queue and batches.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +98,9 @@ impl Work {
 /// All that waits, in order, and the rules by which it is taken.
 #[derive(Default)]
 struct Waiting {
-    interactive: VecDeque<Entry>,
-    bulk: VecDeque<Entry>,
+    queues: [VecDeque<Entry>; CLASSES],
+    /// For each class how many batches in a row began with another while it had work.
+    passed_over: [u32; CLASSES],
     /// All that waits.
     work: Work,
     /// Rows whose caller left before they were taken, since this was last read.
@@ -102,7 +108,6 @@ struct Waiting {
     /// Sessions that wait for work, and those of them that have been woken for it.
     idle: usize,
     woken: usize,
-    interactive_in_a_row: u32,
     closed: bool,
 }
 
@@ -134,10 +139,11 @@ impl Waiting {
                 return Err(Refused::Full);
             }
         }
-        let queue = match job.priority {
-            Priority::Interactive => &mut self.interactive,
-            Priority::Bulk => &mut self.bulk,
+        let class = match job.priority {
+            Priority::Interactive => FRESH,
+            Priority::Bulk => BULK,
         };
+        let queue = &mut self.queues[class];
         let mut start = 0;
         for row in 1..=rows {
             let length = job.rows.length(start);
@@ -158,7 +164,7 @@ impl Waiting {
     /// Drops what nobody waits for any more, and refuses what has waited too long.
     fn forget_closed(&mut self, now: Instant) {
         let mut gone = Vec::new();
-        for queue in [&mut self.interactive, &mut self.bulk] {
+        for queue in &mut self.queues {
             queue.retain(|entry| {
                 let refused = entry.job.is_refused(now);
                 if !refused && !entry.job.is_closed() {
@@ -180,25 +186,16 @@ impl Waiting {
         // One look at the clock, since others wait for the lock meanwhile.
         let now = Instant::now();
         self.forget_closed(now);
-        let bulk_first = self.interactive.is_empty()
-            || (!self.bulk.is_empty() && self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW);
-        self.interactive_in_a_row = match (bulk_first, self.bulk.is_empty()) {
-            (false, false) => self.interactive_in_a_row + 1,
-            _ => 0,
-        };
         // An even share, so that no session idles while another takes everything.
         let fair = self.work.rows.div_ceil(self.idle.max(1));
         let mut batch = Filling::new(bounds, bounds.max_batch_size.min(fair).max(1));
-        let order = match bulk_first {
-            true => [&mut self.bulk, &mut self.interactive],
-            false => [&mut self.interactive, &mut self.bulk],
-        };
-        for queue in order {
-            batch.fill(queue);
+        let first = self.first();
+        for class in [first].into_iter().chain((0..CLASSES).filter(|class| *class != first)) {
+            batch.fill(&mut self.queues[class]);
         }
         let shares = batch.into_shares();
-        if let Some(first) = shares.first() {
-            self.goes_behind(&first.job);
+        if let Some(share) = shares.first() {
+            self.had_its_turn(&share.job);
         }
         for share in &shares {
             share.job.start(now);
@@ -207,30 +204,49 @@ impl Waiting {
         shares
     }
 
-    /// It had its turn.
-    fn goes_behind(&mut self, job: &Arc<Job>) {
-        // Bulk work is read in order.
-        if job.priority == Priority::Interactive {
-            let is_of = |entry: &&Entry| Arc::ptr_eq(&entry.job, job);
-            // What is left of it stands in front.
-            let left = self.interactive.iter().take_while(is_of).count();
-            self.interactive.rotate_left(left);
+    /// The class from which the next batch starts.
+    fn first(&mut self) -> usize {
+        let waits = |class: &usize| !self.queues[*class].is_empty();
+        let usual = (0..CLASSES).find(waits).unwrap_or(0);
+        let passed = |class: &usize| self.passed_over[*class];
+        let longest = (usual..CLASSES).filter(waits).max_by_key(passed);
+        let first = longest.filter(|class| passed(class) >= PASSED_OVER).unwrap_or(usual);
+        for (class, queue) in self.queues.iter().enumerate() {
+            let passed = &mut self.passed_over[class];
+            *passed = if class == first || queue.is_empty() { 0 } else { *passed + 1 };
         }
+        first
+    }
+
+    /// What is left of it, which stands in front, waits with the others that are begun. Bulk work is
+    /// answered in order.
+    fn had_its_turn(&mut self, job: &Arc<Job>) {
+        let [fresh, begun, _] = &mut self.queues;
+        let is_of = |entry: &&Entry| Arc::ptr_eq(&entry.job, job);
+        let left = fresh.iter().take_while(is_of).count();
+        begun.extend(fresh.drain(..left));
+        let left = begun.iter().take_while(is_of).count();
+        begun.rotate_left(left % begun.len().max(1));
     }
 
     /// What of the interactive work has its turn before a job of so many rows that comes now.
     fn before(&self, rows: usize, bounds: &Bounds) -> Work {
         let turns = rows.div_ceil(bounds.max_batch_size).max(1);
-        let (mut before, mut job, mut left) = (Work::default(), None, 0);
-        for entry in &self.interactive {
-            if !job.is_some_and(|job| Arc::ptr_eq(job, &entry.job)) {
-                let by_tokens = bounds.max_batch_tokens / entry.length.max(1);
-                left = turns.saturating_mul(by_tokens.clamp(1, bounds.max_batch_size));
-                job = Some(&entry.job);
+        let [fresh, begun, _] = &self.queues;
+        let mut before = Work::default();
+        // Its first turn comes before the next ones of those that are begun.
+        for (queue, turns) in [(fresh, turns), (begun, turns - 1)] {
+            let (mut job, mut left) = (None, 0);
+            for entry in queue {
+                if !job.is_some_and(|job| Arc::ptr_eq(job, &entry.job)) {
+                    let by_tokens = bounds.max_batch_tokens / entry.length.max(1);
+                    left = turns.saturating_mul(by_tokens.clamp(1, bounds.max_batch_size));
+                    job = Some(&entry.job);
+                }
+                let rows = entry.rows.len().min(left);
+                left -= rows;
+                before.add(Work::of(&entry.job, rows, entry.length));
             }
-            let rows = entry.rows.len().min(left);
-            left -= rows;
-            before.add(Work::of(&entry.job, rows, entry.length));
         }
         before
     }
@@ -375,9 +391,8 @@ impl Queue {
         if delay.is_zero() || waiting.closed || waiting.work.rows >= self.bounds.max_batch_size {
             return None;
         }
-        let oldest = [&waiting.interactive, &waiting.bulk];
-        let oldest =
-            oldest.iter().filter_map(|queue| queue.front()).map(|e| e.job.enqueued).min()?;
+        let oldest = waiting.queues.iter().filter_map(VecDeque::front);
+        let oldest = oldest.map(|entry| entry.job.enqueued).min()?;
         delay.checked_sub(Instant::now().duration_since(oldest)).filter(|rest| !rest.is_zero())
     }
 

@@ -20,7 +20,6 @@ use crate::error::{Error, ErrorKind, excerpt};
 use crate::meter::Meter;
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Timings};
-use crate::runtime::compute::Place;
 use crate::runtime::provider::ExecutionProvider;
 
 /// Bytes of memory for each byte of a message: one byte may be an element of eight.
@@ -90,11 +89,11 @@ pub async fn answer(
     let app = &call.app;
     let repository = app.repository()?.clone();
     let account = account.clone();
-    let place = Place::of(bytes.len());
+    let size = bytes.len();
     let read = move |waits: &dyn Fn() -> bool| {
         Ok(read(&repository, &account, &bytes, &meter(bytes.len(), waits)))
     };
-    let reading = app.compute.watching_at(place, read);
+    let reading = app.compute.bytes_watching(size, read);
     let asked = tokio::time::timeout_at(deadline.into(), reading).await.unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before it was read"))
     });
@@ -112,9 +111,9 @@ pub async fn answer(
         Ok(answer) => answer,
         Err(error) => return Err(failed(error)),
     };
-    let place = Place::of(outputs.iter().map(|(_, tensor)| tensor.bytes()).sum());
+    let size = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
     let write = move || write(convert::response(head, outputs, raw));
-    let frame = app.compute.at(place, write).await.map_err(failed)?;
+    let frame = app.compute.bytes(size, write).await.map_err(failed)?;
     Ok(Answer { frame, timings, provider: model.provider })
 }
 

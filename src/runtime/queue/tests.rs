@@ -158,12 +158,34 @@ fn a_job_of_one_row_waits_for_a_batch_of_each_job_and_not_for_all_their_rows() {
     for length in [50, 60] {
         callers.push(&mut waiting, &[length; 40]);
     }
-    let before = |rows| waiting.before(rows, &bounds).rows;
-    assert_eq!([before(1), before(9), before(400)], [3, 6, 80], "two rows a batch, or one");
+    let before = |waiting: &Waiting, rows| waiting.before(rows, &bounds).rows;
+    let of_two = [1, 9, 400].map(|rows| before(&waiting, rows));
+    assert_eq!(of_two, [3, 6, 80], "two rows of one and one of the other in each turn");
     callers.push(&mut waiting, &[3]);
     waiting.idle = 1;
-    let batches: Vec<_> = (0..5).map(|_| lengths(&waiting.take(&bounds))).collect();
-    assert_eq!(batches, [vec![50, 50], vec![60], vec![3], vec![50, 50], vec![60]]);
+    let mut take = |waiting: &mut Waiting| lengths(&waiting.take(&bounds));
+    assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]]);
+    assert_eq!(take(&mut waiting), [3]);
+    assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]], "by turns");
+    assert_eq!(before(&waiting, 1), 0, "these are begun");
+    callers.push(&mut waiting, &[3]);
+    assert_eq!(take(&mut waiting), [3]);
+}
+
+#[test]
+fn a_long_job_goes_on_while_others_keep_coming() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_size: 1, ..BOUNDS };
+    callers.push(&mut waiting, &[7; 3]);
+    waiting.idle = 1;
+    let order = (0..20).map(|_| {
+        let taken = lengths(&waiting.take(&bounds));
+        callers.push(&mut waiting, &[5]);
+        taken[0]
+    });
+    let order: Vec<usize> = order.collect();
+    let places: Vec<usize> = (0..20).filter(|place| order[*place] == 7).collect();
+    assert_eq!(places, [0, 1 + PASSED_OVER as usize, 2 + 2 * PASSED_OVER as usize]);
 }
 
 #[test]
@@ -193,7 +215,7 @@ fn interactive_work_goes_first_and_bulk_work_is_not_starved() {
     waiting.idle = 1;
     let order: Vec<usize> = (0..21).flat_map(|_| lengths(&waiting.take(&bounds))).collect();
     let place = order.iter().position(|length| *length == 7);
-    assert_eq!(place, Some(INTERACTIVE_IN_A_ROW as usize));
+    assert_eq!(place, Some(PASSED_OVER as usize));
 }
 
 #[test]
