@@ -182,6 +182,11 @@ pub fn form(headers: &HeaderMap) -> Result<Form, Error> {
             Some(_) => refuse("text in UTF-8", quoted),
         },
         ("multipart", "form-data") => match media.get_param(mime::BOUNDARY) {
+            Some(_) if media.params().filter(|(name, _)| *name == mime::BOUNDARY).count() > 1 => {
+                let (expected, got) = ("one boundary", "several");
+                let error = Error::field(ErrorKind::Syntax, "content-type", expected, got);
+                Err(error.because(MALFORMED))
+            }
             Some(boundary) if !(1..=MAX_BOUNDARY).contains(&boundary.as_str().len()) => {
                 let expected = format!("a boundary of 1 to {MAX_BOUNDARY} bytes");
                 let got = format!("one of {}", boundary.as_str().len());

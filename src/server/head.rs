@@ -1,7 +1,7 @@
 //! What RFC 9110, 9112 and 9113 ask of a request's head, of what hyper shows of it. What it does not show
 //! is looked after by `framing.rs`.
 
-use axum::http::{HeaderValue, Request, Version, header};
+use axum::http::{HeaderName, HeaderValue, Request, Version, header};
 
 use crate::api::streaming::MALFORMED;
 use crate::error::{Error, ErrorKind};
@@ -32,6 +32,7 @@ const BAD_AUTHORITY: Fault = Fault {
     got: "something else",
 };
 const TWO_LENGTHS: Fault = Fault { field: "content-length", expected: "one", got: "several" };
+const TWO_TYPES: Fault = Fault { field: "content-type", expected: "one", got: "several" };
 const BAD_TE: Fault =
     Fault { field: "te", expected: "codings other than `chunked`", got: "something else" };
 
@@ -41,9 +42,11 @@ pub fn fault<B>(request: &Request<B>) -> Option<Fault> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (host, another) = (hosts.next().map(HeaderValue::as_bytes), hosts.next());
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    // Of a client of HTTP/1 whose URI has none: RFC 9112, 3.2.
+    let is_empty = |host: &[u8]| !http2 && host.is_empty();
     match (host, authority) {
         _ if another.is_some() => return Some(TWO_HOSTS),
-        (Some(host), _) if !is_authority(host) => return Some(BAD_HOST),
+        (Some(host), _) if !is_empty(host) && !is_authority(host) => return Some(BAD_HOST),
         (_, Some(authority)) if !is_authority(authority) => return Some(BAD_AUTHORITY),
         (Some(host), Some(authority)) if http2 && !host.eq_ignore_ascii_case(authority) => {
             return Some(OTHER_HOST);
@@ -53,9 +56,13 @@ pub fn fault<B>(request: &Request<B>) -> Option<Fault> {
         (None, _) if request.version() == Version::HTTP_11 => return Some(NO_HOST),
         _ => {}
     }
+    let is_twice = |name: HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    // Each may tell another boundary of a form.
+    if is_twice(header::CONTENT_TYPE) {
+        return Some(TWO_TYPES);
+    }
     if http2 {
-        let several = headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some();
-        return several.then_some(TWO_LENGTHS);
+        return is_twice(header::CONTENT_LENGTH).then_some(TWO_LENGTHS);
     }
     let bad = headers.get_all(header::TE).iter().any(|value| !is_te(value.as_bytes()));
     bad.then_some(BAD_TE)
@@ -139,11 +146,12 @@ mod tests {
             "xn--bcher-kva.example",
             "a:",
             "%41.example",
+            "",
         ] {
             assert_eq!(host(good), None, "{good}");
         }
         for bad in [
-            "", " ", "a b", "a/b", "user@a", "a:b", "a:123456", "http://a", "[::1", "[]", "[::1]x",
+            " ", "a b", "a/b", "user@a", "a:b", "a:123456", "http://a", "[::1", "[]", "[::1]x",
             ":80", "a,\"b", "a#b", "a?b", "a\\b", "%4", "%zz", "a:1:2",
         ] {
             assert_eq!(host(bad), Some(BAD_HOST), "{bad}");
@@ -163,6 +171,7 @@ mod tests {
         assert_eq!(ask("http://a/", &[("host", "A")]), None);
         assert_eq!(ask("/", &[("host", "a")]), None);
         assert_eq!(ask("/", &[]), Some(NO_HOST));
+        assert_eq!(ask("/", &[("host", "")]), Some(BAD_HOST));
         assert_eq!(ask("http://a/", &[("host", "b")]), Some(OTHER_HOST));
         assert_eq!(ask("http://u@a/", &[]), Some(BAD_AUTHORITY));
         let two = [("content-length", "1"), ("content-length", "1")];

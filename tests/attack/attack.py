@@ -3,6 +3,7 @@
 import functools
 import os
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -123,6 +124,10 @@ class Context:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def descriptors_but_of(self, client: str) -> int:
+        """Without the connections of the client with this address, which may keep as many as it likes."""
+        return self.descriptors() - connections_from(client, self.address, self.pid)
+
     def cpu_seconds(self) -> float:
         return process_cpu_seconds(self.pid)
 
@@ -135,6 +140,16 @@ def metrics(admin: Address) -> dict[str, float]:
     body = http1.ask_all(admin, http1.head("GET", "/metrics"))
     lines = (line.rsplit(" ", 1) for line in body.decode().splitlines() if line and line[0] != "#")
     return {series: float(value) for series, value in lines}
+
+
+def connections_from(client: str, server: Address, pid: int) -> int:
+    """Connections from an address to the server that are open or that only the client has closed."""
+    # As the system's table has them: the address as a little-endian number.
+    remote = socket.inet_aton(client)[::-1].hex().upper() + ":"
+    local = f":{server[1]:04X}"
+    rows = (line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines())
+    # A socket that no process holds has the inode 0.
+    return sum(row[1].endswith(local) and row[2].startswith(remote) and row[9] != "0" for row in rows)
 
 
 def process_memory_mb(pid: int, what: str) -> float:

@@ -506,7 +506,7 @@ async fn heads_that_two_servers_may_read_in_two_ways_are_refused_and_closed() {
         "x: y\r\n",
         "host: a\r\nhost: a\r\n",
         "host: a\r\nhost: b\r\n",
-        "host:\r\n",
+        "host: a\r\ncontent-type: text/plain\r\ncontent-type: application/json\r\n",
         "host: a/b\r\n",
         "host: u@a\r\n",
         "host: a:b\r\n",
@@ -586,6 +586,7 @@ async fn clients_of_old_are_served() {
     for request in [
         "GET /v2/health/ready HTTP/1.0\r\n\r\n",
         "\r\nGET /v2/health/ready HTTP/1.0\r\nhost: a\r\n\r\n",
+        "GET /v2/health/ready HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n",
         "GET http://a/v2/health/ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
         "GET /v2/health/ready HTTP/1.1\r\nhost: [::1]:80\r\nte: trailers\r\nconnection: close\r\n\r\n",
     ] {
@@ -618,4 +619,41 @@ async fn a_boundary_is_as_long_as_it_may_be() {
         assert_eq!(answer.headers.contains_key("connection"), told);
         assert_eq!(answer.status == 200, !told);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_two_servers_may_read_in_two_ways_are_refused_and_closed() {
+    let edge = Edge::start(BUNDLED.clone()).await;
+    let hidden = "GET /v2/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let ask = async |kind: &str, body: &str| {
+        let head = "POST /predict/iris HTTP/1.1\r\nhost: a\r\n";
+        let length = body.len();
+        let request = format!(
+            "{head}content-type: multipart/form-data; {kind}\r\ncontent-length: {length}\r\n\r\n\
+             {body}{hidden}"
+        );
+        answers(edge.data, request.as_bytes()).await
+    };
+    let name = "content-disposition: form-data; name=features\r\n";
+    let of = |headers: &str, end: &str| format!("--b\r\n{headers}\r\n[[1,2,3,4]]\r\n--b{end}");
+    let good = ask("boundary=b", &of(name, "--\r\n")).await;
+    assert_eq!(good.matches("HTTP/1.1 200").count(), 2, "{good}");
+    for (kind, body) in [
+        ("boundary=b", of(&format!("x: {}\r\n{name}", "y".repeat(20_480)), "--\r\n")),
+        ("boundary=b", of(&("x: y\r\n".repeat(2_000) + name), "--\r\n")),
+        ("boundary=b", of(&format!("x: y\n\nz: y\r\n{name}"), "--\r\n")),
+        ("boundary=b", of(&format!("x\r\n{name}"), "--\r\n")),
+        ("boundary=b", of(&name.repeat(2), "--\r\n")),
+        ("boundary=b", of(name, "--x")),
+        ("boundary=b", of(name, "x--\r\n")),
+        ("boundary=b", of(name, "")),
+        ("boundary=c", of(name, "--\r\n")),
+        ("boundary=b; boundary=c", of(name, "--\r\n")),
+    ] {
+        let answer = ask(kind, &body).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{kind} {body:?}: {answer}");
+        assert!(answer.contains("connection: close"), "{kind} {body:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{kind} {body:?}: {answer}");
+    }
+    edge.counts("refusals_total{reason=\"malformed\"}", 10).await;
 }

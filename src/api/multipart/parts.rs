@@ -1,9 +1,10 @@
 //! The parts of a form (RFC 7578) out of a body that is there, without copies of their contents.
 
 use bytes::Bytes;
-use httparse::{EMPTY_HEADER, Status};
-use memchr::memmem;
+use httparse::{EMPTY_HEADER, Header, Status};
+use memchr::{memchr_iter, memmem};
 
+use crate::api::streaming::MALFORMED;
 use crate::error::{Error, ErrorKind, excerpt};
 
 /// Bytes of a boundary at most, by RFC 2046.
@@ -53,12 +54,16 @@ impl Parts {
     /// # Errors
     /// A part without an end, or with headers that cannot be read.
     pub fn next_part(&mut self) -> Result<Option<Part>, Error> {
-        if self.rest.starts_with(b"--") {
-            return Ok(None);
+        let is_last = self.rest.starts_with(b"--");
+        let padded = &self.rest[if is_last { 2 } else { 0 }..];
+        let line = padded.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
+        let line = line.unwrap_or(padded.len());
+        match (is_last, padded[line..].starts_with(b"\r\n")) {
+            // What is after the last boundary means nothing.
+            (true, ends) if ends || line == padded.len() => return Ok(None),
+            (false, true) => {}
+            _ => return Err(broken("something else after the boundary")),
         }
-        let padding = self.rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
-        let line = padding.filter(|at| self.rest[*at..].starts_with(b"\r\n"));
-        let line = line.ok_or_else(|| broken("something else after the boundary"))?;
         // The end of the boundary's line ends the headers, too, where there are none.
         let headers = &self.rest[line..];
         let window = &headers[..headers.len().min(MAX_HEADERS)];
@@ -84,10 +89,18 @@ fn described(headers: &[u8]) -> Result<Part, Error> {
     let Ok(Status::Complete((_, read))) = httparse::parse_headers(headers, &mut space) else {
         return Err(broken("a part with headers that cannot be read"));
     };
-    let value = |name: &str| {
-        let header = read.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        header.map(|header| header.value)
+    // They end the headers for some.
+    if memchr_iter(b'\n', headers).any(|at| !headers[..at].ends_with(b"\r")) {
+        return Err(broken("a part with a bare line feed in its headers"));
+    }
+    let values = |name: &'static str| {
+        let named = move |header: &&Header<'_>| header.name.eq_ignore_ascii_case(name);
+        read.iter().filter(named).map(|header| header.value)
     };
+    let value = |name| values(name).next();
+    if values("content-disposition").nth(1).is_some() {
+        return Err(broken("a part with several names"));
+    }
     let disposition = value("content-disposition").unwrap_or_default();
     // `application/octet-stream` is what clients say when they do not know.
     let media = value("content-type").and_then(|media| std::str::from_utf8(media).ok());
@@ -140,8 +153,9 @@ fn parameter(disposition: &[u8], wanted: &str) -> Option<String> {
     }
 }
 
+/// Others may see other parts in it.
 fn broken(got: &str) -> Error {
-    Error::field(ErrorKind::Syntax, "body", "multipart/form-data", got)
+    Error::field(ErrorKind::Syntax, "body", "multipart/form-data", got).because(MALFORMED)
 }
 
 #[cfg(test)]
@@ -167,19 +181,24 @@ mod tests {
             parts(body).unwrap(),
             [("te\"xt".into(), false, "a\r\n--c\r\n".into()), ("file".into(), true, String::new())]
         );
-        assert_eq!(parts("--b--").unwrap(), []);
+        assert_eq!([parts("--b--").unwrap(), parts("--b-- \r\nx").unwrap()], [[], []]);
         assert_eq!(parts("--b\r\n\r\nx\r\n--b--").unwrap(), [(String::new(), false, "x".into())]);
     }
 
     #[test]
     fn what_is_no_form_is_refused() {
-        let header = "content-disposition: form-data; name=x\r\n\r\n";
+        let disposition = "content-disposition: form-data; name=x\r\n";
+        let header = &format!("{disposition}\r\n");
         let long = format!("--b\r\nx: {}\r\n{header}x\r\n--b--", "y".repeat(MAX_HEADERS));
         let many = format!("--b\r\n{}{header}x\r\n--b--", "x: y\r\n".repeat(HEADERS));
         for (body, got) in [
             ("nothing", "no line"),
             ("--b", "something else"),
             ("--bb\r\n\r\n\r\n--b--", "something else"),
+            ("--b--x", "something else"),
+            ("--b--\n", "something else"),
+            (&format!("--b\r\nx: y\n\nz: y\r\n{header}x\r\n--b--"), "bare line feed"),
+            (&format!("--b\r\n{disposition}{header}x\r\n--b--"), "several names"),
             ("--b\r\nx: y", "cut off"),
             (&format!("--b\r\n{header}x"), "cut off"),
             (&long, "more than 16384 bytes"),
