@@ -190,13 +190,13 @@ impl Peer {
         self.0.used[what as usize].load(Ordering::Relaxed)
     }
 
-    /// Whether this peer has nothing in work, or not half of what one of those who have something has of
-    /// it, beside `own` places of the request that asks.
+    /// Whether this peer has nothing in work, or less than half of the mean of those who have something,
+    /// beside `own` places of the request that asks.
     #[must_use]
     pub fn is_modest(&self, own: usize) -> bool {
         let others = self.used(Resource::Places).saturating_sub(own);
         let working = self.0.bounds.working.load(Ordering::Relaxed);
-        others == 0 || 2 * others * working <= self.0.bounds.used(Resource::Places)
+        others == 0 || 2 * others * working < self.0.bounds.used(Resource::Places)
     }
 
     /// # Errors

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::runtime::compute::Compute;
 use crate::runtime::compute::schedule::{Before, Of};
 use crate::runtime::cost::{Average, PieceCost, Usual};
-use crate::runtime::job::Priority;
+use crate::runtime::job::{Order, Priority};
 use crate::runtime::patience::Due;
 use crate::runtime::pool::{Ahead, SessionPool};
 use crate::tasks::{Kind, Piece};
@@ -35,9 +35,11 @@ pub struct Admission {
     /// Rows that are being decoded or tokenised.
     encoding: AtomicUsize,
     piece_cost: PieceCost,
-    /// Seconds of a thread that a usual request's decoding takes, and for which it keeps everything busy.
+    /// Seconds of a thread that a usual request's decoding takes, and for which it keeps everything busy; its
+    /// rows.
     usual_encode: Usual,
     usual: Usual,
+    usual_rows: Usual,
     /// Waits over what was predicted of them.
     correction: Average,
 }
@@ -46,9 +48,7 @@ pub struct Admission {
 #[derive(Debug, Clone)]
 pub struct Asking {
     pub rows: usize,
-    pub priority: Priority,
-    /// Of a client that has much less in work than others.
-    pub modest: bool,
+    pub order: Order,
     /// What each of its pieces takes of a thread; none where that is too little to count.
     pub costs: Vec<Duration>,
 }
@@ -82,13 +82,12 @@ pub struct Admitted {
 pub struct Begun {
     admission: Arc<Admission>,
     since: Instant,
-    priority: Priority,
+    pub order: Order,
     /// Seconds for which it keeps everything busy, and for which it waits as predicted.
     seconds: f64,
     wait: f64,
     /// More is before it than is never too much.
     is_bounded: bool,
-    modest: bool,
 }
 
 impl Drop for Admitted {
@@ -100,15 +99,15 @@ impl Drop for Admitted {
 impl Admitted {
     /// Whose work its decoding is.
     pub fn of(&self) -> Of {
-        let Begun { admission, priority, .. } = &self.begun;
-        Of { owner: admission.owner(), rows: self.rows, priority: *priority }
+        let Begun { admission, order, .. } = &self.begun;
+        Of { owner: admission.owner(), rows: self.rows, priority: order.priority }
     }
 
     /// How long it may wait; bulk work, and what is next anyway, as long as they have to.
     pub fn due(&self) -> Option<Due> {
-        let Begun { admission, since, is_bounded, modest, .. } = &self.begun;
+        let Begun { admission, since, is_bounded, order, .. } = &self.begun;
         let patience = || admission.pressure.patience().clone();
-        is_bounded.then(|| Due { since: *since, times: times(*modest), patience: patience() })
+        is_bounded.then(|| Due { since: *since, times: times(order.modest), patience: patience() })
     }
 
     /// Its rows are in the queue.
@@ -120,8 +119,8 @@ impl Admitted {
 impl Begun {
     /// It is answered; its run began at this moment, and before that `own` was its own decoding.
     pub fn answered(&self, run: Instant, own: Duration) {
-        let Self { admission, since, priority, seconds, wait, .. } = self;
-        if *priority == Priority::Bulk {
+        let Self { admission, since, order, seconds, wait, .. } = self;
+        if order.priority == Priority::Bulk {
             return;
         }
         admission.pressure.done(*seconds);
@@ -142,6 +141,7 @@ impl Admission {
             piece_cost: PieceCost::new(Kind::COUNT),
             usual_encode: Usual::default(),
             usual: Usual::default(),
+            usual_rows: Usual::default(),
             correction: Average::new(1.0),
         }
     }
@@ -150,8 +150,7 @@ impl Admission {
     #[must_use]
     pub fn asking(&self, rows: usize, terms: Terms, pieces: &[Piece]) -> Asking {
         let cost = |piece: &Piece| self.piece_cost.predict(piece.kind as usize, piece.estimate);
-        let Terms { priority, modest, .. } = terms;
-        Asking { rows, priority, modest, costs: pieces.iter().map(cost).collect() }
+        Asking { rows, order: terms.order(), costs: pieces.iter().map(cost).collect() }
     }
 
     /// Takes a request on, or says at once that it is too much.
@@ -159,24 +158,24 @@ impl Admission {
     /// # Errors
     /// [`ErrorKind::Overloaded`], with the time after which to try again.
     pub fn admit(self: &Arc<Self>, pool: &SessionPool, asking: &Asking) -> Result<Admitted, Error> {
-        let Asking { rows, priority, .. } = *asking;
+        let Asking { rows, order, .. } = *asking;
         let seconds = self.seconds(pool, asking);
-        if priority == Priority::Interactive {
+        if order.priority == Priority::Interactive {
             self.usual_encode.add(asking.encode().as_secs_f64());
             self.usual.add(seconds);
+            self.usual_rows.add(rows as f64);
         }
         let (wait, is_bounded) = self.taken_on(pool, asking, seconds, Duration::ZERO)?;
         self.encoding.fetch_add(rows, Ordering::Relaxed);
         let begun = Begun {
             admission: self.clone(),
             since: Instant::now(),
-            priority,
+            order,
             seconds,
             wait,
             is_bounded,
-            modest: asking.modest,
         };
-        if priority == Priority::Interactive {
+        if order.priority == Priority::Interactive {
             self.pressure.came(seconds);
         }
         Ok(Admitted { rows, begun })
@@ -189,10 +188,12 @@ impl Admission {
     pub fn check(&self, pool: &SessionPool, terms: Terms) -> Result<(), Error> {
         let encode = self.usual_encode.get();
         let costs = if encode > 0.0 { vec![Duration::from_secs_f64(encode)] } else { Vec::new() };
-        let Terms { priority, modest, .. } = terms;
-        let asking = Asking { rows: 1, priority, modest, costs };
+        let order = terms.order();
+        // A modest client's request is not like those of the others.
+        let rows = if order.modest { 1 } else { (self.usual_rows.get() as usize).max(1) };
+        let asking = Asking { rows, order, costs };
         let reading =
-            self.compute.before(0, priority, READING).work / self.side_by_side(usize::MAX);
+            self.compute.before(0, order.priority, READING).work / self.side_by_side(usize::MAX);
         self.taken_on(pool, &asking, self.usual.get(), reading).map(|_| ())
     }
 
@@ -205,13 +206,13 @@ impl Admission {
         seconds: f64,
         reading: Duration,
     ) -> Result<(f64, bool), Error> {
-        let Asking { rows, priority, .. } = *asking;
+        let Asking { rows, order, .. } = *asking;
         let came = || {
-            if priority == Priority::Interactive {
+            if order.priority == Priority::Interactive {
                 self.pressure.came(seconds);
             }
         };
-        pool.has_room(self.encoding() + rows, priority).inspect_err(|_| came())?;
+        pool.has_room(self.encoding() + rows, order).inspect_err(|_| came())?;
         let waits = || {
             let mut waits = self.waits(pool, asking);
             waits.ahead.wait += reading;
@@ -219,11 +220,11 @@ impl Admission {
         };
         let now = waits();
         let mut ahead = now.ahead;
-        if priority == Priority::Bulk {
+        if order.priority == Priority::Bulk {
             return Ok((0.0, false));
         }
         let limit = self.pressure.limit(self.load(pool, now), Instant::now());
-        let limit = limit * times(asking.modest);
+        let limit = limit * times(order.modest);
         // What one batch for each session takes is never too much.
         let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round() || reading > LEAST;
         let is_too_much = |ahead: Ahead| is_bounded(ahead) && ahead.wait > limit;
@@ -273,7 +274,8 @@ impl Admission {
     pub fn saturation(&self, pool: &SessionPool) -> f64 {
         // Bulk work counts: more replicas would do it sooner.
         let costs = vec![Duration::MAX / 64];
-        let all = Asking { rows: 0, priority: Priority::Bulk, modest: false, costs };
+        let order = Order { priority: Priority::Bulk, ..Order::default() };
+        let all = Asking { rows: 0, order, costs };
         let wait = self.waits(pool, &all).ahead.wait;
         wait.as_secs_f64() / self.pressure.objective().as_secs_f64().max(1e-3)
     }
@@ -310,17 +312,17 @@ impl Admission {
     }
 
     fn waits(&self, pool: &SessionPool, asking: &Asking) -> Waits {
-        let Asking { rows, priority, costs, .. } = asking;
+        let Asking { rows, order, costs } = asking;
         let encoding = self.encoding();
         let (before, coming) = match costs.as_slice() {
             // It goes to the queue at once.
             [] => (Before::default(), 0),
             _ => {
-                let before = self.compute.before(self.owner(), *priority, asking.encode());
+                let before = self.compute.before(self.owner(), order.priority, asking.encode());
                 (before, encoding.saturating_sub(before.behind))
             }
         };
-        let ahead = pool.ahead(*priority, *rows, coming);
+        let ahead = pool.ahead(*order, *rows, coming);
         let threads = self.side_by_side(usize::MAX);
         let wait = (ahead.wait + before.work / threads).as_secs_f64() * self.correction.get();
         let all = ahead.rows - coming + encoding;

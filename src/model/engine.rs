@@ -65,7 +65,6 @@ impl Engine {
         asking: Asking,
         pieces: Vec<Piece>,
     ) -> Result<Arc<Ran>, Error> {
-        let priority = asked.priority;
         let admitted = self.admission.admit(&self.pool, &asking)?;
         let side_by_side = self.admission.side_by_side(pieces.len());
         let encoding = Encoding::new(self.clone(), asked, parameters, pieces, admitted.due());
@@ -73,7 +72,7 @@ impl Engine {
         let (mut rows, encode) = (encoded.rows, encoded.whole);
         let aside = std::mem::take(&mut rows.aside);
         let queue_began = Instant::now();
-        let waiting = self.pool.enqueue(rows, &self.outputs, priority, admitted.due())?;
+        let waiting = self.pool.enqueue(rows, &self.outputs, asking.order, admitted.due())?;
         let begun = admitted.queued();
         let mut outputs = waiting.outputs().await?;
         begun.answered(queue_began + outputs.queued, encode / side_by_side);

@@ -35,7 +35,7 @@ use crate::error::Error;
 use crate::metrics::ModelMetrics;
 use crate::runtime::compute::{self, Compute};
 use crate::runtime::crowd::{Crowd, Member};
-use crate::runtime::job::{Outputs, Priority};
+use crate::runtime::job::{Order, Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
@@ -178,6 +178,12 @@ pub struct Terms {
     pub modest: bool,
 }
 
+impl Terms {
+    fn order(self) -> Order {
+        Order { priority: self.priority, modest: self.modest }
+    }
+}
+
 impl Model {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
@@ -298,7 +304,7 @@ impl Model {
     /// The model's file cannot be had.
     pub fn add_wide_session(&self) -> Result<(), String> {
         let pool = &self.engine.pool;
-        let narrow = pool.ahead(Priority::Interactive, 1, 0).run;
+        let narrow = pool.ahead(Order::default(), 1, 0).run;
         let Some(threads) = self.layout.wide.filter(|_| narrow >= WORTH_SHARING) else {
             return Ok(());
         };

@@ -45,7 +45,7 @@ impl Model {
             engine.admission.can_meet(&engine.pool, &asking, deadline)?;
         }
         let admitted = engine.admission.admit(&engine.pool, &asking)?;
-        let waiting = engine.pool.enqueue(rows, &outputs, terms.priority, admitted.due())?;
+        let waiting = engine.pool.enqueue(rows, &outputs, asking.order, admitted.due())?;
         let begun = admitted.queued();
         let ran = waiting.outputs().await.map_err(|error| blame(error, &self.name))?;
         begun.answered(began + ran.queued, Duration::ZERO);

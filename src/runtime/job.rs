@@ -22,6 +22,14 @@ pub enum Priority {
     Bulk,
 }
 
+/// What tells when a job is served.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Order {
+    pub priority: Priority,
+    /// Its client has much less in work than others, and does not wait for theirs.
+    pub modest: bool,
+}
+
 /// What the engine gives back for a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outputs {
@@ -38,6 +46,8 @@ pub struct Job {
     pub rows: Rows,
     pub outputs: Arc<[String]>,
     pub priority: Priority,
+    /// Of a client that has much less in work than others.
+    pub modest: bool,
     pub enqueued: Instant,
     /// How long it may wait, if that is bounded.
     due: Option<Due>,
@@ -94,7 +104,7 @@ impl Job {
         outputs: Arc<[String]>,
         priority: Priority,
     ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
-        Self::by(rows, outputs, priority, None)
+        Self::by(rows, outputs, Order { priority, ..Order::default() }, None)
     }
 
     /// The same; it is refused if it is not begun when it is due.
@@ -102,7 +112,7 @@ impl Job {
     pub fn by(
         rows: Rows,
         outputs: Arc<[String]>,
-        priority: Priority,
+        Order { priority, modest }: Order,
         due: Option<Due>,
     ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
         let (reply, answer) = oneshot::channel();
@@ -118,6 +128,7 @@ impl Job {
             rows,
             outputs,
             priority,
+            modest,
             enqueued: Instant::now(),
             due,
             callers: Handle::try_current().ok(),

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::cancel::Cancel;
 use super::cost::Cost;
 use super::crowd::Crowd;
-use super::job::{Answers, Job, Outputs, Priority};
+use super::job::{Answers, Job, Order, Outputs, Priority};
 use super::memory;
 use super::patience::Due;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
@@ -141,7 +141,7 @@ impl SessionPool {
         outputs: &Arc<[String]>,
         priority: Priority,
     ) -> Result<Outputs, Error> {
-        self.enqueue(rows, outputs, priority, None)?.outputs().await
+        self.enqueue(rows, outputs, Order { priority, ..Order::default() }, None)?.outputs().await
     }
 
     /// The first half of [`Self::infer`]: the rows wait, or are refused. Those that are due before they
@@ -153,31 +153,35 @@ impl SessionPool {
         &self,
         rows: Rows,
         outputs: &Arc<[String]>,
-        priority: Priority,
+        order: Order,
         due: Option<Due>,
     ) -> Result<Waiting, Error> {
-        let (job, answer) = Job::by(rows, outputs.clone(), priority, due);
+        let (count, (job, answer)) = (rows.count(), Job::by(rows, outputs.clone(), order, due));
         match self.engine.queue.push(&job) {
             Ok(()) => Ok(Waiting { _caller: Caller(job), answer }),
-            Err(Refused::Full) => Err(self.full(priority)),
+            Err(Refused::Full) => Err(self.full(count, order.priority)),
             Err(Refused::Closed) => Err(gone()),
         }
     }
 
-    /// Whether there is room for this many rows: to be asked before work is spent on them. The
-    /// queue has the last word when they come.
+    /// Whether there is room for this many rows, those that are on their way included: to be asked before
+    /// work is spent on them. A `modest` client's have a quarter more, so that one request of others that
+    /// takes all of it does not refuse them. The queue has the last word when they come.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`], with the time after which to try again.
-    pub fn has_room(&self, rows: usize, priority: Priority) -> Result<(), Error> {
-        if self.engine.queue.has_room(rows) { Ok(()) } else { Err(self.full(priority)) }
+    pub fn has_room(&self, rows: usize, order: Order) -> Result<(), Error> {
+        match self.engine.queue.has_room(rows, order.modest) {
+            true => Ok(()),
+            false => Err(self.full(rows, order.priority)),
+        }
     }
 
-    /// What is before a request of this priority and so many rows that comes now: what waits, and as many
+    /// What is before a request of so many rows that comes now: what waits, and as many
     /// usual rows as `coming` says.
     #[must_use]
-    pub fn ahead(&self, priority: Priority, rows: usize, coming: usize) -> Ahead {
-        self.engine.ahead(self.engine.queue.work_before(priority, rows), coming)
+    pub fn ahead(&self, order: Order, rows: usize, coming: usize) -> Ahead {
+        self.engine.ahead(self.engine.queue.work_before(order, rows), coming)
     }
 
     /// What so many usual rows keep all sessions busy for, in batches as full as may be.
@@ -220,9 +224,14 @@ impl SessionPool {
         self.engine.setup.metrics.cancelled_in_queue.inc_by(forgotten);
     }
 
-    fn full(&self, priority: Priority) -> Error {
-        let Ahead { rows, wait, .. } = self.ahead(priority, usize::MAX, 0);
-        let detail = format!("{rows} rows wait for this model already; try again later");
+    fn full(&self, coming: usize, priority: Priority) -> Error {
+        let Ahead { rows, wait, .. } =
+            self.ahead(Order { priority, ..Order::default() }, usize::MAX, 0);
+        let detail = format!(
+            "with this request {} rows would wait for this model, more than its queue has room for \
+             (runtime.max_queue_size and max_queue_bytes); try again later",
+            rows + coming
+        );
         Error::new(ErrorKind::Overloaded, detail).because("queue_full").retry_after(wait)
     }
 

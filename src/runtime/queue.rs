@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::filling::Filling;
-use super::job::{Job, Priority};
+use super::job::{Job, Order, Priority};
 use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// How long a session looks out for work before it sleeps.
@@ -25,10 +25,12 @@ const LINGER: Duration = Duration::from_micros(50);
 /// Batches in a row that may pass over what waits in a later class.
 const PASSED_OVER: u32 = 8;
 
-/// What is served before what: jobs that had no turn yet, the rest of those that had one, and bulk work.
-const CLASSES: usize = 3;
-const FRESH: usize = 0;
-const BULK: usize = 2;
+/// What is served before what: jobs of modest clients and others that had no turn yet, the rest of those that
+/// had one, and bulk work.
+const CLASSES: usize = 4;
+const MODEST: usize = 0;
+const FRESH: usize = 1;
+const BULK: usize = 3;
 
 /// The bounds of queue and batches.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,13 @@ pub struct Bounds {
     pub min_efficiency: f64,
     /// How long an idle session waits for a fuller batch. 0: not at all.
     pub max_queue_delay: Duration,
+}
+
+impl Bounds {
+    /// Most rows that wait, if the last of them may be a modest client's.
+    fn rows(&self, modest: bool) -> usize {
+        self.max_queue_size + if modest { self.max_queue_size / 4 } else { 0 }
+    }
 }
 
 /// Rows of one job that wait together; all of one length.
@@ -128,7 +137,7 @@ impl Waiting {
             return Err(Refused::Closed);
         }
         let fits = |work: &Work| {
-            work.rows + rows <= bounds.max_queue_size
+            work.rows + rows <= bounds.rows(job.modest)
                 && work.bytes + bytes <= bounds.max_queue_bytes
         };
         if !fits(&self.work) {
@@ -140,6 +149,7 @@ impl Waiting {
             }
         }
         let class = match job.priority {
+            Priority::Interactive if job.modest => MODEST,
             Priority::Interactive => FRESH,
             Priority::Bulk => BULK,
         };
@@ -221,21 +231,24 @@ impl Waiting {
     /// What is left of it, which stands in front, waits with the others that are begun. Bulk work is
     /// answered in order.
     fn had_its_turn(&mut self, job: &Arc<Job>) {
-        let [fresh, begun, _] = &mut self.queues;
+        let [modest, fresh, begun, _] = &mut self.queues;
         let is_of = |entry: &&Entry| Arc::ptr_eq(&entry.job, job);
-        let left = fresh.iter().take_while(is_of).count();
-        begun.extend(fresh.drain(..left));
+        for queue in [modest, fresh] {
+            let left = queue.iter().take_while(is_of).count();
+            begun.extend(queue.drain(..left));
+        }
         let left = begun.iter().take_while(is_of).count();
         begun.rotate_left(left % begun.len().max(1));
     }
 
     /// What of the interactive work has its turn before a job of so many rows that comes now.
-    fn before(&self, rows: usize, bounds: &Bounds) -> Work {
+    fn before(&self, modest: bool, rows: usize, bounds: &Bounds) -> Work {
         let turns = rows.div_ceil(bounds.max_batch_size).max(1);
-        let [fresh, begun, _] = &self.queues;
+        let [of_modest, fresh, begun, _] = &self.queues;
         let mut before = Work::default();
         // Its first turn comes before the next ones of those that are begun.
-        for (queue, turns) in [(fresh, turns), (begun, turns - 1)] {
+        let of_others = turns - usize::from(modest);
+        for (queue, turns) in [(of_modest, turns), (fresh, of_others), (begun, turns - 1)] {
             let (mut job, mut left) = (None, 0);
             for entry in queue {
                 if !job.is_some_and(|job| Arc::ptr_eq(job, &entry.job)) {
@@ -348,10 +361,10 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Whether this many rows would be admitted now, as far as rows go.
-    pub fn has_room(&self, rows: usize) -> bool {
+    /// Whether this many rows, perhaps of a modest client, would be admitted now, as far as rows go.
+    pub fn has_room(&self, rows: usize, modest: bool) -> bool {
         let mut waiting = self.waiting();
-        let fits = |waiting: &Waiting| waiting.work.rows + rows <= self.bounds.max_queue_size;
+        let fits = |waiting: &Waiting| waiting.work.rows + rows <= self.bounds.rows(modest);
         fits(&waiting) || {
             waiting.forget_closed(Instant::now());
             fits(&waiting)
@@ -363,12 +376,12 @@ impl Queue {
         self.waiting().work
     }
 
-    /// What waits before a job of this priority and so many rows, as good as: interactive work goes first,
+    /// What waits before a job of so many rows, as good as: interactive work goes first,
     /// and its jobs by turns.
-    pub fn work_before(&self, priority: Priority, rows: usize) -> Work {
+    pub fn work_before(&self, Order { priority, modest }: Order, rows: usize) -> Work {
         let waiting = self.waiting();
         match priority {
-            Priority::Interactive => waiting.before(rows, &self.bounds),
+            Priority::Interactive => waiting.before(modest, rows, &self.bounds),
             Priority::Bulk => waiting.work,
         }
     }

@@ -4,8 +4,8 @@ Usage: good.py HOST PORT [HEADER: VALUE]…    until its standard input ends
 
 Half of the requests have a connection of their own, the other half keep one. A request is due at its time,
 whatever became of those before it, and counts from then on. Prints a JSON list of [seconds since the epoch
-when it was due, milliseconds, status]; the status is 0 where no whole answer came, and 1 where it is not the
-question's.
+when it was due, milliseconds, status, what a refusal says]; the status is 0 where no whole answer came, and 1
+where it is not the question's.
 """
 
 import json
@@ -45,10 +45,11 @@ class Client(threading.Thread):
     def run(self) -> None:
         while (one := self.work.get()) is not None:
             due, fresh, request, wanted = one
+            self.said = ""
             status = self.ask(request, wanted, fresh)
             # When the kernel had the answer's last byte; without one, now.
             took = max(0.0, (self.received if status > 1 else time.time()) - due)
-            self.done.append((due, took * 1e3, status if took <= PATIENCE else 0))
+            self.done.append((due, took * 1e3, status if took <= PATIENCE else 0, self.said))
 
     def ask(self, request: bytes, wanted: bytes, fresh: bool) -> int:
         connection = None if fresh else self.kept
@@ -69,6 +70,8 @@ class Client(threading.Thread):
             connection.close()
         else:
             self.kept = connection
+        if answer.status >= 400:
+            self.said = json.loads(answer.body).get("detail", "")[:80]
         if answer.status == 200 and wanted not in answer.body:
             return 1
         return answer.status
@@ -79,7 +82,7 @@ def main() -> None:
     headers = dict(text.split(": ", 1) for text in sys.argv[3:])
     asked = questions(headers)
     work: queue.Queue = queue.Queue()
-    done: list[tuple[float, float, int]] = []
+    done: list[tuple[float, float, int, str]] = []
     clients = [Client(address, work, done) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
@@ -98,7 +101,7 @@ def main() -> None:
     for client in clients:
         client.join(2 * PATIENCE + 1)
     # Who has not ended by now has no answer.
-    done += [(start, PATIENCE * 1e3, 0)] * (number - len(done))
+    done += [(start, PATIENCE * 1e3, 0, "")] * (number - len(done))
     json.dump(done, sys.stdout)
 
 

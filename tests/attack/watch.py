@@ -93,10 +93,11 @@ class Watch:
             self.peak_mb = max(self.peak_mb, self.server.memory_mb("VmHWM"))
         done = [one for one in json.loads(told or "[]") if one[0] >= begun]
         statuses: dict[str, int] = {}
-        for _, _, status in done:
-            statuses[str(status)] = statuses.get(str(status), 0) + 1
+        for _, _, status, said in done:
+            told = f"{status} {said}".strip()
+            statuses[told] = statuses.get(told, 0) + 1
         # What was refused was quick, and counts as not answered.
-        times = [milliseconds for _, milliseconds, status in done if status < 300]
+        times = [milliseconds for _, milliseconds, status, _ in done if status < 300]
         return Seen(
             asked=len(done),
             answered=statuses.get("200", 0),

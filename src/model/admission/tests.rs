@@ -64,7 +64,11 @@ impl Bench {
         for _ in 0..rows {
             let x = ArrayD::<f32>::zeros(vec![1, 1]).into();
             let rows = Rows::alike(Tensors(vec![("x".into(), x)]));
-            self.waiting.push(self.pool.enqueue(rows, &names, priority, None).unwrap());
+            self.waiting.push(
+                self.pool
+                    .enqueue(rows, &names, Order { priority, ..Order::default() }, None)
+                    .unwrap(),
+            );
         }
     }
 }
@@ -75,7 +79,7 @@ fn admission(objective: Duration) -> Arc<Admission> {
 
 /// Rows that are decoded first, each a piece.
 fn asking(rows: usize, priority: Priority, cost: Duration) -> Asking {
-    Asking { rows, priority, modest: false, costs: vec![cost; rows] }
+    Asking { rows, order: Order { priority, ..Order::default() }, costs: vec![cost; rows] }
 }
 
 const MS: Duration = Duration::from_millis(1);

@@ -77,7 +77,8 @@ fn a_long_list_runs_in_batches_with_others() {
     let first = waiting.take(&BOUNDS);
     assert_eq!(first[0].rows, 0..8);
     let second = waiting.take(&BOUNDS);
-    assert_eq!((second[0].rows.clone(), second.len()), (8..12, 2));
+    let second: Vec<_> = second.iter().map(|share| share.rows.clone()).collect();
+    assert_eq!(second, [0..1, 8..12], "the other first, and what is left of the list beside it");
 }
 
 #[test]
@@ -158,12 +159,12 @@ fn a_job_of_one_row_waits_for_a_batch_of_each_job_and_not_for_all_their_rows() {
     for length in [50, 60] {
         callers.push(&mut waiting, &[length; 40]);
     }
-    let before = |waiting: &Waiting, rows| waiting.before(rows, &bounds).rows;
+    let before = |waiting: &Waiting, rows| waiting.before(false, rows, &bounds).rows;
     let of_two = [1, 9, 400].map(|rows| before(&waiting, rows));
     assert_eq!(of_two, [3, 6, 80], "two rows of one and one of the other in each turn");
     callers.push(&mut waiting, &[3]);
     waiting.idle = 1;
-    let mut take = |waiting: &mut Waiting| lengths(&waiting.take(&bounds));
+    let take = |waiting: &mut Waiting| lengths(&waiting.take(&bounds));
     assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]]);
     assert_eq!(take(&mut waiting), [3]);
     assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]], "by turns");
@@ -258,7 +259,7 @@ fn what_has_waited_too_long_is_refused_and_what_has_begun_is_not() {
             Array2::<i64>::zeros((9, 1)).into_dyn().into(),
         )]));
         let due = Some(Due { since, times: 1, patience: patience.clone() });
-        let (job, answer) = Job::by(rows, Arc::new([]), Priority::Interactive, due);
+        let (job, answer) = Job::by(rows, Arc::new([]), Order::default(), due);
         waiting.push(&job, &BOUNDS).unwrap();
         answer
     };
