@@ -12,7 +12,7 @@ use serde::de::{
 use crate::error::excerpt;
 use crate::meter::Meter;
 
-/// A text where something else is expected; serde's own error repeats all of it, and serde_json makes that by
+/// A text where something else is expected; serde's own error repeats all of it, and `serde_json` makes that by
 /// itself unless it is asked for any value.
 pub fn text_there<E: Error>(text: &str, expected: &dyn Expected) -> E {
     E::invalid_type(Unexpected::Str(&excerpt(text)), expected)

@@ -20,10 +20,10 @@ impl Asker {
         Self(extensions.get().cloned())
     }
 
-    /// How it is to be answered, as things are now.
+    /// How it is to be answered.
     pub fn terms(&self, priority: Priority, deadline: Option<Instant>) -> Terms {
-        let modest = self.0.as_ref().is_some_and(|upload| upload.is_modest());
-        Terms { priority, deadline, modest }
+        let client = self.0.as_ref().map(|upload| upload.peer.id());
+        Terms { priority, deadline, client }
     }
 
     /// Takes room for an answer of so many bytes, if that is much.

@@ -5,6 +5,7 @@
 //! share (`server.max_peer_share`), so that none can refuse all others. A lone peer gets its whole share.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,8 +32,6 @@ pub struct Bounds {
     /// Bodies that are waited for.
     pub(super) uploads: Mutex<HashMap<usize, Weak<Upload>>>,
     pub(super) links: Mutex<HashMap<usize, Weak<Link>>>,
-    /// Peers that have requests in work.
-    working: AtomicUsize,
     spare: Spares,
     epoch: Instant,
 }
@@ -97,7 +96,6 @@ impl Bounds {
             known: Mutex::default(),
             uploads: Mutex::default(),
             links: Mutex::default(),
-            working: AtomicUsize::new(0),
             spare: Spares::default(),
             epoch: Instant::now(),
         })
@@ -114,7 +112,9 @@ impl Bounds {
             known.sweep_at = (2 * known.peers.len()).max(1024);
         }
         let (used, spare) = Default::default();
-        let holder = Arc::new(Holder { bounds: self.clone(), used, spare });
+        // Nobody from outside can choose which two are taken for one.
+        let id = known.peers.hasher().hash_one(who);
+        let holder = Arc::new(Holder { id, bounds: self.clone(), used, spare });
         known.peers.insert(who, Arc::downgrade(&holder));
         Peer(holder)
     }
@@ -154,6 +154,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Peer(Arc<Holder>);
 
 struct Holder {
+    id: u64,
     bounds: Arc<Bounds>,
     used: [AtomicUsize; RESOURCES],
     spare: Spares,
@@ -190,13 +191,10 @@ impl Peer {
         self.0.used[what as usize].load(Ordering::Relaxed)
     }
 
-    /// Whether this peer has nothing in work, or less than half of the mean of those who have something,
-    /// beside `own` places of the request that asks.
+    /// The same for all connections and requests of this client, whenever they come.
     #[must_use]
-    pub fn is_modest(&self, own: usize) -> bool {
-        let others = self.used(Resource::Places).saturating_sub(own);
-        let working = self.0.bounds.working.load(Ordering::Relaxed);
-        others == 0 || 2 * others * working < self.0.bounds.used(Resource::Places)
+    pub fn id(&self) -> u64 {
+        self.0.id
     }
 
     /// # Errors
@@ -210,10 +208,7 @@ impl Peer {
         let fits = |used: usize| used.checked_add(amount).filter(|used| *used <= limit.most);
         let taken = limit.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
         taken.map_err(|_| Full::All)?;
-        let before = self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel);
-        if before == 0 && what == Resource::Places {
-            self.0.bounds.working.fetch_add(1, Ordering::AcqRel);
-        }
+        self.0.used[what as usize].fetch_add(amount, Ordering::AcqRel);
         Ok(Taken { peer: self.clone(), what, amount })
     }
 
@@ -306,10 +301,7 @@ impl Drop for Taken {
     fn drop(&mut self) {
         if self.amount > 0 {
             let Holder { bounds, used, .. } = &*self.peer.0;
-            let before = used[self.what as usize].fetch_sub(self.amount, Ordering::AcqRel);
-            if before == self.amount && self.what == Resource::Places {
-                bounds.working.fetch_sub(1, Ordering::AcqRel);
-            }
+            used[self.what as usize].fetch_sub(self.amount, Ordering::AcqRel);
             bounds.give_back(self.what, self.amount);
         }
     }
@@ -364,21 +356,6 @@ mod tests {
         let small = self::bounds(0.1);
         let lone = small.peer(address("10.0.0.1"));
         assert_eq!(places(&lone, 100).len(), 4, "half of it is not scarce");
-    }
-
-    #[test]
-    fn who_has_little_in_work_is_modest_and_who_is_alone_is_not() {
-        let bounds = bounds(1.0);
-        let [greedy, good] = ["10.0.0.1", "10.0.0.2"].map(|text| bounds.peer(address(text)));
-        let mut held = places(&greedy, 1);
-        assert!(greedy.is_modest(1) && !greedy.is_modest(0), "its first, and what comes after it");
-        held.extend(places(&greedy, 5));
-        let mine = places(&good, 1);
-        assert!(good.is_modest(0) && good.is_modest(1) && !greedy.is_modest(1));
-        let more = places(&good, 1);
-        assert!(!good.is_modest(0), "two of eight");
-        drop((held, mine, more));
-        assert_eq!(bounds.working.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -115,18 +115,14 @@ impl Upload {
         }
     }
 
-    /// Whether its client has much less in work than others.
-    pub fn is_modest(&self) -> bool {
-        let own = lock(&self.state).place.as_ref().map_or(0, Taken::amount);
-        self.peer.is_modest(own)
-    }
-
     /// Takes room for the answer, before there is work on it.
     ///
     /// # Errors
     /// As [`Link::answers`].
     pub async fn expects(&self, bytes: usize) -> Result<(), Error> {
-        let room = self.link.answers(bytes).await?;
+        // It is an estimate: what is too large is known when it is there.
+        let most = self.link.peer.never_has(Resource::Answers, bytes).unwrap_or(bytes);
+        let room = self.link.answers(most).await?;
         lock(&self.state).answer.get_or_insert(room);
         Ok(())
     }

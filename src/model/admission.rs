@@ -3,14 +3,15 @@
 //! What counts as waiting is the queue of the sessions and what is decoded or tokenised before it: under
 //! overload this is most of it. Since decoding goes by turns ([`crate::runtime::compute`]), a request waits
 //! for as much of every other as it has itself: what it costs is told by its headers, item by item. How
-//! long it may wait is [`Pressure`]'s to say, and twice as long for a client that has much less in work than
-//! others, who else would refuse it. Bulk work waits as long as there is room.
+//! long it may wait is [`Pressure`]'s to say, and twice as long for a client that asks little ([`Clients`]), which
+//! others would refuse else. Bulk work waits as long as there is room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Terms;
+use super::clients::Clients;
 use super::pressure::{Load, Pressure};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::compute::Compute;
@@ -42,6 +43,7 @@ pub struct Admission {
     usual_rows: Usual,
     /// Waits over what was predicted of them.
     correction: Average,
+    clients: Clients,
 }
 
 /// What a request asks for.
@@ -49,6 +51,7 @@ pub struct Admission {
 pub struct Asking {
     pub rows: usize,
     pub order: Order,
+    pub client: Option<u64>,
     /// What each of its pieces takes of a thread; none where that is too little to count.
     pub costs: Vec<Duration>,
 }
@@ -143,6 +146,7 @@ impl Admission {
             usual: Usual::default(),
             usual_rows: Usual::default(),
             correction: Average::new(1.0),
+            clients: Clients::new(Instant::now()),
         }
     }
 
@@ -150,7 +154,8 @@ impl Admission {
     #[must_use]
     pub fn asking(&self, rows: usize, terms: Terms, pieces: &[Piece]) -> Asking {
         let cost = |piece: &Piece| self.piece_cost.predict(piece.kind as usize, piece.estimate);
-        Asking { rows, order: terms.order(), costs: pieces.iter().map(cost).collect() }
+        let (order, client) = (self.order(terms), terms.client);
+        Asking { rows, order, client, costs: pieces.iter().map(cost).collect() }
     }
 
     /// Takes a request on, or says at once that it is too much.
@@ -175,10 +180,20 @@ impl Admission {
             wait,
             is_bounded,
         };
-        if order.priority == Priority::Interactive {
-            self.pressure.came(seconds);
-        }
+        self.came(asking, seconds);
         Ok(Admitted { rows, begun })
+    }
+
+    fn order(&self, Terms { priority, client, .. }: Terms) -> Order {
+        Order { priority, modest: self.clients.is_modest(client, Instant::now()) }
+    }
+
+    /// A request came, whatever becomes of it.
+    fn came(&self, asking: &Asking, seconds: f64) {
+        if asking.order.priority == Priority::Interactive {
+            self.pressure.came(seconds);
+            self.clients.asks(asking.client, seconds, Instant::now());
+        }
     }
 
     /// Whether a usual request would be taken on now.
@@ -188,10 +203,10 @@ impl Admission {
     pub fn check(&self, pool: &SessionPool, terms: Terms) -> Result<(), Error> {
         let encode = self.usual_encode.get();
         let costs = if encode > 0.0 { vec![Duration::from_secs_f64(encode)] } else { Vec::new() };
-        let order = terms.order();
+        let (order, client) = (self.order(terms), terms.client);
         // A modest client's request is not like those of the others.
         let rows = if order.modest { 1 } else { (self.usual_rows.get() as usize).max(1) };
-        let asking = Asking { rows, order, costs };
+        let asking = Asking { rows, order, client, costs };
         let reading =
             self.compute.before(0, order.priority, READING).work / self.side_by_side(usize::MAX);
         self.taken_on(pool, &asking, self.usual.get(), reading).map(|_| ())
@@ -207,12 +222,7 @@ impl Admission {
         reading: Duration,
     ) -> Result<(f64, bool), Error> {
         let Asking { rows, order, .. } = *asking;
-        let came = || {
-            if order.priority == Priority::Interactive {
-                self.pressure.came(seconds);
-            }
-        };
-        pool.has_room(self.encoding() + rows, order).inspect_err(|_| came())?;
+        pool.has_room(self.encoding() + rows, order).inspect_err(|_| self.came(asking, seconds))?;
         let waits = || {
             let mut waits = self.waits(pool, asking);
             waits.ahead.wait += reading;
@@ -237,7 +247,7 @@ impl Admission {
         if !is_too_much(ahead) {
             return Ok((wait.as_secs_f64() / self.correction.get(), is_bounded(ahead)));
         }
-        came();
+        self.came(asking, seconds);
         let detail = format!(
             "about {} ms of work wait for this model already; try again later",
             wait.as_millis()
@@ -275,7 +285,7 @@ impl Admission {
         // Bulk work counts: more replicas would do it sooner.
         let costs = vec![Duration::MAX / 64];
         let order = Order { priority: Priority::Bulk, ..Order::default() };
-        let all = Asking { rows: 0, order, costs };
+        let all = Asking { rows: 0, order, client: None, costs };
         let wait = self.waits(pool, &all).ahead.wait;
         wait.as_secs_f64() / self.pressure.objective().as_secs_f64().max(1e-3)
     }
@@ -312,7 +322,7 @@ impl Admission {
     }
 
     fn waits(&self, pool: &SessionPool, asking: &Asking) -> Waits {
-        let Asking { rows, order, costs } = asking;
+        let Asking { rows, order, costs, .. } = asking;
         let encoding = self.encoding();
         let (before, coming) = match costs.as_slice() {
             // It goes to the queue at once.
@@ -325,7 +335,7 @@ impl Admission {
         let ahead = pool.ahead(*order, *rows, coming);
         let threads = self.side_by_side(usize::MAX);
         let wait = (ahead.wait + before.work / threads).as_secs_f64() * self.correction.get();
-        let all = ahead.rows - coming + encoding;
+        let all = ahead.all + encoding;
         Waits { ahead: Ahead { wait: seconds(wait), ..ahead }, all }
     }
 }

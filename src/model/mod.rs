@@ -3,6 +3,7 @@
 mod admission;
 mod bulk;
 mod by_hand;
+mod clients;
 mod describe;
 mod encoding;
 mod engine;
@@ -174,14 +175,8 @@ pub struct Terms {
     pub priority: Priority,
     /// A request that cannot be answered by then is refused at once.
     pub deadline: Option<Instant>,
-    /// The client has much less in work than others: it does not pay for what they ask.
-    pub modest: bool,
-}
-
-impl Terms {
-    fn order(self) -> Order {
-        Order { priority: self.priority, modest: self.modest }
-    }
+    /// Who asks, if clients are told apart.
+    pub client: Option<u64>,
 }
 
 impl Model {

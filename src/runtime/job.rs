@@ -26,7 +26,7 @@ pub enum Priority {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Order {
     pub priority: Priority,
-    /// Its client has much less in work than others, and does not wait for theirs.
+    /// Its client asks little beside others, and does not wait for theirs.
     pub modest: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct Job {
     pub rows: Rows,
     pub outputs: Arc<[String]>,
     pub priority: Priority,
-    /// Of a client that has much less in work than others.
+    /// Of a client that asks little beside others.
     pub modest: bool,
     pub enqueued: Instant,
     /// How long it may wait, if that is bounded.

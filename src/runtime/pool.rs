@@ -61,6 +61,8 @@ struct Engine {
 #[derive(Debug, Clone, Copy)]
 pub struct Ahead {
     pub rows: usize,
+    /// Rows in the queue, those behind it included.
+    pub all: usize,
     /// Until a session is free for it, if all that is before it runs first.
     pub wait: Duration,
     /// A run of one usual row.
@@ -181,7 +183,8 @@ impl SessionPool {
     /// usual rows as `coming` says.
     #[must_use]
     pub fn ahead(&self, order: Order, rows: usize, coming: usize) -> Ahead {
-        self.engine.ahead(self.engine.queue.work_before(order, rows), coming)
+        let (before, all) = self.engine.queue.work_before(order, rows);
+        Ahead { all, ..self.engine.ahead(before, coming) }
     }
 
     /// What so many usual rows keep all sessions busy for, in batches as full as may be.
@@ -285,7 +288,7 @@ impl Engine {
         let units = work.units + (coming as f64 * usual) as usize;
         let sessions = u32::try_from(self.live.load(Ordering::Relaxed).max(1)).unwrap_or(1);
         let wait = cost.predict(rows.div_ceil(bounds.max_batch_size), units) / sessions;
-        Ahead { rows, wait, run: cost.predict(1, usual as usize) }
+        Ahead { rows, all: rows, wait, run: cost.predict(1, usual as usize) }
     }
 
     /// A session thread, from the first batch to the last.

@@ -376,14 +376,15 @@ impl Queue {
         self.waiting().work
     }
 
-    /// What waits before a job of so many rows, as good as: interactive work goes first,
-    /// and its jobs by turns.
-    pub fn work_before(&self, Order { priority, modest }: Order, rows: usize) -> Work {
+    /// What waits before a job of so many rows, as good as: interactive work goes first, and its jobs by turns.
+    /// Also the rows of all that waits.
+    pub fn work_before(&self, Order { priority, modest }: Order, rows: usize) -> (Work, usize) {
         let waiting = self.waiting();
-        match priority {
+        let before = match priority {
             Priority::Interactive => waiting.before(modest, rows, &self.bounds),
             Priority::Bulk => waiting.work,
-        }
+        };
+        (before, waiting.work.rows)
     }
 
     /// Drops the rows whose caller has left, and gives how many such there were since the last call.

@@ -309,7 +309,7 @@ async fn a_client_that_never_reads_is_left() {
     let edge = Edge::start(app).await;
     let mut client = Raw::open(edge.data, "/predict/iris", "").await;
     let chunk = Raw::chunk(&row(1).repeat(1000));
-    while client.stream.write_all(&chunk).await.is_ok() {}
+    in_time(async { while client.stream.write_all(&chunk).await.is_ok() {} }).await;
     edge.counts("connections_closed_total{reason=\"unread_answers\"}", 1).await;
     edge.counts("bulk_lines_in_work", 0).await;
 }

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::{
-    BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, app_with, default_config, loader, post, with_slow,
+    BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, app_with, default_config, in_time, loader, post,
+    with_slow,
 };
 
 // printf %s first | sha256sum
@@ -123,7 +124,7 @@ async fn a_connection_too_many_is_closed_and_the_admin_port_answers() {
     assert_eq!(edge.admin("/health/live").await.status, 200);
     // The place is free again, once the server has seen the end.
     drop(first);
-    while edge.predict(&HeaderMap::new()).await.is_err() {}
+    in_time(async { while edge.predict(&HeaderMap::new()).await.is_err() {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,7 +255,7 @@ async fn api_keys_are_asked_for_and_read_again() {
 
     folder.write("keys", "not a hash\n");
     folder.write("keys", format!("{SECOND}\n"));
-    while ask("x-api-key", "second").await.status == 401 {}
+    in_time(async { while ask("x-api-key", "second").await.status == 401 {} }).await;
     assert_eq!(ask("x-api-key", "first").await.status, 401);
 }
 
@@ -390,7 +391,7 @@ async fn tls_with_a_certificate_that_is_read_again() {
     folder.write("cert.pem", certificate_2);
     tls(&edge, &trusted_1, b"h2").await.unwrap();
     folder.write("key.pem", key_2);
-    while tls(&edge, &trusted_2, b"h2").await.is_err() {}
+    in_time(async { while tls(&edge, &trusted_2, b"h2").await.is_err() {} }).await;
     assert!(tls(&edge, &trusted_1, b"h2").await.is_err());
 }
 
@@ -405,5 +406,5 @@ async fn bodies_that_are_too_much_together_are_refused() {
     assert_eq!((refused.status, &refused.body["title"]), (429, &json!("Overloaded")));
     edge.counts("refusals_total{reason=\"body_budget\"}", 1).await;
     drop(first);
-    while edge.predict(&HeaderMap::new()).await.unwrap().status == 429 {}
+    in_time(async { while edge.predict(&HeaderMap::new()).await.unwrap().status == 429 {} }).await;
 }

@@ -26,7 +26,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::support::{BUNDLED, Edge, Folder, app, app_with, default_config, root, with_slow};
+use crate::support::{
+    BUNDLED, Edge, Folder, app, app_with, default_config, in_time, root, with_slow,
+};
 
 /// A client on a connection of its own.
 pub struct Client(pub Grpc<Channel>);
@@ -333,11 +335,14 @@ async fn a_call_too_many_is_told_when_to_come_again_and_one_that_leaves_gives_it
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
     // The client resets it.
     held.abort();
-    while client.infer(iris()).await.is_err() {}
+    in_time(async { while client.infer(iris()).await.is_err() {} }).await;
     let labels =
         r#"model="slow",outcome="cancelled",protocol="grpc",task="tabular-classification""#;
     let cancelled = format!(r#"onnxd_requests_total{{{labels},version="1"}} "#);
-    while !edge.admin("/metrics").await.body.as_str().unwrap().contains(&cancelled) {}
+    in_time(async {
+        while !edge.admin("/metrics").await.body.as_str().unwrap().contains(&cancelled) {}
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

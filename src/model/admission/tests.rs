@@ -79,7 +79,12 @@ fn admission(objective: Duration) -> Arc<Admission> {
 
 /// Rows that are decoded first, each a piece.
 fn asking(rows: usize, priority: Priority, cost: Duration) -> Asking {
-    Asking { rows, order: Order { priority, ..Order::default() }, costs: vec![cost; rows] }
+    Asking {
+        rows,
+        order: Order { priority, ..Order::default() },
+        client: None,
+        costs: vec![cost; rows],
+    }
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -96,8 +101,9 @@ async fn a_burst_may_wait_longer_than_what_comes_while_the_queue_stands() {
     };
     assert_eq!(check(&bench, Priority::Interactive), Ok(()), "2 s of work, within a burst");
     bench.wait(21, Priority::Interactive);
-    let modest = Terms { modest: true, ..Terms::default() };
-    assert_eq!(admission.check(&bench.pool, modest), Ok(()), "this is not its work");
+    let of = |client| Terms { client: Some(client), ..Terms::default() };
+    assert!(admission.check(&bench.pool, of(1)).is_err(), "which counts for it");
+    assert_eq!(admission.check(&bench.pool, of(2)), Ok(()), "this is not its work");
     let refused = check(&bench, Priority::Interactive).unwrap_err();
     assert_eq!((refused.kind, refused.reason()), (ErrorKind::Overloaded, "overload"));
     assert_eq!(refused.retry_after, Some(5), "4.1 s of work, in whole seconds");
