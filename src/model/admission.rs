@@ -170,7 +170,7 @@ impl Admission {
             self.usual.add(seconds);
             self.usual_rows.add(rows as f64);
         }
-        let (wait, is_bounded) = self.taken_on(pool, asking, seconds, Duration::ZERO)?;
+        let (wait, is_bounded) = self.taken_on(pool, asking, seconds, None)?;
         self.encoding.fetch_add(rows, Ordering::Relaxed);
         let begun = Begun {
             admission: self.clone(),
@@ -209,19 +209,21 @@ impl Admission {
         let asking = Asking { rows, order, client, costs };
         let reading =
             self.compute.before(0, order.priority, READING).work / self.side_by_side(usize::MAX);
-        self.taken_on(pool, &asking, self.usual.get(), reading).map(|_| ())
+        self.taken_on(pool, &asking, self.usual.get(), Some(reading)).map(|_| ())
     }
 
     /// The seconds for which it waits, before they are corrected, and whether its wait is bounded. What is
-    /// refused is counted here, since that is its end. `reading`: how long it waits before it is even read.
+    /// refused is counted here, since that is its end. `unread`: how long it waits before it is even read; it may
+    /// be smaller than a usual one then.
     fn taken_on(
         &self,
         pool: &SessionPool,
         asking: &Asking,
         seconds: f64,
-        reading: Duration,
+        unread: Option<Duration>,
     ) -> Result<(f64, bool), Error> {
         let Asking { rows, order, .. } = *asking;
+        let (rows, reading) = unread.map_or((rows, Duration::ZERO), |reading| (1, reading));
         pool.has_room(self.encoding() + rows, order).inspect_err(|_| self.came(asking, seconds))?;
         let waits = || {
             let mut waits = self.waits(pool, asking);

@@ -150,11 +150,11 @@ impl Compute {
         work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let cost = A_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX);
-        match bytes {
-            0..=FEW => here(|| work(&|| true)),
-            ..=MANY => Self::run_by(&self.shared, cost, work).await,
-            _ => Self::run_by(&self.apart, cost, work).await,
+        if bytes <= FEW {
+            return here(|| work(&|| true));
         }
+        let by = if bytes <= MANY { &self.shared } else { &self.apart };
+        Self::run_by(by, cost, work).await
     }
 
     /// What is done before a request of this cost that comes now.

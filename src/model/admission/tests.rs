@@ -102,7 +102,8 @@ async fn a_burst_may_wait_longer_than_what_comes_while_the_queue_stands() {
     assert_eq!(check(&bench, Priority::Interactive), Ok(()), "2 s of work, within a burst");
     bench.wait(21, Priority::Interactive);
     let of = |client| Terms { client: Some(client), ..Terms::default() };
-    assert!(admission.check(&bench.pool, of(1)).is_err(), "which counts for it");
+    let asked = Asking { client: Some(1), ..asking(1, Priority::Interactive, MS) };
+    assert!(admission.admit(&bench.pool, &asked).is_err(), "it counts, whatever becomes of it");
     assert_eq!(admission.check(&bench.pool, of(2)), Ok(()), "this is not its work");
     let refused = check(&bench, Priority::Interactive).unwrap_err();
     assert_eq!((refused.kind, refused.reason()), (ErrorKind::Overloaded, "overload"));
