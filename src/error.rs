@@ -96,7 +96,20 @@ impl ErrorKind {
     }
 }
 
+/// Bytes of a field and of what came there that are told at most: whatever a client sent, its error is
+/// short.
+const MOST: usize = 256;
+/// Bytes of any other text of an error. Names that a client sent are cut by [`excerpt`] in it.
+const MOST_SAID: usize = 1024;
+/// Bytes of known names that are listed.
+const LISTED: usize = 600;
+/// Bytes of a name for which a like one is looked for, which takes the product of both lengths,
+const LIKE: usize = 64;
+/// and most names of about its length that it is compared with.
+const COMPARED: usize = 256;
+
 /// A request's failure: the sentence for the client and, where there is one, the field it is about.
+/// All of its texts are short, whatever they are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub kind: ErrorKind,
@@ -119,7 +132,7 @@ impl Error {
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
-            detail: detail.into(),
+            detail: cut(detail.into(), MOST_SAID),
             field: None,
             expected: None,
             got: None,
@@ -136,7 +149,8 @@ impl Error {
         expected: impl Into<String>,
         got: impl Into<String>,
     ) -> Self {
-        let (field, expected, got) = (field.into(), expected.into(), got.into());
+        let (field, got) = (cut(field.into(), MOST), cut(got.into(), MOST));
+        let expected = cut(expected.into(), MOST_SAID);
         Self {
             detail: format!("`{field}`: expected {expected}, got {got}"),
             field: Some(field),
@@ -170,7 +184,7 @@ impl Error {
     /// An error of ours or of the model. The client gets a fixed sentence, the log gets `cause`.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self {
-            cause: Some(cause.to_string()),
+            cause: Some(cut(cause.to_string(), MOST_SAID)),
             ..Self::new(
                 ErrorKind::Internal,
                 "the prediction failed; the log has the reason under this request id",
@@ -181,7 +195,7 @@ impl Error {
     /// For the log only.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(cut(cause.into(), MOST_SAID));
         self
     }
 
@@ -209,8 +223,11 @@ impl Error {
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
         if let Some(field) = &self.field {
-            let path = format!("{prefix}{field}");
-            self.detail = self.detail.replacen(&format!("`{field}`"), &format!("`{path}`"), 1);
+            let path = cut(format!("{prefix}{field}"), MOST);
+            let said = self.detail.strip_prefix('`').and_then(|said| said.strip_prefix(&**field));
+            if let Some(said) = said {
+                self.detail = format!("`{path}{said}");
+            }
             self.field = Some(path);
         }
         self
@@ -229,29 +246,48 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The name of `known` that is most like `unknown`, if one is like enough to be what was meant.
+/// The name of `known` that is most like `unknown`, if one is like enough to be what was meant. Of long
+/// names, and of more than [`COMPARED`] that may be meant, none is looked for.
 #[must_use]
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if unknown.len() > LIKE {
+        return None;
+    }
     let length = unknown.chars().count();
     let most = |name: &str| 1 + name.chars().count() / 3;
     known
         .into_iter()
-        // Names of another length are as far apart at least, and a long one takes its time.
+        // Names of another length are as far apart at least.
+        .filter(|name| name.len() <= LIKE)
         .filter(|name| name.chars().count().abs_diff(length) <= most(name))
+        .take(COMPARED)
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
         .filter(|(distance, name)| *distance <= most(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
 
-/// ``one of `a`, `b`, `c` ``, with the nearest name first asked after: ``did you mean `a`?``.
+/// ``one of `a`, `b`, `c` ``, with the nearest name first asked after: ``did you mean `a`?``. Of many
+/// names the first are listed.
 pub fn one_of<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let names: Vec<String> = known.clone().into_iter().map(|name| format!("`{name}`")).collect();
-    let list = match names.as_slice() {
-        [] => "nothing here".to_owned(),
-        [only] => only.clone(),
-        many => format!("one of {}", many.join(", ")),
+    let mut names = known.clone().into_iter();
+    let mut list = match names.next() {
+        None => "nothing here".to_owned(),
+        Some(first) => format!("`{first}`"),
     };
+    if let Some(second) = names.next() {
+        list = format!("one of {list}, `{second}`");
+        for name in names.by_ref() {
+            list += &format!(", `{name}`");
+            if list.len() > LISTED {
+                break;
+            }
+        }
+    }
+    match names.count() {
+        0 => {}
+        more => list += &format!(" and {more} more"),
+    }
     match nearest(unknown, known) {
         Some(name) => format!("{list} (did you mean `{name}`?)"),
         None => list,
@@ -266,6 +302,28 @@ pub fn excerpt(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// A shape, of which a client may send one of any length: its first axes.
+#[must_use]
+pub fn told_shape(shape: &[usize]) -> String {
+    const AXES: usize = 8;
+    match shape.get(..AXES) {
+        Some(first) if shape.len() > AXES => {
+            let first = format!("{first:?}");
+            format!("{}, … {} axes]", first.trim_end_matches(']'), shape.len())
+        }
+        _ => format!("{shape:?}"),
+    }
+}
+
+/// At most `most` bytes of a text, in memory of that size.
+fn cut(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let short = text.floor_char_boundary(most - '…'.len_utf8());
+    format!("{}…", &text[..short])
 }
 
 #[cfg(test)]
@@ -285,8 +343,10 @@ mod tests {
         assert_eq!(nearest("featurs", known), Some("features"));
         assert_eq!(nearest("imgae", known), Some("image"));
         assert_eq!(nearest("zzzzzz", known), None);
-        // A distance to this one would take the square of its length.
-        assert_eq!(nearest(&"features".repeat(1 << 17), known), None);
+        // A distance to these would take the square of their length.
+        let long = "features".repeat(9);
+        assert_eq!(nearest(&long, known), None);
+        assert_eq!(nearest("features", [long.as_str()]), None);
     }
 
     #[test]
@@ -294,5 +354,31 @@ mod tests {
         let error = Error::invalid("[2]", "4 numbers", "3").within("features");
         assert_eq!(error.field.as_deref(), Some("features[2]"));
         assert_eq!(error.detail, "`features[2]`: expected 4 numbers, got 3");
+    }
+
+    #[test]
+    fn whatever_a_client_sent_its_error_is_short() {
+        let long = "é".repeat(1 << 20);
+        let error = Error::invalid(long.clone(), long.clone(), long.clone()).within(&long);
+        assert!(error.field.as_ref().is_some_and(|field| field.len() <= MOST));
+        assert!(error.got.as_ref().is_some_and(|got| got.len() <= MOST));
+        assert!(error.expected.as_ref().is_some_and(|expected| expected.len() <= MOST_SAID));
+        assert!(error.detail.len() <= 2 * MOST + MOST_SAID + 64, "{}", error.detail.len());
+        let error = Error::new(ErrorKind::Syntax, long.clone()).caused_by(long.clone());
+        assert!(error.detail.len() <= MOST_SAID && error.cause.unwrap().len() <= MOST_SAID);
+        assert!(excerpt(&long).len() <= MOST);
+        assert_eq!(told_shape(&[1, 2]), "[1, 2]");
+        assert_eq!(told_shape(&vec![1; 1_000_000]), "[1, 1, 1, 1, 1, 1, 1, 1, … 1000000 axes]");
+        assert!(told_shape(&[usize::MAX; 9]).len() <= MOST);
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_listed_and_the_others_counted() {
+        let names: Vec<String> = (0..5000).map(|number| format!("column_{number:04}")).collect();
+        let said = one_of("colum_4711", names.iter().map(String::as_str));
+        assert!(said.starts_with("one of `column_0000`, `column_0001`, "), "{said}");
+        assert!(said.contains(" more") && said.len() < MOST_SAID, "{said}");
+        assert_eq!(one_of("c", ["a", "b"]), "one of `a`, `b` (did you mean `a`?)");
+        assert_eq!(one_of("c", []), "nothing here");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layers
 //! `cli → server → api → bulk → model → { tasks, runtime } → { signature, rows, tensor, onnx, metrics,
-//! statistics, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
+//! statistics, json, meter, error, config }`; nothing points back. `telemetry` needs `config` alone; `reload`, `load`,
 //! `plot` and `impostor` need nothing. `tune`, `inspect` and `evaluate` stand beside `server`: `cli → tune → { model,
 //! load, plot }`, `cli → inspect → model`, `cli → evaluate → { model, tasks, plot }`.
 //!
@@ -23,7 +23,8 @@
 //! 3. `tasks` is synchronous, and pure once loaded.
 //! 4. Async threads never touch pixels or tokens, and tensor elements only where there are a few.
 //! 5. One queue a model, bounded; a full queue is an answer, never a panic. Everything else that
-//!    waits has a bound too: connections, bodies, log lines, spans.
+//!    waits has a bound too: connections, bodies, unread answers, log lines, spans; and no client can
+//!    take all of what clients share.
 //! 6. One request cannot make another fail or change its answer.
 //! 7. No globals but those of the process: the log, the panic hook and the allocator.
 //! 8. Configuration never restates what the model's files say.
@@ -52,7 +53,8 @@
 //!     in silence.
 //! 22. The command line loses no input: a first line that is not understood is an error, never a header.
 
-/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own.
+/// Chosen by measurement: docs/performance.md. ONNX Runtime has its own. Unit tests count with another.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -64,7 +66,9 @@ pub mod error;
 pub mod evaluate;
 pub mod impostor;
 pub mod inspect;
+pub mod json;
 pub mod load;
+pub mod meter;
 pub mod metrics;
 pub mod model;
 pub mod onnx;

@@ -70,6 +70,10 @@ pub struct Metrics {
     pub connections: IntGauge,
     pub connections_closed: IntCounterVec,
     pub accept_errors: IntCounter,
+    pub open_requests: IntGauge,
+    pub requests_in_work: IntGauge,
+    pub body_bytes: IntGauge,
+    pub unread_answer_bytes: IntGauge,
     log_dropped: IntCounter,
     pub cores: IntGauge,
     pub compute_threads: IntGauge,
@@ -327,6 +331,24 @@ impl Default for Metrics {
                 "onnxd_accept_errors_total",
                 "Failures to accept a connection, for example for want of file descriptors.",
             )),
+            open_requests: make.single(
+                "onnxd_open_requests",
+                "Requests and streams of the data port, whatever they wait for.",
+            ),
+            requests_in_work: make.single(
+                "onnxd_requests_in_work",
+                "Requests of the data port whose bodies have come: places of \
+                 server.max_concurrent_requests.",
+            ),
+            body_bytes: make.single(
+                "onnxd_body_bytes",
+                "Bytes of bodies that have come, until the work on them ends: \
+                 server.max_bodies_size.",
+            ),
+            unread_answer_bytes: make.single(
+                "onnxd_unread_answer_bytes",
+                "Bytes of answers that are made and not sent: server.max_answers_size.",
+            ),
             log_dropped: make.register(IntCounter::new(
                 "onnxd_log_dropped_total",
                 "Lines of the log that were dropped, since writing must not stop serving.",

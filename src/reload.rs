@@ -1,8 +1,10 @@
 //! A value that is read from files, and read again when they change.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -15,9 +17,19 @@ pub struct Reloading<T> {
     files: Vec<PathBuf>,
     parse: Box<Parse<T>>,
     current: RwLock<Arc<T>>,
-    /// Digest of the content that was looked at last, good or bad.
-    seen: Mutex<Option<[u8; 32]>>,
+    seen: Mutex<Seen>,
 }
+
+/// What the looks so far have found; `None`: the files cannot be read.
+struct Seen {
+    /// What was taken or refused last.
+    settled: Option<Look>,
+    /// The last look.
+    last: Option<Look>,
+}
+
+/// A look at the files: their content, and when each was written.
+type Look = ([u8; 32], Vec<SystemTime>);
 
 impl<T: Send + Sync + 'static> Reloading<T> {
     /// Reads the files; `parse` gets their contents in order.
@@ -29,13 +41,14 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         parse: impl Fn(&[Vec<u8>]) -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let files: Vec<PathBuf> = files.iter().map(|file| file.to_path_buf()).collect();
-        let contents = read(&files)?;
+        let (look, contents) = look(&files)?;
         let value = parse(&contents).with_context(|| names(&files))?;
+        let look = Some(look);
         Ok(Self {
             files,
             parse: Box::new(parse),
             current: RwLock::new(Arc::new(value)),
-            seen: Mutex::new(Some(digest(&contents))),
+            seen: Mutex::new(Seen { settled: look.clone(), last: look }),
         })
     }
 
@@ -44,7 +57,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at the files every `interval`, for ever. What is bad is told once in the log.
+    /// Looks at the files every `interval`, for ever. A change counts once two looks in a row have found the
+    /// same, so that a file that is still being written is not read. What is bad is told once in the log.
     pub async fn watch(self: Arc<Self>, interval: Duration) {
         let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,13 +70,18 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 
     fn refresh(&self) {
-        let contents = read(&self.files);
-        let digest = contents.as_ref().ok().map(|contents| digest(contents));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == digest {
+        let (look, contents) = match look(&self.files) {
+            Ok((look, contents)) => (Some(look), Ok(contents)),
+            Err(error) => (None, Err(error)),
+        };
+        let seen = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = seen.last != look;
+        seen.last = look;
+        let content = |look: &Option<Look>| look.as_ref().map(|(digest, _)| *digest);
+        if changes || content(&seen.last) == content(&seen.settled) {
             return;
         }
-        *seen = digest;
+        seen.settled.clone_from(&seen.last);
         let parsed = contents
             .and_then(|contents| (self.parse)(&contents).with_context(|| names(&self.files)));
         match parsed {
@@ -75,11 +94,28 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 }
 
-fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
-    files
-        .iter()
-        .map(|file| std::fs::read(file).with_context(|| file.display().to_string()))
-        .collect()
+/// What is found now, and the contents in order. A file that is written meanwhile is an error.
+fn look(files: &[PathBuf]) -> anyhow::Result<(Look, Vec<Vec<u8>>)> {
+    let (mut contents, mut written) = (Vec::new(), Vec::new());
+    for file in files {
+        let read = || {
+            let mut opened = File::open(file)?;
+            let before = opened.metadata()?;
+            let mut content = Vec::new();
+            opened.read_to_end(&mut content)?;
+            let after = opened.metadata()?;
+            let still = before.modified()? == after.modified()?
+                && before.len() == after.len()
+                && after.len() == content.len() as u64;
+            still
+                .then_some((content, after.modified()?))
+                .ok_or_else(|| io::Error::other("it is being written"))
+        };
+        let (content, modified) = read().with_context(|| file.display().to_string())?;
+        contents.push(content);
+        written.push(modified);
+    }
+    Ok(((digest(&contents), written), contents))
 }
 
 fn digest(contents: &[Vec<u8>]) -> [u8; 32] {
@@ -97,6 +133,8 @@ fn names(files: &[PathBuf]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -112,9 +150,37 @@ mod tests {
                 None => std::fs::remove_file(&file).unwrap(),
             }
             number.refresh();
+            number.refresh();
             assert_eq!(*number.current(), wanted);
         }
         std::fs::write(&file, "").unwrap();
         assert!(Reloading::new(&[&file], parse).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_still_being_written_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("list");
+        std::fs::write(&file, "old").unwrap();
+        let text = |contents: &[Vec<u8>]| Ok(String::from_utf8(contents[0].clone())?);
+        let list = Reloading::new(&[&file], text).unwrap();
+        // In place, a line at a time, each of which would be a good file.
+        let mut writing = File::create(&file).unwrap();
+        for line in ["new\n", "more\n", "and more\n"] {
+            list.refresh();
+            assert_eq!(*list.current(), "old");
+            writing.write_all(line.as_bytes()).unwrap();
+        }
+        drop(writing);
+        list.refresh();
+        assert_eq!(*list.current(), "old", "it may go on");
+        list.refresh();
+        assert_eq!(*list.current(), "new\nmore\nand more\n");
+        // Written again as it was.
+        let again = SystemTime::now() + Duration::from_mins(1);
+        File::options().append(true).open(&file).unwrap().set_modified(again).unwrap();
+        list.refresh();
+        list.refresh();
+        assert_eq!(*list.current(), "new\nmore\nand more\n");
     }
 }

@@ -122,6 +122,21 @@ macro_rules! tensor_types {
                 }
             }
 
+            /// Room for so many rows more.
+            fn reserve_rows(&mut self, rows: usize) -> Option<()> {
+                match self { $(Self::$variant(array) => array.reserve(Axis(0), rows).ok()),+ }
+            }
+
+            /// Another's rows after its own. `None` if type or shape do not fit.
+            fn append(&mut self, other: &Self) -> Option<()> {
+                match (self, other) {
+                    $((Self::$variant(own), Self::$variant(other)) => {
+                        own.append(Axis(0), other.view()).ok()
+                    })+
+                    _ => None,
+                }
+            }
+
             /// One tensor from some rows of several of one type. `None` if the shapes do not fit.
             fn stack(parts: &[(&Tensor, Range<usize>)]) -> Option<Self> {
                 match parts.first()?.0 {
@@ -235,6 +250,23 @@ impl Tensors {
         Self::stack(&whole)
     }
 
+    /// The same of parts that are not needed any more: each is freed when it is copied.
+    #[must_use]
+    pub fn gather(parts: Vec<Self>) -> Option<Self> {
+        let rows: usize = parts.iter().skip(1).map(Self::rows).sum();
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next()?;
+        for (_, tensor) in &mut whole.0 {
+            tensor.reserve_rows(rows)?;
+        }
+        for part in parts {
+            for (name, tensor) in &mut whole.0 {
+                tensor.append(part.get(name)?)?;
+            }
+        }
+        Some(whole)
+    }
+
     /// The same of some rows of each.
     #[must_use]
     pub fn stack(parts: &[(&Self, Range<usize>)]) -> Option<Self> {
@@ -279,12 +311,14 @@ mod tests {
         let parts = [whole.slice_rows(0, 2), whole.slice_rows(2, 3)];
         assert_eq!(parts[0].rows(), 2);
         assert_eq!(Tensors::concatenate(&parts).unwrap(), whole);
+        assert_eq!(Tensors::gather(parts.to_vec()).unwrap(), whole);
     }
 
     #[test]
     fn parts_that_do_not_fit_are_not_joined() {
         let other = Tensors(vec![("y".into(), ArrayD::<f32>::zeros(IxDyn(&[1, 1])).into())]);
-        assert_eq!(Tensors::concatenate(&[rows(&[1.0]), other]), None);
+        assert_eq!(Tensors::concatenate(&[rows(&[1.0]), other.clone()]), None);
+        assert_eq!(Tensors::gather(vec![rows(&[1.0]), other]), None);
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
+use super::error::ApiError;
 use super::grpc;
+use super::streaming::{MALFORMED, Malformed};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, NONE, Outcome, Served};
 use crate::model::Model;
@@ -42,10 +44,15 @@ pub async fn count(
     let posted = request.method() == Method::POST;
     let is_inference = posted && route != NONE && !grpc::is_other(route);
     let counted = is_inference.then(|| Counted::begin(metrics.clone(), account));
-    let mut response = next.run(request).await;
+    let http1 = request.version() < Version::HTTP_2;
+    let mut response = match request.extensions_mut().remove::<Malformed>() {
+        Some(Malformed(error)) => ApiError(error).into_response(),
+        None => next.run(request).await,
+    };
     let deferred = response.extensions_mut().remove::<Deferred>();
     let (code, error) = (response.status(), response.extensions().get::<Arc<Error>>());
     metrics.http_responses.with_label_values(&[route, code.as_str()]).inc();
+    let close = http1 && error.is_some_and(|error| error.reason() == MALFORMED);
     if let Some(error) = error {
         refused(&metrics, error);
     }
@@ -53,6 +60,9 @@ pub async fn count(
         (Some(counted), Some(deferred)) => deferred.set(counted),
         (Some(counted), None) => counted.end(error.map(Arc::as_ref)),
         (None, _) => {}
+    }
+    if close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::error::ApiError;
+use super::peers::{Identity, Peer};
 use crate::error::{Error, ErrorKind};
 use crate::reload::Reloading;
 
@@ -45,15 +46,15 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// Whether this is one of the keys. How long that takes does not depend on which one.
+    /// The SHA-256 of this key, if it is one of them. How long that takes does not depend on which one.
     #[must_use]
-    pub fn contain(&self, key: &[u8]) -> bool {
+    pub fn find(&self, key: &[u8]) -> Option<[u8; 32]> {
         let given: [u8; 32] = Sha256::digest(key).into();
         let mut found = Choice::from(0);
         for key in &self.0 {
             found |= key.ct_eq(&given);
         }
-        found.into()
+        bool::from(found).then_some(given)
     }
 }
 
@@ -68,16 +69,22 @@ fn sha256(digits: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Lets requests through that bring a key.
+/// Lets requests through that bring a key, which is whose they are from then on.
 pub async fn check(
     State(keys): State<Arc<Reloading<Keys>>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let expected = "`authorization: Bearer KEY` or `x-api-key: KEY`";
-    let got = match key(request.headers()) {
-        Some(key) if keys.current().contain(key) => return next.run(request).await,
-        Some(_) => "a key that is not known",
+    let given = key(request.headers());
+    let got = match given.map(|key| keys.current().find(key)) {
+        Some(Some(key)) => {
+            if let Some(peer) = Peer::of(request.extensions()) {
+                request.extensions_mut().insert(peer.bounds().peer(Identity::Key(key)));
+            }
+            return next.run(request).await;
+        }
+        Some(None) => "a key that is not known",
         None => "no key",
     };
     let error = Error::field(ErrorKind::Unauthorized, "authorization", expected, got);
@@ -111,7 +118,8 @@ mod tests {
         ];
         for line in lines {
             let keys = Keys::parse(format!("# keys\n\n{line}\n").as_bytes()).unwrap();
-            assert!(keys.contain(b"secret") && !keys.contain(b"Secret") && !keys.contain(b""));
+            let known = |key: &[u8]| keys.find(key).is_some();
+            assert!(known(b"secret") && !known(b"Secret") && !known(b""));
         }
     }
 

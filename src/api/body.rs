@@ -1,69 +1,97 @@
 //! Reads a request's body within its bounds, and says what it is.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::OwnedSemaphorePermit;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 
 use super::App;
+use super::encoding::{self, Encoding};
+use super::streaming::MALFORMED;
+use super::upload::Upload;
 use crate::config::Server;
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::tasks::InputKind;
 
-/// The whole body, and its part of `max_bodies_size`.
+/// Why a request ends whose client left in the middle of the body, or broke its framing.
+pub const CUT_OFF: &str = "cut_off";
+/// Longest boundary of a form that RFC 2046 allows, in bytes.
+const MAX_BOUNDARY: usize = 70;
+
+/// The whole body. Its room is the request's, which [`super::upload`] takes as the bytes come.
 ///
 /// # Errors
-/// [`ErrorKind::Overloaded`] before anything is read if there is no room for it;
+/// [`ErrorKind::Overloaded`] as soon as there is no room for what has come;
 /// [`ErrorKind::TooLarge`] before anything is read if the declared length is over the limit, else
-/// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; a compressed body.
-pub async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    app: &App,
-) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
+/// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; those of [`encoding::inflate`].
+pub async fn read(head: &Parts, body: Body, app: &App) -> Result<Bytes, Error> {
+    let headers = &head.headers;
     let server = &app.server;
     let limit = server.max_body_size;
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
-    refuse_encoding(headers)?;
+    let encoding = Encoding::of(headers)?;
     let declared = text(headers, header::CONTENT_LENGTH).and_then(|n| n.parse::<u64>().ok());
     if let Some(declared) = declared.filter(|declared| *declared > limit as u64) {
         return Err(too_large(format!("{declared} bytes")));
     }
-    // What does not say its length may be as long as any.
-    let room = reserve(app, declared.map_or(limit, |declared| declared as usize))?;
     let came = AtomicU64::new(0);
-    let counted = Limited::new(body, limit).map_frame(|frame| {
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        came.fetch_add(length as u64, Ordering::Relaxed);
-        frame
-    });
-    let bytes = match in_time(server, &came, counted.collect()).await? {
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            return Err(too_large("more".to_owned()));
+    let whole = in_time(server, &came, collect(body, limit, &came)).await??;
+    let bytes = whole.ok_or_else(|| too_large("more".to_owned()))?;
+    match encoding {
+        Encoding::Identity => Ok(bytes),
+        Encoding::Gzip => {
+            let upload = head.extensions.get::<Arc<Upload>>();
+            let (bytes, rooms) = encoding::inflate(app, "body", bytes, upload, limit).await?;
+            if let Some(upload) = upload {
+                rooms.into_iter().flatten().for_each(|room| upload.holds(room));
+            }
+            Ok(bytes)
         }
-        Err(_) => {
-            return Err(Error::field(ErrorKind::Syntax, "body", "a whole body", "a broken one"));
-        }
-        Ok(collected) => collected.to_bytes(),
-    };
-    Ok((bytes, room))
+    }
 }
 
-/// # Errors
-/// A compressed body.
-pub fn refuse_encoding(headers: &HeaderMap) -> Result<(), Error> {
-    match text(headers, header::CONTENT_ENCODING) {
-        Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => Err(Error::field(
-            ErrorKind::UnsupportedMediaType,
-            "content-encoding",
-            "a body that is not compressed",
-            format!("`{}`", excerpt(encoding)),
-        )),
-        _ => Ok(()),
+/// `None`: more than `limit` bytes. Memory grows with what comes, in whatever pieces that is.
+async fn collect(mut body: Body, limit: usize, came: &AtomicU64) -> Result<Option<Bytes>, Error> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        // Trailers of a request mean nothing.
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if data.len() > limit - first.len() - all.len() {
+            return Ok(None);
+        }
+        came.fetch_add(data.len() as u64, Ordering::Relaxed);
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
     }
+    // Mostly it is one piece.
+    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
+}
+
+/// Why a body could not be read: what the request is told of itself, else that it broke off.
+pub fn broken(error: axum::Error) -> Error {
+    match error.into_inner().downcast::<Error>() {
+        Ok(error) => *error,
+        Err(_) => {
+            let error = Error::field(ErrorKind::Syntax, "body", "a whole body", "a broken one");
+            error.because(CUT_OFF)
+        }
+    }
+}
+
+/// In whole KiB, at least 1.
+pub fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024).max(1)
 }
 
 /// Reads within `body_timeout` and not slower than `min_body_rate`, by the bytes that `came` counts.
@@ -86,23 +114,6 @@ pub async fn in_time<T>(
         }
     };
     Err(Error::field(ErrorKind::BodyTimeout, "body", expected, "only a part of it"))
-}
-
-/// Room for a body among those of all requests in work.
-///
-/// # Errors
-/// [`ErrorKind::Overloaded`].
-pub fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-    let wanted = u32::try_from(kib(bytes)).unwrap_or(u32::MAX);
-    app.bodies.clone().try_acquire_many_owned(wanted).map_err(|_| {
-        let detail = "the requests in work are too large together; try again";
-        Error::new(ErrorKind::Overloaded, detail).because("body_budget")
-    })
-}
-
-/// In whole KiB, at least 1.
-pub fn kib(bytes: usize) -> usize {
-    bytes.div_ceil(1024).max(1)
 }
 
 /// Ends after the first window in which too few bytes came.
@@ -171,6 +182,17 @@ pub fn form(headers: &HeaderMap) -> Result<Form, Error> {
             Some(_) => refuse("text in UTF-8", quoted),
         },
         ("multipart", "form-data") => match media.get_param(mime::BOUNDARY) {
+            Some(_) if media.params().filter(|(name, _)| *name == mime::BOUNDARY).count() > 1 => {
+                let (expected, got) = ("one boundary", "several");
+                let error = Error::field(ErrorKind::Syntax, "content-type", expected, got);
+                Err(error.because(MALFORMED))
+            }
+            Some(boundary) if !(1..=MAX_BOUNDARY).contains(&boundary.as_str().len()) => {
+                let expected = format!("a boundary of 1 to {MAX_BOUNDARY} bytes");
+                let got = format!("one of {}", boundary.as_str().len());
+                let error = Error::field(ErrorKind::Syntax, "content-type", expected, got);
+                Err(error.because(MALFORMED))
+            }
             Some(boundary) => Ok(Form::Multipart(boundary.to_string())),
             None => refuse("`multipart/form-data; boundary=…`", quoted),
         },

@@ -4,19 +4,21 @@
 //! second reads the input as the model's kind. So an error names its field, and no intermediate
 //! tree is built.
 
+use std::cell::OnceCell;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::cells::features;
 use super::inputs;
 use super::predict::{Prepared, Target, find_model, set_model};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::json::{Scalars, ScalarsSeed, TextSeed, text_there};
+use crate::meter::Meter;
 use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::tasks::{Input, InputKind, Parameters};
+use crate::tasks::{Input, InputKind, Parameters, Reading, Taken};
 
 /// Fields of the body. `inputs` is Hugging Face's name for any of the three kinds.
 pub const FIELDS: [&str; 6] = ["model", "image", "text", "features", "inputs", "parameters"];
@@ -24,6 +26,9 @@ pub const FIELDS: [&str; 6] = ["model", "image", "text", "features", "inputs", "
 const ID: &str = "id";
 /// Fields of `parameters`, names in a query and parts of a form.
 pub const PARAMETERS: [&str; 3] = ["top_k", "raw_scores", "truncate"];
+
+/// Bytes of an `id`, which comes back, at most.
+pub const MAX_ID: usize = 1024;
 
 /// What a line asks, and its `id`.
 pub type Named<T> = (Option<Box<RawValue>>, Result<T, Error>);
@@ -36,14 +41,13 @@ pub fn parse(
     target: Target,
     parameters: Parameters,
     repository: &ModelRepository,
+    meter: &Meter<'_>,
 ) -> Result<Prepared, Error> {
-    let body = without_mark(body);
-    let mut envelope: Envelope<'_> =
-        serde_json::from_slice(body).map_err(|e| broken("body", body, &e))?;
+    let mut envelope = Envelope::read("body", without_mark(body), meter)?;
     if envelope.id.is_some() {
         envelope.unknown.get_or_insert_with(|| (ID.to_owned(), one_of(ID, FIELDS)));
     }
-    prepare("body", envelope, target, parameters, repository)
+    prepare("body", envelope, target, parameters, repository, meter)
 }
 
 /// Programs of Windows put a byte order mark before a text.
@@ -57,15 +61,15 @@ pub fn parse_line(
     target: Target,
     parameters: Parameters,
     repository: &ModelRepository,
+    meter: &Meter<'_>,
 ) -> Named<Prepared> {
-    let line = without_mark(line);
-    let envelope: Envelope<'_> = match serde_json::from_slice(line) {
+    let envelope = match Envelope::read("line", without_mark(line), meter) {
         Ok(envelope) => envelope,
-        Err(error) => return (None, Err(broken("line", line, &error))),
+        Err(error) => return (None, Err(error)),
     };
     match envelope.id.map(read_id).transpose() {
         Ok(id) => {
-            let prepared = prepare("line", envelope, target, parameters, repository);
+            let prepared = prepare("line", envelope, target, parameters, repository, meter);
             (id.flatten(), prepared)
         }
         Err(error) => (None, Err(error)),
@@ -73,12 +77,29 @@ pub fn parse_line(
 }
 
 /// # Errors
-/// Neither a string nor a number; `null` is none.
+/// Neither a string nor a number, or one that is too long; `null` is none.
 fn read_id(raw: &RawValue) -> Result<Option<Box<RawValue>>, Error> {
     match raw.get().as_bytes().first() {
-        Some(b'"' | b'-' | b'0'..=b'9') => Ok(Some(raw.to_owned())),
+        Some(b'"' | b'-' | b'0'..=b'9') => {
+            check_id(raw.get().len())?;
+            Ok(Some(raw.to_owned()))
+        }
         Some(b'n') => Ok(None),
         _ => Err(Error::invalid(ID, "a string or a number", "something else")),
+    }
+}
+
+/// Whether an `id` of so many bytes may come back.
+///
+/// # Errors
+/// It may not.
+pub fn check_id(bytes: usize) -> Result<(), Error> {
+    match bytes {
+        ..=MAX_ID => Ok(()),
+        _ => {
+            let expected = format!("at most {MAX_ID} bytes, since it comes back");
+            Err(Error::invalid(ID, expected, format!("{bytes} bytes")))
+        }
     }
 }
 
@@ -88,20 +109,22 @@ pub fn parse_item(
     kind: InputKind,
     parameters: Parameters,
 ) -> Named<(Input, Parameters)> {
-    let envelope: Envelope<'_> = match serde_json::from_slice(line) {
+    let meter = Meter::unbounded();
+    let envelope = match Envelope::read("line", line, &meter) {
         Ok(envelope) => envelope,
-        Err(error) => return (None, Err(broken("line", line, &error))),
+        Err(error) => return (None, Err(error)),
     };
     let id = match envelope.id.map(read_id).transpose() {
         Ok(id) => id.flatten(),
         Err(error) => return (None, Err(error)),
     };
-    let opened = envelope.open("line", parameters).and_then(|opened| {
+    let opened = envelope.open("line", parameters, &meter).and_then(|opened| {
         if opened.model.is_some() {
             let expected = "none: the command names the model";
             return Err(Error::invalid("model", expected, "a name"));
         }
-        let input = input(opened.field, opened.kind.unwrap_or(kind), opened.raw)?;
+        let kind = opened.kind.unwrap_or(kind);
+        let input = input(opened.field, kind, opened.raw, Reading::unbounded(&meter))?;
         Ok((input, opened.parameters))
     });
     (id, opened)
@@ -118,16 +141,28 @@ struct Opened<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// `whole` is what the envelope is called.
-    fn open(self, whole: &str, mut parameters: Parameters) -> Result<Opened<'a>, Error> {
+    /// The first pass; `whole` is what the envelope is called.
+    fn read(whole: &str, json: &'a [u8], meter: &Meter<'_>) -> Result<Self, Error> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let read = EnvelopeSeed(meter).deserialize(&mut deserializer);
+        let read = read.and_then(|read| deserializer.end().map(|()| read));
+        read.map_err(|error| meter.ended().unwrap_or_else(|| broken(whole, json, &error)))
+    }
+
+    fn open(
+        self,
+        whole: &str,
+        mut parameters: Parameters,
+        meter: &Meter<'_>,
+    ) -> Result<Opened<'a>, Error> {
         if let Some((name, expected)) = self.unknown {
-            return Err(Error::invalid(excerpt(&name), expected, "an unknown field"));
+            return Err(Error::invalid(name, expected, "an unknown field"));
         }
         if let Some(name) = self.twice {
             return Err(Error::invalid(name, "one field of that name", "several"));
         }
         if let Some(given) = self.parameters {
-            read_parameters(given, &mut parameters)?;
+            read_parameters(given.get(), &mut parameters, meter)?;
         }
         let model = self.model;
         match self.inputs.as_slice() {
@@ -151,24 +186,55 @@ fn prepare(
     mut target: Target,
     parameters: Parameters,
     repository: &ModelRepository,
+    meter: &Meter<'_>,
 ) -> Result<Prepared, Error> {
-    let Opened { model, field, kind, raw, parameters } = envelope.open(whole, parameters)?;
+    let Opened { model, field, kind, raw, parameters } = envelope.open(whole, parameters, meter)?;
     if let Some(model) = model {
-        set_model(&mut target, inputs::read("model", model)?)?;
+        set_model(&mut target, &inputs::text("model", model.get(), meter)?)?;
     }
     let model = find_model(repository, &target, kind)?;
     if model.input_kind() == InputKind::Tensors {
         return Err(tensors_only(&model));
     }
     let kind = kind.unwrap_or(model.input_kind());
-    Ok(Prepared { input: input(field, kind, raw)?, model, parameters })
+    model.check_kind(kind)?;
+    let input = reading(&model, repository, meter, |reading| input(field, kind, raw, reading))?;
+    Ok(Prepared { model, input, parameters })
 }
 
-fn input(field: &str, kind: InputKind, raw: &RawValue) -> Result<Input, Error> {
+/// Reads an input for a model, within its bounds.
+pub fn reading<T>(
+    model: &Model,
+    repository: &ModelRepository,
+    meter: &Meter<'_>,
+    read: impl FnOnce(Reading<'_>) -> T,
+) -> T {
+    let shadow = OnceCell::new();
+    let takes = |name: &str| match model.takes(name) {
+        // What a version does without, the one that is given a copy may take.
+        Taken::PassedOver => {
+            let shadow = shadow.get_or_init(|| repository.shadow_of(model));
+            match shadow.as_ref().map(|shadow| shadow.takes(name)) {
+                Some(Taken::Taken) => Taken::Taken,
+                _ => Taken::PassedOver,
+            }
+        }
+        taken => taken,
+    };
+    read(Reading { meter, most: model.most_items(), takes: &takes })
+}
+
+fn input(
+    field: &str,
+    kind: InputKind,
+    raw: &RawValue,
+    reading: Reading<'_>,
+) -> Result<Input, Error> {
+    let raw = raw.get();
     Ok(match kind {
-        InputKind::Image => Input::Images(inputs::images(field, raw.get())?),
-        InputKind::Text => Input::Texts(inputs::texts(field, raw.get())?),
-        InputKind::Features | InputKind::Tensors => Input::Features(features(field, raw.get())?),
+        InputKind::Image => Input::Images(inputs::images(field, raw, reading)?),
+        InputKind::Text => Input::Texts(inputs::texts(field, raw, reading)?),
+        InputKind::Features | InputKind::Tensors => Input::Features(features(field, raw, reading)?),
     })
 }
 
@@ -191,8 +257,7 @@ fn kind(field: &str) -> Option<InputKind> {
 /// A syntax error with its place; a body that is JSON but no object is an error of content.
 fn broken(whole: &str, body: &[u8], error: &serde_json::Error) -> Error {
     if error.classify() == serde_json::error::Category::Data {
-        let got = serde_json::from_slice::<serde_json::Value>(body)
-            .map_or("something else", |value| inputs::kind_of(&value));
+        let got = inputs::kind_of(body);
         return Error::invalid(whole, "a JSON object such as {\"text\": \"…\"}", got);
     }
     let place = format!("line {}, column {}", error.line(), error.column());
@@ -228,17 +293,21 @@ pub fn set_parameter(parameters: &mut Parameters, name: &str, value: &str) -> Re
     Ok(true)
 }
 
-fn read_parameters(raw: &RawValue, parameters: &mut Parameters) -> Result<(), Error> {
-    let given: serde_json::Map<String, serde_json::Value> = inputs::read("parameters", raw)?;
-    for (name, value) in given {
-        let field = format!("parameters.{}", excerpt(&name));
-        if !PARAMETERS.contains(&name.as_str()) {
-            let expected = format!("{} in `parameters`", one_of(&name, PARAMETERS));
-            return Err(Error::invalid(field, expected, "an unknown parameter"));
-        }
+fn read_parameters(
+    json: &str,
+    parameters: &mut Parameters,
+    meter: &Meter<'_>,
+) -> Result<(), Error> {
+    let seed = ScalarsSeed { names: PARAMETERS, meter };
+    let Scalars { values, unknown } = inputs::from_json("parameters", json, seed, meter)?;
+    if let Some((name, _)) = unknown {
+        let expected = format!("{} in `parameters`", one_of(&name, PARAMETERS));
+        return Err(Error::invalid(format!("parameters.{name}"), expected, "an unknown parameter"));
+    }
+    for (name, value) in PARAMETERS.into_iter().zip(values) {
         // JSON's numbers and truth values are spelt as in a query; a string must not pass for one.
-        let spelt = value.to_string();
-        set_parameter(parameters, &name, &spelt).map_err(|error| error.within("parameters."))?;
+        let Some(spelt) = value.map(|value| value.spelt()) else { continue };
+        set_parameter(parameters, name, &spelt).map_err(|error| error.within("parameters."))?;
     }
     Ok(())
 }
@@ -250,49 +319,58 @@ struct Envelope<'a> {
     model: Option<&'a RawValue>,
     parameters: Option<&'a RawValue>,
     inputs: Vec<(&'static str, &'a RawValue)>,
-    /// The first unknown field, and what was expected instead.
+    /// The first unknown field, if long its beginning, and what was expected instead.
     unknown: Option<(String, String)>,
     twice: Option<&'static str>,
 }
 
-impl<'de> Deserialize<'de> for Envelope<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Envelope<'de>;
+/// Reads an [`Envelope`].
+struct EnvelopeSeed<'m>(&'m Meter<'m>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
+impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
+    type Value = Envelope<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-                let mut envelope = Envelope::default();
-                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    let known = FIELDS.into_iter().chain([ID]).find(|field| *field == name);
-                    let Some(field) = known else {
-                        map.next_value::<IgnoredAny>()?;
-                        let expected = one_of(&name, FIELDS);
-                        envelope.unknown.get_or_insert((name.into_owned(), expected));
-                        continue;
-                    };
-                    let value: &RawValue = map.next_value()?;
-                    let twice = match field {
-                        ID => envelope.id.replace(value).is_some(),
-                        "model" => envelope.model.replace(value).is_some(),
-                        "parameters" => envelope.parameters.replace(value).is_some(),
-                        _ => {
-                            let twice = envelope.inputs.iter().any(|(name, _)| *name == field);
-                            envelope.inputs.push((field, value));
-                            twice
-                        }
-                    };
-                    if twice {
-                        envelope.twice.get_or_insert(field);
-                    }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Envelope<'de>, E> {
+        Err(text_there(text, &self))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(name) = map.next_key_seed(TextSeed)? {
+            self.0.step().map_err(|error| self.0.ends::<A::Error>(error))?;
+            let known = FIELDS.into_iter().chain([ID]).find(|field| *field == name);
+            let Some(field) = known else {
+                map.next_value::<IgnoredAny>()?;
+                envelope.unknown.get_or_insert_with(|| (excerpt(&name), one_of(&name, FIELDS)));
+                continue;
+            };
+            let value: &RawValue = map.next_value()?;
+            let twice = match field {
+                ID => envelope.id.replace(value).is_some(),
+                "model" => envelope.model.replace(value).is_some(),
+                "parameters" => envelope.parameters.replace(value).is_some(),
+                _ if envelope.inputs.iter().any(|(name, _)| *name == field) => true,
+                _ => {
+                    envelope.inputs.push((field, value));
+                    false
                 }
-                Ok(envelope)
+            };
+            if twice {
+                envelope.twice.get_or_insert(field);
             }
         }
-        deserializer.deserialize_map(Fields)
+        Ok(envelope)
     }
 }

@@ -9,25 +9,31 @@ use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, RawPathParams, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::account::Account;
+use super::asker::Asker;
 use super::body::Form;
+use super::envelope::reading;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::inputs::{self, from_body, kind_of};
+use super::inputs::{self, from_body};
 use super::predict::{Target, find_model};
 use super::{App, body};
-use crate::error::{Error, ErrorKind, excerpt, one_of};
-use crate::model::{Model, Terms};
+use crate::error::{Error, ErrorKind, one_of};
+use crate::json::{self, Fields, ObjectSeed, Scalars, ScalarsSeed};
+use crate::meter::Meter;
+use crate::model::Model;
+use crate::model::repository::ModelRepository;
 use crate::tasks::{
-    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction, Scalar,
+    self, ClassScore, Entity, Image, ImageSource, Input, InputKind, Parameters, Prediction,
+    Reading, Scalar,
 };
 
 /// As in the metrics.
@@ -48,7 +54,7 @@ async fn predict(
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
     let model = path.iter().next().map(|(_, name)| name.to_owned());
-    let work = answer(&app, &account, model, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, model, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -56,31 +62,35 @@ async fn answer(
     app: &App,
     account: &Account,
     model: Option<String>,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let form = body::form(headers)?;
     // JSON without a model's name is text, which is what these clients send as JSON.
     let kind = form.kind().unwrap_or(InputKind::Text);
     let target = Target { model, ..Target::default() };
     let model = find_model(app.repository()?, &target, Some(kind))?;
     account.note(&model, PROTOCOL);
-    let priority = finish::priority(headers)?;
-    model.check_load(priority)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
+    model.check_load(asker.terms(priority, None))?;
+    let bytes = body::read(head, body, app).await?;
     let asked = {
-        let (length, model) = (bytes.len(), model.clone());
-        app.convert(length, move || parse(form, bytes, &model)).await?
+        let (length, model, repository) = (bytes.len(), model.clone(), app.repository()?.clone());
+        let parse = move |meter: &Meter<'_>| parse(form, bytes, &model, &repository, meter);
+        app.read(length, parse).await?
     };
-    let terms = Terms { priority, deadline: Some(deadline) };
+    let terms = (&asker, asker.terms(priority, Some(deadline)));
     let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;
-    let response = write(&answered.predictions, &model, asked.many);
-    Ok(Answered { response, timings: answered.timings, provider: model.provider })
+    let (timings, provider) = (answered.timings, model.provider);
+    let size = model.expected_answer(answered.predictions.len(), asked.parameters);
+    let response =
+        app.convert(size, move || Ok(write(&answered.predictions, &model, asked.many))).await?;
+    Ok(Answered { response, timings, provider })
 }
 
-struct Asked {
+pub struct Asked {
     input: Input,
     /// A list of inputs rather than one.
     many: bool,
@@ -88,39 +98,73 @@ struct Asked {
 }
 
 /// A text or an image in base64, or a list of such.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, ToSchema)]
 #[schema(as = HuggingFaceRequest)]
 pub struct Request<'a> {
-    #[serde(borrow)]
     #[schema(value_type = Value)]
-    inputs: &'a RawValue,
+    inputs: Option<&'a RawValue>,
     /// `top_k`, `truncation`, and `function_to_apply` (`none` only).
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    parameters: Map<String, Value>,
+    #[schema(value_type = Object, required = false)]
+    parameters: Scalars<3>,
 }
 
-fn parse(form: Form, bytes: bytes::Bytes, model: &Arc<Model>) -> Result<Asked, Error> {
+impl<'de> Fields<'de> for Request<'de> {
+    const NAMES: &'static [&'static str] = &["inputs", "parameters"];
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        field: usize,
+        map: &mut A,
+        meter: &Meter<'_>,
+    ) -> Result<(), A::Error> {
+        match field {
+            0 => self.inputs = Some(map.next_value()?),
+            _ => {
+                let names = PARAMETERS;
+                self.parameters = map.next_value_seed(ScalarsSeed { names, meter })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// What the model does not take, by its place.
+pub fn parse(
+    form: Form,
+    bytes: bytes::Bytes,
+    model: &Arc<Model>,
+    repository: &ModelRepository,
+    meter: &Meter<'_>,
+) -> Result<Asked, Error> {
     let everything = Parameters { top_k: usize::MAX, ..Parameters::default() };
     match form {
         Form::Json => {
-            let Request { inputs, parameters } = from_body(&bytes)?;
-            let raw = inputs.get();
-            let (input, defaults) = match model.input_kind() {
-                InputKind::Text => (Input::Texts(inputs::texts("inputs", raw)?), everything),
-                InputKind::Image => {
-                    (Input::Images(inputs::images("inputs", raw)?), Parameters::default())
-                }
-                kind @ (InputKind::Features | InputKind::Tensors) => {
-                    let expected = "a model of images or texts; others answer /predict or /v2";
-                    return Err(Error::invalid(
-                        "model",
-                        expected,
-                        format!("one of {}", kind.field()),
-                    ));
-                }
+            let request = ObjectSeed { into: Request::default(), meter };
+            let Request { inputs, parameters } = from_body(&bytes, request, meter)?;
+            let Some(inputs) = inputs else {
+                let got = "missing field `inputs`";
+                return Err(Error::invalid("body", "valid JSON", got));
             };
-            let parameters = read_parameters(&parameters, defaults)?;
+            let raw = inputs.get();
+            let read = |reading: Reading<'_>| {
+                Ok(match model.input_kind() {
+                    InputKind::Text => {
+                        (Input::Texts(inputs::texts("inputs", raw, reading)?), everything)
+                    }
+                    InputKind::Image => {
+                        let images = inputs::images("inputs", raw, reading)?;
+                        (Input::Images(images), Parameters::default())
+                    }
+                    kind @ (InputKind::Features | InputKind::Tensors) => {
+                        let expected = "a model of images or texts; others answer /predict or /v2";
+                        let got = format!("one of {}", kind.field());
+                        return Err(Error::invalid("model", expected, got));
+                    }
+                })
+            };
+            let (input, defaults) = reading(model, repository, meter, read)?;
+            let parameters = read_parameters(parameters, defaults)?;
             Ok(Asked { input, many: raw.starts_with('['), parameters })
         }
         Form::Image(media_type) => {
@@ -135,33 +179,33 @@ fn parse(form: Form, bytes: bytes::Bytes, model: &Arc<Model>) -> Result<Asked, E
     }
 }
 
-fn read_parameters(
-    given: &Map<String, Value>,
-    mut parameters: Parameters,
-) -> Result<Parameters, Error> {
-    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
-        let wrong = |expected: &str| {
-            let field = format!("parameters.{}", excerpt(name));
-            let got =
-                value.as_str().map_or(kind_of(value).to_owned(), |s| format!("`{}`", excerpt(s)));
-            Error::invalid(field, expected, got)
+fn read_parameters(given: Scalars<3>, mut parameters: Parameters) -> Result<Parameters, Error> {
+    let wrong = |name: &str, value: &json::Scalar, expected: &str| {
+        let got = match value {
+            json::Scalar::Text(text) => format!("`{text}`"),
+            other => other.kind().to_owned(),
         };
-        match name.as_str() {
-            "top_k" => {
-                let count = value.as_u64().filter(|count| *count > 0);
-                let count = count.ok_or_else(|| wrong("a whole number from 1 on"))?;
-                parameters.top_k = usize::try_from(count).unwrap_or(usize::MAX);
+        Error::invalid(format!("parameters.{name}"), expected, got)
+    };
+    if let Some((name, value)) = given.unknown.filter(|(_, value)| *value != json::Scalar::Null) {
+        return Err(wrong(&name, &value, &one_of(&name, PARAMETERS)));
+    }
+    for (name, value) in PARAMETERS.into_iter().zip(given.values) {
+        let Some(value) = value.filter(|value| *value != json::Scalar::Null) else { continue };
+        match (name, &value) {
+            ("top_k", json::Scalar::Whole(count @ 1..)) => {
+                parameters.top_k = usize::try_from(*count).unwrap_or(usize::MAX);
             }
-            "function_to_apply" => match value.as_str() {
-                Some("none") => parameters.raw_scores = true,
-                _ => return Err(wrong("`none`, or nothing for the model's own")),
-            },
-            "truncation" => match value {
-                Value::Bool(cut) => parameters.truncate = *cut,
-                Value::String(cut) => parameters.truncate = cut != "do_not_truncate",
-                _ => return Err(wrong("true or false")),
-            },
-            _ => return Err(wrong(&one_of(name, PARAMETERS))),
+            ("top_k", _) => return Err(wrong(name, &value, "a whole number from 1 on")),
+            ("function_to_apply", json::Scalar::Text(text)) if text == "none" => {
+                parameters.raw_scores = true;
+            }
+            ("function_to_apply", _) => {
+                return Err(wrong(name, &value, "`none`, or nothing for the model's own"));
+            }
+            (_, json::Scalar::Bool(cut)) => parameters.truncate = *cut,
+            (_, json::Scalar::Text(cut)) => parameters.truncate = cut != "do_not_truncate",
+            _ => return Err(wrong(name, &value, "true or false")),
         }
     }
     Ok(parameters)

@@ -1,73 +1,80 @@
 //! JSON values to inputs, straight into their final form.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::de::{Error as _, MapAccess, SeqAccess};
-use serde_json::value::RawValue;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess};
 
-use super::item::{Item, OneOrMany};
-use crate::error::{Error, ErrorKind};
-use crate::tasks::{Image, ImageSource, Text};
+use super::item::{Item, ItemsSeed};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::json::{Fields, OptionSeed, TextSeed, read_fields};
+use crate::meter::Meter;
+use crate::tasks::{Image, ImageSource, Reading, Text};
 
-/// Reads `raw` as a `T`; an error names the place below `field`.
+/// Reads JSON text by `seed`; an error names the place below `field`.
 ///
 /// # Errors
-/// Another kind of value than `T` is.
-pub fn read<'a, T: Deserialize<'a>>(field: &str, raw: &'a RawValue) -> Result<T, Error> {
-    from_json(field, raw.get())
-}
-
-/// The same from JSON text.
-///
-/// # Errors
-/// Another kind of value than `T` is.
-pub fn from_json<'a, T: Deserialize<'a>>(field: &str, json: &'a str) -> Result<T, Error> {
-    if let Ok(read) = serde_json::from_str(json) {
-        return Ok(read);
-    }
-    // Once more for the place of the error, since keeping track of it takes time.
+/// Another kind of value than the seed reads; more than the meter lets it cost.
+pub fn from_json<'a, S: DeserializeSeed<'a>>(
+    field: &str,
+    json: &'a str,
+    seed: S,
+    meter: &Meter<'_>,
+) -> Result<S::Value, Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let path = match path.as_str() {
-            "." => String::new(),
-            index if index.starts_with('[') => index.to_owned(),
-            name => format!(".{name}"),
-        };
-        let field = format!("{field}{path}");
-        let error = error.into_inner();
-        if is_not_a_number(json.as_bytes(), &error) {
-            return Error::field(ErrorKind::Syntax, field, NUMBERS, "one of them");
-        }
-        let kind = match error.classify() {
-            serde_json::error::Category::Data => ErrorKind::InvalidInput,
-            _ if error.to_string().starts_with("number out of range") => {
-                return Error::invalid(field, "a finite number", "a number out of range");
-            }
-            _ => ErrorKind::Syntax,
-        };
-        let said = error.to_string();
-        let said = said.split(" at line ").next().unwrap_or_default();
-        let (expected, got) = explain(said);
-        Error::field(kind, field, expected, got)
-    })
+    let read = seed.deserialize(&mut deserializer);
+    let read = read.and_then(|read| deserializer.end().map(|()| read));
+    read.map_err(|error| failed(field, json, &error, meter))
 }
 
-/// A whole body as a `T`, which is an object.
+fn failed(field: &str, json: &str, error: &serde_json::Error, meter: &Meter<'_>) -> Error {
+    let place = meter.place();
+    if let Some(ended) = meter.ended() {
+        return ended;
+    }
+    let field = format!("{field}{place}");
+    if is_not_a_number(json.as_bytes(), error) {
+        return Error::field(ErrorKind::Syntax, field, NUMBERS, "one of them");
+    }
+    let said = error.to_string();
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => ErrorKind::InvalidInput,
+        _ if said.starts_with("number out of range") => {
+            return Error::invalid(field, "a finite number", "a number out of range");
+        }
+        _ => ErrorKind::Syntax,
+    };
+    let said = said.split(" at line ").next().unwrap_or_default();
+    let (expected, got) = explain(said);
+    Error::field(kind, field, expected, got)
+}
+
+/// A whole body, which is an object, by `seed`.
 ///
 /// # Errors
 /// Other text than UTF-8; another kind of value; those of [`from_json`].
-pub fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+pub fn from_body<'a, S: DeserializeSeed<'a>>(
+    body: &'a [u8],
+    seed: S,
+    meter: &Meter<'_>,
+) -> Result<S::Value, Error> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let got = format!("other bytes after byte {}", error.valid_up_to());
         Error::field(ErrorKind::Syntax, "body", "JSON in UTF-8", got)
     })?;
-    // serde would take a list of the fields' values for an object.
+    // Else it would be told as of another type than a map.
     if text.trim_start().starts_with('[') {
         return Err(Error::invalid("body", "a JSON object", "a list"));
     }
-    from_json("body", text)
+    from_json("body", text, seed, meter)
+}
+
+/// A single text.
+///
+/// # Errors
+/// Another kind of value.
+pub fn text<'a>(field: &str, json: &'a str, meter: &Meter<'_>) -> Result<Cow<'a, str>, Error> {
+    from_json(field, json, TextSeed, meter)
 }
 
 /// What is expected where NaN or infinity came.
@@ -76,8 +83,11 @@ pub const NUMBERS: &str =
 
 /// Whether it was NaN or infinity, as some clients write them, that ended the reading.
 pub fn is_not_a_number(json: &[u8], error: &serde_json::Error) -> bool {
-    let line = json.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
-    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
+    let start = match error.line() {
+        0 | 1 => Some(0),
+        line => memchr::memchr_iter(b'\n', json).nth(line - 2).map(|end| end + 1),
+    };
+    let rest = start.and_then(|start| json.get(start + error.column().saturating_sub(1)..));
     let names = [b"NaN".as_slice(), b"nan", b"Inf", b"inf", b"-I", b"-i"];
     rest.is_some_and(|rest| names.iter().any(|name| rest.starts_with(name)))
 }
@@ -105,46 +115,71 @@ fn explain(said: &str) -> (String, String) {
     }
 }
 
-/// A value's kind in JSON's words.
-pub fn kind_of(value: &serde_json::Value) -> &'static str {
-    match value {
-        serde_json::Value::Null => "null",
-        serde_json::Value::Bool(_) => "true or false",
-        serde_json::Value::Number(_) => "a number",
-        serde_json::Value::String(_) => "a string",
-        serde_json::Value::Array(_) => "a list",
-        serde_json::Value::Object(_) => "an object",
+/// The kind of a value in JSON's words, by its first byte.
+pub fn kind_of(json: &[u8]) -> &'static str {
+    match json.trim_ascii_start().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "true or false",
+        Some(b'"') => "a string",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        Some(b'-' | b'0'..=b'9') => "a number",
+        _ => "something else",
     }
 }
 
 /// One image in base64, or a list of them.
 ///
 /// # Errors
-/// Something that is no string.
-pub fn images(field: &str, json: &str) -> Result<Vec<Image>, Error> {
-    let items = from_json::<OneOrMany<Base64<'_>>>(field, json)?.with_fields(field);
-    let image = |(field, Base64(data)): (String, Base64<'_>)| Image {
-        field,
-        source: ImageSource::Base64(data.into_owned()),
-    };
-    Ok(items.map(image).collect())
+/// Something that is no string; too many.
+pub fn images(field: &str, json: &str, reading: Reading<'_>) -> Result<Vec<Image>, Error> {
+    items::<Base64<'_>>(field, json, reading)
 }
 
 /// One text or pair of texts, or a list of them.
 ///
 /// # Errors
-/// Something that is neither.
-pub fn texts(field: &str, json: &str) -> Result<Vec<Text>, Error> {
-    let items = from_json::<OneOrMany<TextItem>>(field, json)?.with_fields(field);
-    Ok(items.map(|(field, TextItem { text, pair })| Text { field, text, pair }).collect())
+/// Something that is neither; too many.
+pub fn texts(field: &str, json: &str, reading: Reading<'_>) -> Result<Vec<Text>, Error> {
+    items::<TextItem>(field, json, reading)
 }
 
-struct Base64<'a>(Cow<'a, str>);
+/// One item, or a list of them.
+///
+/// # Errors
+/// Something that is no such item; too many.
+pub fn items<'a, T: Item<'a>>(
+    field: &str,
+    json: &'a str,
+    reading: Reading<'_>,
+) -> Result<Vec<T::Input>, Error> {
+    let seed = ItemsSeed::<T> { field, reading, item: PhantomData };
+    from_json(field, json, seed, reading.meter)
+}
+
+/// A text's own copy, which is paid.
+///
+/// # Errors
+/// As [`Meter::take`].
+pub fn kept<E: serde::de::Error>(text: Cow<'_, str>, meter: &Meter<'_>) -> Result<String, E> {
+    meter.take(text.len()).map_err(|error| meter.ends::<E>(error))?;
+    Ok(text.into_owned())
+}
+
+/// An image in base64.
+pub struct Base64<'a>(pub Cow<'a, str>);
 
 impl<'de> Item<'de> for Base64<'de> {
     const EXPECTED: &'static str = "an image in base64";
 
-    fn from_str<E: serde::de::Error>(text: Cow<'de, str>) -> Result<Self, E> {
+    type Input = Image;
+
+    fn into_input(self, field: String) -> Image {
+        Image { field, source: ImageSource::Base64(self.0.into_owned()) }
+    }
+
+    fn from_str<E: serde::de::Error>(text: Cow<'de, str>, meter: &Meter<'_>) -> Result<Self, E> {
+        meter.take(text.len()).map_err(|error| meter.ends::<E>(error))?;
         Ok(Self(text))
     }
 }
@@ -155,36 +190,67 @@ struct TextItem {
     pair: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The form as an object.
+#[derive(Default)]
 struct TextFields {
-    text: String,
-    text_pair: Option<String>,
+    text: Option<String>,
+    pair: Option<String>,
+}
+
+impl<'de> Fields<'de> for TextFields {
+    const NAMES: &'static [&'static str] = &["text", "text_pair"];
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        field: usize,
+        map: &mut A,
+        meter: &Meter<'_>,
+    ) -> Result<(), A::Error> {
+        let kept = |text| kept::<A::Error>(text, meter);
+        match field {
+            0 => self.text = Some(kept(map.next_value_seed(TextSeed)?)?),
+            _ => self.pair = map.next_value_seed(OptionSeed(TextSeed))?.map(kept).transpose()?,
+        }
+        Ok(())
+    }
+
+    fn other<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        _: &mut A,
+        _: &Meter<'_>,
+    ) -> Result<(), A::Error> {
+        Err(A::Error::unknown_field(&excerpt(name), Self::NAMES))
+    }
 }
 
 impl<'de> Item<'de> for TextItem {
     const EXPECTED: &'static str = "a text, or a pair as [\"a\", \"b\"] within a list or {\"text\": \"a\", \"text_pair\": \"b\"}";
 
-    fn from_str<E: serde::de::Error>(text: Cow<'de, str>) -> Result<Self, E> {
-        Ok(Self { text: text.into_owned(), pair: None })
+    type Input = Text;
+
+    fn into_input(self, field: String) -> Text {
+        Text { field, text: self.text, pair: self.pair }
     }
 
-    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        let fields = TextFields::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(Self { text: fields.text, pair: fields.text_pair })
+    fn from_str<E: serde::de::Error>(text: Cow<'de, str>, meter: &Meter<'_>) -> Result<Self, E> {
+        Ok(Self { text: kept(text, meter)?, pair: None })
     }
 
-    fn from_seq<A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
-        let mut texts: Vec<String> = Vec::new();
-        while let Some(text) = list.next_element()? {
-            texts.push(text);
-        }
-        match <[String; 2]>::try_from(texts) {
-            Ok([text, pair]) => Ok(Self { text, pair: Some(pair) }),
-            Err(texts) => {
-                let got = texts.len();
-                Err(A::Error::custom(format!("a pair of two texts; got a list of {got}")))
-            }
+    fn from_map<A: MapAccess<'de>>(map: A, meter: &Meter<'_>) -> Result<Self, A::Error> {
+        let TextFields { text, pair } = read_fields(TextFields::default(), map, meter)?;
+        let text = text.ok_or_else(|| A::Error::missing_field("text"))?;
+        Ok(Self { text, pair })
+    }
+
+    fn from_seq<A: SeqAccess<'de>>(mut list: A, meter: &Meter<'_>) -> Result<Self, A::Error> {
+        let mut next = |place| list.next_element_seed(TextSeed).inspect_err(|_| meter.at(place));
+        let of = |got| A::Error::custom(format!("a pair of two texts; got a list of {got}"));
+        let text = kept(next(0)?.ok_or_else(|| of("0"))?, meter)?;
+        let pair = kept(next(1)?.ok_or_else(|| of("1"))?, meter)?;
+        match next(2)? {
+            None => Ok(Self { text, pair: Some(pair) }),
+            Some(_) => Err(of("more than two")),
         }
     }
 }

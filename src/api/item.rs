@@ -4,15 +4,26 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+
+use crate::error;
+use crate::json::text_there;
+use crate::meter::Meter;
+use crate::tasks::Reading;
 
 /// What may stand in a list of inputs. A form that an item has not is refused by default.
 pub trait Item<'de>: Sized {
     /// What is expected, for the message.
     const EXPECTED: &'static str;
 
-    fn from_str<E: Error>(text: Cow<'de, str>) -> Result<Self, E> {
-        Err(E::invalid_type(Unexpected::Str(&text), &Self::EXPECTED))
+    /// What is kept of it.
+    type Input;
+
+    /// With the field that it came from.
+    fn into_input(self, field: String) -> Self::Input;
+
+    fn from_str<E: Error>(text: Cow<'de, str>, _: &Meter<'_>) -> Result<Self, E> {
+        Err(text_there(&text, &Self::EXPECTED))
     }
 
     fn from_number<E: Error>(number: f64) -> Result<Self, E> {
@@ -20,106 +31,130 @@ pub trait Item<'de>: Sized {
         Err(E::invalid_type(Unexpected::Other(&got), &Self::EXPECTED))
     }
 
-    fn from_map<A: MapAccess<'de>>(_: A) -> Result<Self, A::Error> {
+    fn from_map<A: MapAccess<'de>>(_: A, _: &Meter<'_>) -> Result<Self, A::Error> {
         Err(A::Error::invalid_type(Unexpected::Map, &Self::EXPECTED))
     }
 
-    fn from_seq<A: SeqAccess<'de>>(_: A) -> Result<Self, A::Error> {
+    fn from_seq<A: SeqAccess<'de>>(_: A, _: &Meter<'_>) -> Result<Self, A::Error> {
         Err(A::Error::invalid_type(Unexpected::Seq, &Self::EXPECTED))
     }
 }
 
-/// A single item.
-pub struct One<T>(pub T);
-
-/// A single item, or a list of them.
-pub enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
-impl<T> OneOrMany<T> {
-    /// The items, each with the field that it came from: `field`, or `field[2]` in a list.
-    pub fn with_fields(self, field: &str) -> impl Iterator<Item = (String, T)> {
-        let (items, listed) = match self {
-            Self::One(item) => (vec![item], false),
-            Self::Many(items) => (items, true),
-        };
-        items.into_iter().enumerate().map(move |(index, item)| {
-            (if listed { format!("{field}[{index}]") } else { field.to_owned() }, item)
-        })
-    }
-}
-
-/// The visits that [`One`] and [`OneOrMany`] share: everything but lists.
+/// The visits of an item that are no lists: `$make` takes the visitor and the item.
 macro_rules! visit_scalars_and_maps {
-    ($wrap:expr) => {
+    ($make:expr) => {
         fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-            T::from_str(text.into()).map($wrap)
+            let item = T::from_str(text.into(), self.meter())?;
+            $make(self, item)
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-            T::from_str(text.to_owned().into()).map($wrap)
+            let item = T::from_str(text.to_owned().into(), self.meter())?;
+            $make(self, item)
         }
 
         fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-            T::from_number(number).map($wrap)
+            let item = T::from_number(number)?;
+            $make(self, item)
         }
 
         fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-            T::from_number(number as f64).map($wrap)
+            self.visit_f64(number as f64)
         }
 
         fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-            T::from_number(number as f64).map($wrap)
+            self.visit_f64(number as f64)
         }
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            T::from_map(map).map($wrap)
+            let item = T::from_map(map, self.meter())?;
+            $make(self, item)
         }
     };
 }
 
-impl<'de, T: Item<'de>> Deserialize<'de> for One<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Single<T>(PhantomData<T>);
-        impl<'de, T: Item<'de>> Visitor<'de> for Single<T> {
-            type Value = One<T>;
+/// Reads a single item.
+struct OneSeed<'m, T> {
+    meter: &'m Meter<'m>,
+    item: PhantomData<T>,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(T::EXPECTED)
-            }
-
-            visit_scalars_and_maps!(One);
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-                T::from_seq(list).map(One)
-            }
-        }
-        deserializer.deserialize_any(Single(PhantomData))
+impl<'m, T> OneSeed<'m, T> {
+    fn meter(&self) -> &'m Meter<'m> {
+        self.meter
     }
 }
 
-impl<'de, T: Item<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any<T>(PhantomData<T>);
-        impl<'de, T: Item<'de>> Visitor<'de> for Any<T> {
-            type Value = OneOrMany<T>;
+impl<'de, T: Item<'de>> DeserializeSeed<'de> for OneSeed<'_, T> {
+    type Value = T;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}, or a list of such", T::EXPECTED)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Item<'de>> Visitor<'de> for OneSeed<'_, T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    visit_scalars_and_maps!(|_, item| Ok(item));
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<T, A::Error> {
+        T::from_seq(list, self.meter)
+    }
+}
+
+/// Reads a single item, or a list of at most so many.
+pub struct ItemsSeed<'m, T> {
+    pub field: &'m str,
+    pub reading: Reading<'m>,
+    pub item: PhantomData<T>,
+}
+
+impl<'m, T> ItemsSeed<'m, T> {
+    fn meter(&self) -> &'m Meter<'m> {
+        self.reading.meter
+    }
+}
+
+impl<'de, T: Item<'de>> DeserializeSeed<'de> for ItemsSeed<'_, T> {
+    type Value = Vec<T::Input>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Item<'de>> Visitor<'de> for ItemsSeed<'_, T> {
+    type Value = Vec<T::Input>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, or a list of such", T::EXPECTED)
+    }
+
+    visit_scalars_and_maps!(|items: Self, item: T| Ok(vec![
+        item.into_input(items.field.to_owned())
+    ]));
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let Self { field, reading: Reading { meter, most, .. }, .. } = self;
+        let mut items = Vec::new();
+        loop {
+            let seed = OneSeed::<T> { meter, item: PhantomData };
+            let item = list.next_element_seed(seed).inspect_err(|_| meter.at(items.len()))?;
+            let Some(item) = item else { return Ok(items) };
+            if items.len() == most {
+                let expected = format!("at most {most} items in one request");
+                return Err(meter.ends(error::Error::too_large(field, expected, "more")));
             }
-
-            visit_scalars_and_maps!(OneOrMany::One);
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(One(item)) = list.next_element()? {
-                    items.push(item);
-                }
-                Ok(OneOrMany::Many(items))
-            }
+            let field = format!("{field}[{}]", items.len());
+            let room = meter.step().and_then(|()| meter.take(field.len()));
+            let room = room.and_then(|()| meter.room(&mut items, || 4));
+            room.map_err(|error| meter.ends::<A::Error>(error))?;
+            items.push(item.into_input(field));
         }
-        deserializer.deserialize_any(Any(PhantomData))
     }
 }

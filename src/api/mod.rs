@@ -2,12 +2,16 @@
 
 mod account;
 pub mod admin;
+mod admit;
+mod asker;
 pub mod auth;
 mod body;
 mod bulk;
 pub(crate) mod cells;
 mod compression;
 mod cors;
+pub mod cost;
+mod encoding;
 pub(crate) mod envelope;
 mod error;
 mod finish;
@@ -16,16 +20,22 @@ pub mod health;
 mod hugging_face;
 pub(crate) mod inputs;
 mod item;
+pub mod link;
 mod multipart;
 pub mod oip;
 pub mod openapi;
+mod outgoing;
+pub mod peers;
 mod playground;
 mod predict;
 pub mod repository;
 mod request_id;
+pub mod resource;
 pub mod scrape;
+mod spare;
 pub mod stats;
 pub mod streaming;
+mod upload;
 mod v1;
 
 use std::ops::{Deref, DerefMut};
@@ -34,15 +44,15 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Limits, Server, ServerConfig, Tls};
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::model::{Answered, Model, Terms};
@@ -51,12 +61,11 @@ use crate::runtime::compute::Compute;
 use crate::shared::Shared;
 use crate::tasks::{Input, Parameters};
 use crate::telemetry;
+use asker::Asker;
 use error::ApiError;
 use health::Health;
+use peers::Bounds;
 use scrape::Scrape;
-
-/// JSON and tensors that are larger are read and written on a compute thread; in bytes.
-const PARSE_INLINE: usize = 16 * 1024;
 
 /// What every handler shares. Cloned for each request.
 #[derive(Clone)]
@@ -70,8 +79,8 @@ pub struct AppState {
     pub server: Server,
     pub tls: Tls,
     pub limits: Limits,
-    /// KiB of request bodies that may still come.
-    bodies: Arc<Semaphore>,
+    /// What the clients of the data port share.
+    pub bounds: Arc<Bounds>,
     pub metrics: Arc<Metrics>,
     pub telemetry: telemetry::Handle,
 }
@@ -90,7 +99,7 @@ impl App {
             server: config.server.clone(),
             tls: config.tls.clone(),
             limits: config.limits,
-            bodies: Arc::new(Semaphore::new(body::kib(config.server.max_bodies_size))),
+            bounds: Bounds::new(&config.server),
             metrics,
             telemetry,
         };
@@ -112,7 +121,21 @@ impl App {
         self.repository.get().ok_or_else(loading)
     }
 
-    /// Reads or writes `bytes` bytes: here if they are few, else on a compute thread.
+    /// Reads `bytes` bytes of a client's: here if they are few, else on a compute thread, where reading
+    /// ends when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`ErrorKind::Internal`] if it panics.
+    async fn read<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Meter<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let metered = move |waits: &dyn Fn() -> bool| work(&Meter::new(bytes, waits));
+        self.compute.bytes_watching(bytes, metered).await
+    }
+
+    /// Writes `bytes` bytes: here if they are few, else on a compute thread.
     ///
     /// # Errors
     /// Those of `work`, and [`ErrorKind::Internal`] if it panics.
@@ -121,19 +144,20 @@ impl App {
         bytes: usize,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.compute.nearby(bytes <= PARSE_INLINE, work).await
+        self.compute.bytes(bytes, work).await
     }
 
-    /// [`Model::predict`]; where the client names no version (`pinned`), a shadow of the model is asked
-    /// the same once the answer is there.
+    /// [`Model::predict`], once there is room for the answer; where the client names no version (`pinned`),
+    /// a shadow of the model is asked the same once the answer is there.
     async fn predict(
         &self,
         model: &Model,
         input: Input,
         parameters: Parameters,
-        terms: Terms,
+        (asker, terms): (&Asker, Terms),
         pinned: bool,
     ) -> Result<Answered, Error> {
+        asker.expects(model.expected_answer(input.len(), parameters)).await?;
         let mirrored = match pinned {
             true => None,
             false => self.repository()?.mirror(model, &input, parameters),
@@ -167,14 +191,22 @@ pub fn router(
     scrape: Arc<Scrape>,
     keys: Option<Arc<Reloading<auth::Keys>>>,
 ) -> Router {
-    let gate = Gate(Arc::new(Semaphore::new(app.server.max_concurrent_requests.get())));
+    let within = app.server.request_timeout;
+    let taken_on = middleware::from_fn(move |request, next| admit::admit(request, next, within));
     let metrics = app.metrics.clone();
+    let probes = Router::new()
+        .merge(grpc::health(app.clone(), health.clone()))
+        .merge(oip::health().layer(Extension(health.clone())));
+    let (guarded, public) = match app.server.public_health {
+        true => (Router::new(), probes),
+        false => (probes, Router::new()),
+    };
     Router::new()
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
         .merge(oip::routes())
-        .merge(grpc::routes(app.clone(), health.clone()))
+        .merge(grpc::routes(app.clone(), health))
         .merge(grpc::reflection())
         .merge(v1::routes())
         .merge(hugging_face::routes())
@@ -185,18 +217,19 @@ pub fn router(
         .layer(CatchPanicLayer::custom(|_| {
             ApiError(Error::internal("a handler panicked")).into_response()
         }))
-        // what pays is compressed,
-        .layer(compression::layer(&app.server))
         // requests over the bound are answered before their body is read,
-        .layer(middleware::from_fn_with_state(gate, admit))
-        // which probes always get past,
-        .merge(grpc::health(app.clone(), health.clone()))
-        .merge(oip::health().layer(Extension(health)))
+        .layer(taken_on)
+        // and what pays is compressed,
+        .layer(compression::layer(&app.server))
+        // past which probes always get,
+        .merge(guarded)
         // as does whoever watches the server,
         .merge(playground::data(&app.server, scrape))
         // and so are those without a key, which hold no place,
         .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
-        // but for the page itself, which asks a person for a key,
+        // but for probes where that is configured,
+        .merge(public)
+        // for the page itself, which asks a person for a key,
         .merge(playground::page(&app.server))
         // nor does anybody need one to read what there is to ask,
         .merge(openapi::routes(&app.server))
@@ -207,38 +240,6 @@ pub fn router(
         // and outermost, since it writes every error's body: the request id, the log and the span.
         .layer(middleware::from_fn_with_state(app.telemetry.clone(), request_id::assign))
         .with_state(app)
-}
-
-/// Lets at most `max_concurrent_requests` through.
-async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let place = match gate.enter() {
-        Ok(place) => Arc::new(place),
-        Err(error) => return ApiError(error).into_response(),
-    };
-    // For a stream, which goes on after this.
-    request.extensions_mut().insert(Place { gate, place: place.clone() });
-    next.run(request).await
-}
-
-/// A request's place among those in work, and where further ones are had.
-#[derive(Clone)]
-struct Place {
-    gate: Gate,
-    /// Held by the request itself, and longer by a stream.
-    place: Arc<OwnedSemaphorePermit>,
-}
-
-/// Places for requests in work.
-#[derive(Clone)]
-struct Gate(Arc<Semaphore>);
-
-impl Gate {
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.0.clone().try_acquire_owned().map_err(|_| {
-            let detail = "too many requests are in work; try again";
-            Error::new(ErrorKind::Overloaded, detail).because("concurrency")
-        })
-    }
 }
 
 async fn unknown_route(State(app): State<App>, uri: Uri) -> ApiError {

@@ -7,21 +7,24 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, RawQuery, Request, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::account::Account;
+use super::asker::Asker;
 use super::body::{self, Form};
 use super::envelope::{self, set_parameter};
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
 use super::{App, bulk, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::meter::Meter;
+use crate::model::Model;
 use crate::model::repository::ModelRepository;
-use crate::model::{Model, Terms};
+use crate::runtime::compute::FEW;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
 
 /// As in the metrics.
@@ -78,7 +81,7 @@ pub async fn predict(
     }
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, target, parameters, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, target, parameters, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -101,12 +104,13 @@ async fn answer(
     account: &Account,
     mut target: Target,
     parameters: Parameters,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let form = body::form(headers);
-    let priority = finish::priority(headers)?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
     // Before the body is read: whether the models are loaded, and what the path or the body's form
     // tells of the model.
     let repository = app.repository()?;
@@ -114,12 +118,11 @@ async fn answer(
     if target.model.is_some() || kind.is_some() {
         let model = find_model(repository, &target, kind)?;
         account.note(&model, PROTOCOL);
-        model.check_load(priority)?;
+        model.check_load(asker.terms(priority, None))?;
         target.found = Some(model);
     }
     let names_version = target.version.is_some();
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(head, body, app).await?;
     if bytes.is_empty() {
         let expected = "JSON, an image, text, or multipart/form-data";
         return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));
@@ -127,12 +130,16 @@ async fn answer(
     let prepared = prepare(app, form?, bytes, target, parameters).await?;
     let Prepared { model, input, parameters } = prepared;
     account.note(&model, PROTOCOL);
-    let terms = Terms { priority, deadline: Some(deadline) };
-    let answered = app.predict(&model, input, parameters, terms, names_version).await?;
-    let answer =
-        Answer { model: &model.name, version: model.version, result: &answered.predictions };
-    let response = Json(answer).into_response();
-    Ok(Answered { response, timings: answered.timings, provider: model.provider })
+    let asked = (&asker, asker.terms(priority, Some(deadline)));
+    let answered = app.predict(&model, input, parameters, asked, names_version).await?;
+    let (timings, provider) = (answered.timings, model.provider);
+    let size = model.expected_answer(answered.predictions.len(), parameters);
+    let write = move || {
+        let (model, result) = (&*model, &answered.predictions);
+        Ok(Json(Answer { model: &model.name, version: model.version, result }).into_response())
+    };
+    let response = app.convert(size, write).await?;
+    Ok(Answered { response, timings, provider })
 }
 
 /// From a body to an input for a model that is there.
@@ -143,32 +150,49 @@ async fn prepare(
     target: Target,
     parameters: Parameters,
 ) -> Result<Prepared, Error> {
-    let repository = app.repository()?;
+    let (length, repository) = (bytes.len(), app.repository()?.clone());
     match form {
         Form::Json => {
-            let (length, repository) = (bytes.len(), repository.clone());
-            let parse = move || envelope::parse(&bytes, target, parameters, &repository);
-            app.convert(length, parse).await
+            let parse = move |meter: &Meter<'_>| {
+                envelope::parse(&bytes, target, parameters, &repository, meter)
+            };
+            app.read(length, parse).await
         }
         Form::Multipart(boundary) => {
-            Box::pin(multipart::parse(bytes, &boundary, target, parameters, app)).await
+            let limits = app.limits;
+            let parse = move |meter: &Meter<'_>| {
+                let form = (&bytes, boundary.as_str());
+                multipart::parse(form, target, parameters, &limits, &repository, meter)
+            };
+            app.read(length, parse).await
         }
         Form::Image(media_type) => {
             let source = ImageSource::File(bytes, media_type);
             let input = Input::Images(vec![Image { field: "body".into(), source }]);
-            with_model(repository, &target, input, parameters)
+            with_model(&repository, &target, input, parameters)
         }
         Form::Text => {
-            let text = std::str::from_utf8(&bytes).map_err(|error| {
-                let got = format!("other bytes after byte {}", error.valid_up_to());
-                Error::field(ErrorKind::Syntax, "body", "text in UTF-8", got)
-            })?;
-            // A file's last line end is not part of the text.
-            let text = text.strip_suffix('\n').unwrap_or(text).to_owned();
-            let input = Input::Texts(vec![Text { field: "body".into(), text, pair: None }]);
-            with_model(repository, &target, input, parameters)
+            let parse = move |_: &Meter<'_>| {
+                let input = Input::Texts(vec![plain(&bytes)?]);
+                with_model(&repository, &target, input, parameters)
+            };
+            app.read(length, parse).await
         }
     }
+}
+
+/// A body that is one text.
+///
+/// # Errors
+/// Other bytes than UTF-8.
+pub fn plain(body: &[u8]) -> Result<Text, Error> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let got = format!("other bytes after byte {}", error.valid_up_to());
+        Error::field(ErrorKind::Syntax, "body", "text in UTF-8", got)
+    })?;
+    // A file's last line end is not part of the text.
+    let text = text.strip_suffix('\n').unwrap_or(text).to_owned();
+    Ok(Text { field: "body".into(), text, pair: None })
 }
 
 /// The model that a request names, else the one for its kind of input.
@@ -188,7 +212,7 @@ pub fn find_model(
     }
 }
 
-pub fn with_model(
+fn with_model(
     repository: &ModelRepository,
     target: &Target,
     input: Input,
@@ -199,23 +223,39 @@ pub fn with_model(
 }
 
 /// Takes over a model's name from a query or body; the path's name wins only if they are the same.
-pub fn set_model(target: &mut Target, name: String) -> Result<(), Error> {
+///
+/// # Errors
+/// Another name than the path's.
+pub fn set_model(target: &mut Target, name: &str) -> Result<(), Error> {
     match &target.model {
-        Some(given) if *given != name => {
-            let expected = format!("`{given}`, as in the path, or nothing");
-            Err(Error::invalid("model", expected, format!("`{name}`")))
+        Some(given) if given != name => {
+            let expected = format!("`{}`, as in the path, or nothing", excerpt(given));
+            Err(Error::invalid("model", expected, format!("`{}`", excerpt(name))))
         }
-        _ => {
-            target.model = Some(name);
+        Some(_) => Ok(()),
+        None => {
+            target.model = Some(name.to_owned());
             Ok(())
         }
     }
 }
 
+/// What a query alone says.
+#[cfg(test)]
+pub fn query(query: &str) -> Result<Parameters, Error> {
+    let (mut target, mut parameters) = (Target::default(), Parameters::default());
+    read_query(query, &mut target, &mut parameters).map(|()| parameters)
+}
+
+/// Names and values of a query, which is read where it is.
 fn read_query(query: &str, target: &mut Target, parameters: &mut Parameters) -> Result<(), Error> {
+    if query.len() > FEW {
+        let expected = format!("at most {FEW} bytes");
+        return Err(Error::too_large("query", expected, format!("{} bytes", query.len())));
+    }
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if name == "model" {
-            set_model(target, value.into_owned())?;
+            set_model(target, &value)?;
         } else if !set_parameter(parameters, &name, &value)? {
             let known = ["model"].into_iter().chain(envelope::PARAMETERS);
             let expected = format!("parameters of the query: {}", one_of(&name, known));

@@ -4,21 +4,27 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::middleware;
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde::de::{IgnoredAny, MapAccess};
 use tower::util::option_layer;
 
 use super::App;
 use super::admin::Admin;
 use super::auth::{self, Keys};
 use super::error::ApiError;
+use super::inputs::from_body;
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::json::{Fields, ObjectSeed, Scalar, ScalarSeed};
+use crate::meter::Meter;
 use crate::model::repository::{IndexEntry, ModelRepository, State as ModelState};
 use crate::reload::Reloading;
+
+/// Bytes of a body at most: enough to say why a network in it is not taken.
+const MAX_BODY: usize = 1 << 20;
 
 /// The routes; with `keys` they ask for one.
 pub fn router(keys: Option<Arc<Reloading<Keys>>>) -> Router<Admin> {
@@ -26,6 +32,7 @@ pub fn router(keys: Option<Arc<Reloading<Keys>>>) -> Router<Admin> {
         .route("/v2/repository/index", post(index))
         .route("/v2/repository/models/{model}/load", post(load))
         .route("/v2/repository/models/{model}/unload", post(unload))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .route_layer(option_layer(
             keys.map(|keys| middleware::from_fn_with_state(keys, auth::check)),
         ))
@@ -36,11 +43,11 @@ async fn index(
     State(admin): State<Admin>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
-    let ready = match object(body)?.get("ready") {
+    let ready = match object(&admin.app, body).await?.ready {
         None => false,
-        Some(Value::Bool(ready)) => *ready,
+        Some(Scalar::Bool(ready)) => ready,
         Some(other) => {
-            let got = format!("`{}`", excerpt(&other.to_string()));
+            let got = format!("`{}`", other.spelt());
             return Err(ApiError(Error::invalid("ready", "true or false", got)));
         }
     };
@@ -54,9 +61,7 @@ async fn load(
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(), ApiError> {
-    let body = object(body)?;
-    let parameters = body.get("parameters").and_then(Value::as_object);
-    refuse_uploads(parameters.into_iter().flat_map(Map::keys))?;
+    refuse_uploads(object(&admin.app, body).await?.parameters.upload.iter())?;
     Ok(change(&admin.app, move |repository| repository.load_model(&name)).await?)
 }
 
@@ -65,8 +70,7 @@ async fn load(
 /// # Errors
 /// A parameter that is one.
 pub fn refuse_uploads<'a>(parameters: impl IntoIterator<Item = &'a String>) -> Result<(), Error> {
-    let uploads = |name: &&String| *name == "config" || name.starts_with("file:");
-    match parameters.into_iter().find(uploads) {
+    match parameters.into_iter().find(|name| is_upload(name)) {
         None => Ok(()),
         Some(upload) => {
             let expected = "no files and no configuration, which are read from the models folder";
@@ -75,13 +79,17 @@ pub fn refuse_uploads<'a>(parameters: impl IntoIterator<Item = &'a String>) -> R
     }
 }
 
+fn is_upload(parameter: &str) -> bool {
+    parameter == "config" || parameter.starts_with("file:")
+}
+
 /// `unload_dependents` changes nothing: no model depends on another.
 async fn unload(
     State(admin): State<Admin>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(), ApiError> {
-    object(body)?;
+    object(&admin.app, body).await?;
     Ok(change(&admin.app, move |repository| repository.unload_model(&name)).await?)
 }
 
@@ -98,16 +106,68 @@ pub async fn change(
     change.await.map_err(Error::internal)?
 }
 
+/// What is read of a body.
+#[derive(Default)]
+pub struct Asked {
+    ready: Option<Scalar>,
+    parameters: Parameters,
+}
+
+/// Of parameters the first that is a file or a configuration.
+#[derive(Default)]
+struct Parameters {
+    upload: Option<String>,
+}
+
+impl<'de> Fields<'de> for Asked {
+    const NAMES: &'static [&'static str] = &["ready", "parameters"];
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        field: usize,
+        map: &mut A,
+        meter: &Meter<'_>,
+    ) -> Result<(), A::Error> {
+        match field {
+            0 => self.ready = Some(map.next_value_seed(ScalarSeed)?),
+            _ => {
+                let seed = ObjectSeed { into: Parameters::default(), meter };
+                self.parameters = map.next_value_seed(seed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Fields<'de> for Parameters {
+    fn other<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        _: &Meter<'_>,
+    ) -> Result<(), A::Error> {
+        if is_upload(name) {
+            self.upload.get_or_insert_with(|| excerpt(name));
+        }
+        map.next_value::<IgnoredAny>().map(|_| ())
+    }
+}
+
 /// The body's fields; none for an empty body.
-fn object(body: Result<Bytes, BytesRejection>) -> Result<Map<String, Value>, Error> {
+async fn object(app: &App, body: Result<Bytes, BytesRejection>) -> Result<Asked, Error> {
     let expected = "a JSON object or nothing";
     let body = body.map_err(|error| {
         Error::field(ErrorKind::TooLarge, "body", expected, excerpt(&error.body_text()))
     })?;
     if body.trim_ascii().is_empty() {
-        return Ok(Map::new());
+        return Ok(Asked::default());
     }
-    serde_json::from_slice(&body).map_err(|error| {
-        Error::field(ErrorKind::Syntax, "body", expected, excerpt(&error.to_string()))
-    })
+    let length = body.len();
+    app.read(length, move |meter| parse(&body, meter)).await
+}
+
+/// # Errors
+/// What is no object.
+pub fn parse(body: &[u8], meter: &Meter<'_>) -> Result<Asked, Error> {
+    from_body(body, ObjectSeed { into: Asked::default(), meter }, meter)
 }

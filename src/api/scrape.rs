@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::App;
 use super::error::ApiError;
 use super::health::Health;
+use super::resource::Resource;
 use crate::error::Error;
 
 /// How old a text may be that [`Scrape::shared`] answers with.
@@ -64,6 +65,14 @@ impl Scrape {
         let metrics = &self.app.metrics;
         metrics.draining.set(self.health.draining().into());
         metrics.log_has_dropped(self.app.telemetry.dropped.count());
+        for (gauge, what) in [
+            (&metrics.open_requests, Resource::Requests),
+            (&metrics.requests_in_work, Resource::Places),
+            (&metrics.body_bytes, Resource::Bodies),
+            (&metrics.unread_answer_bytes, Resource::Answers),
+        ] {
+            gauge.set(self.app.bounds.used(what) as i64);
+        }
         if let Ok(repository) = self.app.repository() {
             repository.report(metrics);
         }

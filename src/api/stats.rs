@@ -19,8 +19,16 @@ pub enum Closed {
     FirstByteTimeout,
     /// No whole head in time.
     HeaderTimeout,
-    /// No request in work for long, or an answer that is not read.
+    /// No request in work for long.
     KeepAliveTimeout,
+    /// Nothing of an answer was read for long, or while others needed the room.
+    UnreadAnswers,
+    /// A head that breaks the rules of HTTP.
+    Malformed,
+    /// Nothing had happened on it for longest when there were `max_connections`.
+    MadeRoom,
+    /// Its client has its share of the connections.
+    PeerShare,
     /// The server stops.
     Drained,
     /// The server stops and could wait no longer.
@@ -28,7 +36,7 @@ pub enum Closed {
 }
 
 impl Closed {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Finished,
         Self::Broken,
         Self::MaxConnections,
@@ -36,6 +44,10 @@ impl Closed {
         Self::FirstByteTimeout,
         Self::HeaderTimeout,
         Self::KeepAliveTimeout,
+        Self::UnreadAnswers,
+        Self::Malformed,
+        Self::MadeRoom,
+        Self::PeerShare,
         Self::Drained,
         Self::Aborted,
     ];
@@ -51,6 +63,10 @@ impl Closed {
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::HeaderTimeout => "header_timeout",
             Self::KeepAliveTimeout => "keep_alive_timeout",
+            Self::UnreadAnswers => "unread_answers",
+            Self::Malformed => "malformed",
+            Self::MadeRoom => "made_room",
+            Self::PeerShare => "peer_share",
             Self::Drained => "drained",
             Self::Aborted => "aborted",
         }

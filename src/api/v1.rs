@@ -7,33 +7,40 @@
 
 mod instances;
 
+#[cfg(test)]
+pub use instances::parse;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Extension, RawPathParams, State};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::account::Account;
+use super::asker::Asker;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
-use super::oip::infer::{self, InferRequest};
+use super::oip::infer::{self, InferRequest, Inputs};
 use super::oip::json::{self, Nested};
 use super::oip::metadata::ModelList;
 use super::oip::missing::Missing;
 use super::{App, body, wrong_method};
 use crate::error::{Error, ErrorKind, excerpt};
-use crate::model::{Model, Terms};
+use crate::json::Fields;
+use crate::meter::Meter;
+use crate::model::Model;
 use crate::tasks::{Parameters, Prediction};
 use crate::tensor::Tensor;
-use instances::Asked;
 
 /// As in the metrics.
 const PROTOCOL: &str = "v1";
@@ -132,7 +139,7 @@ async fn predict(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, &path, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, &path, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -140,34 +147,36 @@ async fn answer(
     app: &App,
     account: &Account,
     path: &RawPathParams,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let model = find(app, path, PREDICT)?;
     let pinned = path.iter().count() > 1;
     account.note(&model, PROTOCOL);
-    let priority = finish::priority(headers)?;
-    model.check_load(priority)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
+    model.check_load(asker.terms(priority, None))?;
+    let bytes = body::read(head, body, app).await?;
     let length = bytes.len();
     let parse = {
-        let model = model.clone();
-        move || instances::parse(&bytes, &model)
+        let (model, repository) = (model.clone(), app.repository()?.clone());
+        move |meter: &Meter<'_>| instances::parse(&bytes, &model, &repository, meter)
     };
     let provider = model.provider;
-    let (asked, by_row) = app.convert(length, parse).await?;
+    let (asked, by_row) = app.read(length, parse).await?;
     let (body, timings) = match asked {
-        Asked::Task(input) => {
-            let terms = Terms { priority, deadline: Some(deadline) };
+        Inputs::Task(input) => {
+            let terms = (&asker, asker.terms(priority, Some(deadline)));
             let with = Parameters::default();
             let answered = app.predict(&model, input, with, terms, pinned).await?;
-            (write_predictions(&answered.predictions, by_row)?, answered.timings)
+            let size = model.expected_answer(answered.predictions.len(), with);
+            let write = move || write_predictions(&answered.predictions, by_row);
+            (app.convert(size, write).await?, answered.timings)
         }
-        Asked::Tensors(inputs) => {
+        own @ Inputs::Own(..) => {
             let request =
-                InferRequest { pinned, as_json: true, priority, inputs, ..InferRequest::default() };
+                InferRequest { pinned, priority, asker, inputs: own, ..InferRequest::default() };
             let answer = infer::infer(app, &model, request, deadline).await?;
             let length = answer.outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
             let write = move || write_tensors(&answer.outputs, &answer.missing, by_row);
@@ -178,18 +187,35 @@ async fn answer(
 }
 
 /// Either `instances` or `inputs`.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, ToSchema)]
 #[schema(as = V1PredictRequest)]
 pub struct Request<'a> {
     /// A list with an entry for each instance: a value of the network's only input, an object by the
     /// names of its inputs, a text, or an image (`{"b64": ".."}` or base64).
-    #[serde(borrow)]
     #[schema(value_type = Value, required = false)]
     instances: Option<&'a RawValue>,
     /// The same as whole tensors: one value, or an object by the names of the inputs.
-    #[serde(borrow)]
     #[schema(value_type = Value, required = false)]
     inputs: Option<&'a RawValue>,
+}
+
+impl<'de> Fields<'de> for Request<'de> {
+    const NAMES: &'static [&'static str] = &["instances", "inputs"];
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        field: usize,
+        map: &mut A,
+        _: &Meter<'_>,
+    ) -> Result<(), A::Error> {
+        let raw: &RawValue = map.next_value()?;
+        let raw = Some(raw).filter(|raw| raw.get() != "null");
+        match field {
+            0 => self.instances = raw,
+            _ => self.inputs = raw,
+        }
+        Ok(())
+    }
 }
 
 /// `predictions` for `instances`, `outputs` for `inputs`.

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::{self, Model};
-use crate::runtime::compute::Compute;
+use crate::runtime::compute::{Compute, FEW};
 use crate::runtime::job::Priority;
 use crate::tasks::{Input, InputKind, Parameters, Prediction};
 
@@ -82,8 +82,8 @@ where
     started.buffered(IN_WORK).map(|answer| answer.map_err(Error::internal))
 }
 
-/// One block: `read` makes questions of it and `write` something of their answers, both on a compute
-/// thread unless the block has few bytes.
+/// One block: `read` makes questions of it, as long as what it is given says that somebody waits, and
+/// `write` something of their answers, both on a compute thread unless the block has few bytes.
 ///
 /// # Errors
 /// `read` or `write` panicked.
@@ -91,14 +91,16 @@ pub async fn block<T, A>(
     compute: &Compute,
     bytes: usize,
     terms: &Terms,
-    read: impl FnOnce() -> Vec<Asked<T>> + Send + 'static,
+    read: impl FnOnce(&dyn Fn() -> bool) -> Vec<Asked<T>> + Send + 'static,
     write: impl FnOnce(Vec<Answered<T>>) -> A + Send + 'static,
 ) -> Result<A, Error>
 where
     T: Send + 'static,
     A: Send + 'static,
 {
-    let asked = compute.nearby(bytes <= INLINE, move || Ok(read())).await?;
+    let read = move |waits: &dyn Fn() -> bool| Ok(read(waits));
+    let bytes = if bytes <= INLINE { bytes } else { bytes.max(FEW + 1) };
+    let asked = compute.bytes_watching(bytes, read).await?;
     let (tags, questions): (Vec<T>, Vec<_>) =
         asked.into_iter().map(|Asked { tag, question }| (tag, question)).unzip();
     let outcomes = answer(questions, terms).await;
@@ -106,7 +108,7 @@ where
         let answered = tags.into_iter().zip(outcomes);
         Ok(write(answered.map(|(tag, outcome)| Answered { tag, outcome }).collect()))
     };
-    compute.nearby(bytes <= INLINE, answered).await
+    compute.bytes(bytes, answered).await
 }
 
 /// Questions that are asked as one.
@@ -208,7 +210,7 @@ async fn predict(
     Terms { priority, timeout, .. }: &Terms,
 ) -> Result<Vec<Prediction>, Error> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let terms = model::Terms { priority: *priority, deadline };
+    let terms = model::Terms { priority: *priority, deadline, ..model::Terms::default() };
     let mut pause = FIRST_PAUSE;
     loop {
         let asked = model.predict(input.clone(), parameters, terms);

@@ -157,7 +157,9 @@ async fn work(job: Arc<Job>, block: feed::Block, as_table: bool) -> anyhow::Resu
         stopping: CancellationToken::new(),
     };
     let reading = job.clone();
-    let read = move || sources.into_iter().map(|source| reading.read(source)).collect();
+    let read = move |_: &dyn Fn() -> bool| {
+        sources.into_iter().map(|source| reading.read(source)).collect()
+    };
     let write = move |answers| answers::write(answers, as_table);
     let mut part = bulk::block(&job.compute, bytes, &terms, read, write).await?;
     job.pace.learn(count, began.elapsed(), part.bytes());

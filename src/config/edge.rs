@@ -20,7 +20,14 @@ pub struct Server {
     /// Bytes of all bodies in work.
     pub max_bodies_size: usize,
     pub max_concurrent_requests: NonZeroUsize,
+    pub max_open_requests: NonZeroUsize,
     pub max_connections: NonZeroUsize,
+    /// Of what clients share, 0 to 1: what one of them may hold once half of it is taken.
+    pub max_peer_share: f64,
+    /// Bytes of answers of all connections that are made and not sent.
+    pub max_answers_size: usize,
+    /// The same of one connection, beside one answer of any size.
+    pub max_unread_size: usize,
     /// Bytes of a request's line and headers.
     pub max_header_size: usize,
     #[serde(with = "humantime_serde")]
@@ -47,6 +54,8 @@ pub struct Server {
     pub stuck_timeout: Duration,
     api_keys_file: PathBuf,
     pub cors_allowed_origins: Vec<String>,
+    /// Whether probes of the data port are answered without a key.
+    pub public_health: bool,
     /// Bytes; 0: answers are not compressed.
     pub compression_min_size: u64,
     /// Whether the API is described at `/openapi.json` and `/docs`.
@@ -97,6 +106,23 @@ impl Server {
             "configuration: server.max_body_size = {} is more than server.max_bodies_size = {}",
             self.max_body_size,
             self.max_bodies_size
+        );
+        anyhow::ensure!(
+            self.max_peer_share > 0.0 && self.max_peer_share <= 1.0,
+            "configuration: server.max_peer_share = {} is not above 0 and at most 1",
+            self.max_peer_share
+        );
+        anyhow::ensure!(
+            (1..=1 << 30).contains(&self.max_unread_size),
+            "configuration: server.max_unread_size = {} is not within 1 and 1073741824",
+            self.max_unread_size
+        );
+        anyhow::ensure!(
+            self.max_open_requests >= self.max_concurrent_requests,
+            "configuration: server.max_open_requests = {} is less than \
+             server.max_concurrent_requests = {}",
+            self.max_open_requests,
+            self.max_concurrent_requests
         );
         anyhow::ensure!(
             self.stuck_timeout > *request_timeout,

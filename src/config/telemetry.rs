@@ -10,6 +10,8 @@ pub struct Log {
     pub format: LogFormat,
     /// One line an answered request.
     pub access: bool,
+    /// Most lines of failed requests of one kind; 0: no bound.
+    pub failures_per_second: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

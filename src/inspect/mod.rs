@@ -163,7 +163,8 @@ impl Subject<'_> {
         let model = onnx::read(&path)?;
         let signature = network.read(&model);
         let external = external_data::files(&path, model_folder);
-        network.add_external(external.as_deref().unwrap_or_default(), model_folder);
+        let paths: Vec<_> = external.iter().flatten().map(|file| file.path.clone()).collect();
+        network.add_external(&paths, model_folder);
         report.odd = odd::of_network(&network, &signature);
         report.network = Some(network);
         external?;

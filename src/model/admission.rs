@@ -1,91 +1,255 @@
 //! Whether a request is taken on, decided before any work is spent on it.
 //!
-//! What counts as waiting is the queue of the sessions and the rows before it, which are being
-//! decoded or tokenised: under overload these are most of it. A burst may wait up to [`BURST`]
-//! objectives. Where the model has not been idle for longer than an objective, what would wait longer
-//! than the objective is refused, so that those who are taken on stay quick. Bulk work waits as long
-//! as there is room.
+//! What counts as waiting is the queue of the sessions and what is decoded or tokenised before it: under
+//! overload this is most of it. Since decoding goes by turns ([`crate::runtime::compute`]), a request waits
+//! for as much of every other as it has itself: what it costs is told by its headers, item by item. How
+//! long it may wait is [`Pressure`]'s to say, and twice as long for a client that asks little ([`Clients`]), which
+//! others would refuse else. Bulk work waits as long as there is room.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Terms;
+use super::clients::Clients;
+use super::pressure::{Load, Pressure};
 use crate::error::{Error, ErrorKind};
-use crate::runtime::cost::Average;
-use crate::runtime::job::Priority;
+use crate::runtime::compute::Compute;
+use crate::runtime::compute::schedule::{Before, Of};
+use crate::runtime::cost::{Average, PieceCost, Usual};
+use crate::runtime::job::{Order, Priority};
+use crate::runtime::patience::Due;
 use crate::runtime::pool::{Ahead, SessionPool};
+use crate::tasks::{Kind, Piece};
 
-/// How many objectives a burst may wait.
-const BURST: u32 = 4;
+/// Usual requests that may wait beside a full round of the sessions while there is too much.
+const SPARE: f64 = 8.0;
+/// The least that may wait then, so that sessions do not run dry.
+const LEAST: Duration = Duration::from_millis(5);
+
+/// What of reading counts as before a request: less than this, since what takes longer lets it pass.
+const READING: Duration = Duration::from_millis(1);
 
 pub struct Admission {
-    /// How long a request should wait for a session at most.
-    objective: Duration,
-    /// Threads that decode and tokenise.
-    threads: usize,
+    compute: Arc<Compute>,
+    pressure: Pressure,
     /// Rows that are being decoded or tokenised.
     encoding: AtomicUsize,
-    /// Seconds of a thread that a row takes.
-    encode_cost: Average,
-    /// When a request last came and found nothing before it.
-    idle: Mutex<Instant>,
+    piece_cost: PieceCost,
+    /// Seconds of a thread that a usual request's decoding takes, and for which it keeps everything busy; its
+    /// rows.
+    usual_encode: Usual,
+    usual: Usual,
+    usual_rows: Usual,
+    /// Waits over what was predicted of them.
+    correction: Average,
+    clients: Clients,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    pub rows: usize,
+    pub order: Order,
+    pub client: Option<u64>,
+    /// What each of its pieces takes of a thread; none where that is too little to count.
+    pub costs: Vec<Duration>,
+}
+
+impl Asking {
+    fn encode(&self) -> Duration {
+        self.costs.iter().sum()
+    }
+}
+
+/// How many times as long as others a modest client's request may wait before it is refused.
+fn times(modest: bool) -> u32 {
+    if modest { 2 } else { 1 }
+}
+
+/// What is before a request, and all rows that wait.
+#[derive(Clone, Copy)]
+struct Waits {
+    ahead: Ahead,
+    all: usize,
 }
 
 /// A request's rows until they are in the queue.
 pub struct Admitted {
-    admission: Arc<Admission>,
     rows: usize,
+    begun: Begun,
+}
+
+/// A request that was taken on.
+#[derive(Clone)]
+pub struct Begun {
+    admission: Arc<Admission>,
+    since: Instant,
+    pub order: Order,
+    /// Seconds for which it keeps everything busy, and for which it waits as predicted.
+    seconds: f64,
+    wait: f64,
+    /// More is before it than is never too much.
+    is_bounded: bool,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.admission.encoding.fetch_sub(self.rows, Ordering::Relaxed);
+        self.begun.admission.encoding.fetch_sub(self.rows, Ordering::Relaxed);
+    }
+}
+
+impl Admitted {
+    /// Whose work its decoding is.
+    pub fn of(&self) -> Of {
+        let Begun { admission, order, .. } = &self.begun;
+        Of { owner: admission.owner(), rows: self.rows, priority: order.priority }
+    }
+
+    /// How long it may wait; bulk work, and what is next anyway, as long as they have to.
+    pub fn due(&self) -> Option<Due> {
+        let Begun { admission, since, is_bounded, order, .. } = &self.begun;
+        let patience = || admission.pressure.patience().clone();
+        is_bounded.then(|| Due { since: *since, times: times(order.modest), patience: patience() })
+    }
+
+    /// Its rows are in the queue.
+    pub fn queued(self) -> Begun {
+        self.begun.clone()
+    }
+}
+
+impl Begun {
+    /// It is answered; its run began at this moment, and before that `own` was its own decoding.
+    pub fn answered(&self, run: Instant, own: Duration) {
+        let Self { admission, since, order, seconds, wait, .. } = self;
+        if order.priority == Priority::Bulk {
+            return;
+        }
+        admission.pressure.done(*seconds);
+        if *wait >= LEAST.as_secs_f64() {
+            let waited = run.duration_since(*since).saturating_sub(own);
+            admission.correction.add((waited.as_secs_f64() / wait).clamp(0.5, 4.0));
+        }
     }
 }
 
 impl Admission {
     #[must_use]
-    pub fn new(objective: Duration, threads: usize) -> Self {
+    pub fn new(objective: Duration, compute: Arc<Compute>) -> Self {
         Self {
-            objective,
-            threads: threads.max(1),
+            compute,
+            pressure: Pressure::new(objective, Instant::now()),
             encoding: AtomicUsize::new(0),
-            encode_cost: Average::new(0.0),
-            idle: Mutex::new(Instant::now()),
+            piece_cost: PieceCost::new(Kind::COUNT),
+            usual_encode: Usual::default(),
+            usual: Usual::default(),
+            usual_rows: Usual::default(),
+            correction: Average::new(1.0),
+            clients: Clients::new(Instant::now()),
         }
     }
 
-    /// Takes on `rows` rows, or says at once that it is too much.
+    /// What a request of these pieces asks for.
+    #[must_use]
+    pub fn asking(&self, rows: usize, terms: Terms, pieces: &[Piece]) -> Asking {
+        let cost = |piece: &Piece| self.piece_cost.predict(piece.kind as usize, piece.estimate);
+        let (order, client) = (self.order(terms), terms.client);
+        Asking { rows, order, client, costs: pieces.iter().map(cost).collect() }
+    }
+
+    /// Takes a request on, or says at once that it is too much.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`], with the time after which to try again.
-    pub fn admit(
-        self: &Arc<Self>,
-        pool: &SessionPool,
-        rows: usize,
-        priority: Priority,
-    ) -> Result<Admitted, Error> {
-        self.check(pool, rows, priority)?;
+    pub fn admit(self: &Arc<Self>, pool: &SessionPool, asking: &Asking) -> Result<Admitted, Error> {
+        let Asking { rows, order, .. } = *asking;
+        let seconds = self.seconds(pool, asking);
+        if order.priority == Priority::Interactive {
+            self.usual_encode.add(asking.encode().as_secs_f64());
+            self.usual.add(seconds);
+            self.usual_rows.add(rows as f64);
+        }
+        let (wait, is_bounded) = self.taken_on(pool, asking, seconds, None)?;
         self.encoding.fetch_add(rows, Ordering::Relaxed);
-        Ok(Admitted { admission: self.clone(), rows })
+        let begun = Begun {
+            admission: self.clone(),
+            since: Instant::now(),
+            order,
+            seconds,
+            wait,
+            is_bounded,
+        };
+        self.came(asking, seconds);
+        Ok(Admitted { rows, begun })
     }
 
-    /// Whether `rows` rows would be taken on now.
+    fn order(&self, Terms { priority, client, .. }: Terms) -> Order {
+        Order { priority, modest: self.clients.is_modest(client, Instant::now()) }
+    }
+
+    /// A request came, whatever becomes of it.
+    fn came(&self, asking: &Asking, seconds: f64) {
+        if asking.order.priority == Priority::Interactive {
+            self.pressure.came(seconds);
+            self.clients.asks(asking.client, seconds, Instant::now());
+        }
+    }
+
+    /// Whether a usual request would be taken on now.
     ///
     /// # Errors
     /// As [`Self::admit`].
-    pub fn check(&self, pool: &SessionPool, rows: usize, priority: Priority) -> Result<(), Error> {
-        pool.has_room(self.encoding() + rows, priority)?;
-        let mut ahead = self.ahead(pool, priority);
-        if self.is_too_much(pool, priority, ahead) {
+    pub fn check(&self, pool: &SessionPool, terms: Terms) -> Result<(), Error> {
+        let encode = self.usual_encode.get();
+        let costs = if encode > 0.0 { vec![Duration::from_secs_f64(encode)] } else { Vec::new() };
+        let (order, client) = (self.order(terms), terms.client);
+        // A modest client's request is not like those of the others.
+        let rows = if order.modest { 1 } else { (self.usual_rows.get() as usize).max(1) };
+        let asking = Asking { rows, order, client, costs };
+        let reading =
+            self.compute.before(0, order.priority, READING).work / self.side_by_side(usize::MAX);
+        self.taken_on(pool, &asking, self.usual.get(), Some(reading)).map(|_| ())
+    }
+
+    /// The seconds for which it waits, before they are corrected, and whether its wait is bounded. What is
+    /// refused is counted here, since that is its end. `unread`: how long it waits before it is even read; it may
+    /// be smaller than a usual one then.
+    fn taken_on(
+        &self,
+        pool: &SessionPool,
+        asking: &Asking,
+        seconds: f64,
+        unread: Option<Duration>,
+    ) -> Result<(f64, bool), Error> {
+        let Asking { rows, order, .. } = *asking;
+        let (rows, reading) = unread.map_or((rows, Duration::ZERO), |reading| (1, reading));
+        pool.has_room(self.encoding() + rows, order).inspect_err(|_| self.came(asking, seconds))?;
+        let waits = || {
+            let mut waits = self.waits(pool, asking);
+            waits.ahead.wait += reading;
+            waits
+        };
+        let now = waits();
+        let mut ahead = now.ahead;
+        if order.priority == Priority::Bulk {
+            return Ok((0.0, false));
+        }
+        let limit = self.pressure.limit(self.load(pool, now), Instant::now());
+        let limit = limit * times(order.modest);
+        // What one batch for each session takes is never too much.
+        let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round() || reading > LEAST;
+        let is_too_much = |ahead: Ahead| is_bounded(ahead) && ahead.wait > limit;
+        if is_too_much(ahead) {
             // Callers that have left must not keep others out.
             pool.forget_closed();
-            ahead = self.ahead(pool, priority);
-        }
-        if !self.is_too_much(pool, priority, ahead) {
-            return Ok(());
+            ahead = waits().ahead;
         }
         let wait = ahead.wait;
+        if !is_too_much(ahead) {
+            return Ok((wait.as_secs_f64() / self.correction.get(), is_bounded(ahead)));
+        }
+        self.came(asking, seconds);
         let detail = format!(
             "about {} ms of work wait for this model already; try again later",
             wait.as_millis()
@@ -93,25 +257,19 @@ impl Admission {
         Err(Error::new(ErrorKind::Overloaded, detail).because("overload").retry_after(wait))
     }
 
-    fn is_too_much(&self, pool: &SessionPool, priority: Priority, ahead: Ahead) -> bool {
-        let limit = self.limit(ahead.rows);
-        // What one batch for each session takes is never too much.
-        priority == Priority::Interactive && ahead.rows >= pool.rows_a_round() && ahead.wait > limit
-    }
-
-    /// Whether `rows` rows that come now can be answered by then.
+    /// Whether a request that comes now can be answered by then.
     ///
     /// # Errors
     /// [`ErrorKind::DeadlineExceeded`].
     pub fn can_meet(
         &self,
         pool: &SessionPool,
-        rows: usize,
-        priority: Priority,
+        asking: &Asking,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let ahead = self.ahead(pool, priority);
-        let needed = ahead.wait + ahead.run + self.encode_time(rows);
+        let ahead = self.waits(pool, asking).ahead;
+        let own = asking.encode() / self.side_by_side(asking.costs.len());
+        let needed = ahead.wait + ahead.run + own;
         if Instant::now() + needed <= deadline {
             return Ok(());
         }
@@ -127,169 +285,72 @@ impl Admission {
     /// Predicted time of what waits, over the objective.
     pub fn saturation(&self, pool: &SessionPool) -> f64 {
         // Bulk work counts: more replicas would do it sooner.
-        let wait = self.ahead(pool, Priority::Bulk).wait;
-        wait.as_secs_f64() / self.objective.as_secs_f64().max(1e-3)
+        let costs = vec![Duration::MAX / 64];
+        let order = Order { priority: Priority::Bulk, ..Order::default() };
+        let all = Asking { rows: 0, order, client: None, costs };
+        let wait = self.waits(pool, &all).ahead.wait;
+        wait.as_secs_f64() / self.pressure.objective().as_secs_f64().max(1e-3)
     }
 
-    /// Learns how long `rows` rows took one thread.
-    pub fn encoded(&self, rows: usize, time: Duration) {
-        self.encode_cost.add(time.as_secs_f64() / rows.max(1) as f64);
+    /// Learns what a piece took of a thread.
+    pub fn encoded(&self, piece: &Piece, took: Duration) {
+        self.piece_cost.observe(piece.kind as usize, piece.estimate, took);
+    }
+
+    /// How many of so many pieces are decoded at once.
+    pub fn side_by_side(&self, pieces: usize) -> u32 {
+        u32::try_from(pieces.clamp(1, self.compute.threads())).unwrap_or(1)
+    }
+
+    fn owner(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn encoding(&self) -> usize {
         self.encoding.load(Ordering::Relaxed)
     }
 
-    fn ahead(&self, pool: &SessionPool, priority: Priority) -> Ahead {
+    fn load(&self, pool: &SessionPool, Waits { ahead, all }: Waits) -> Load {
+        let a_row = a_row(pool) + self.usual_encode.get() / self.compute.threads() as f64;
+        let least =
+            (pool.rows_a_round() as f64 * a_row + SPARE * self.usual.get()) * self.correction.get();
+        Load { rows: all, wait: ahead.wait, least: seconds(least).max(LEAST) }
+    }
+
+    /// Seconds for which a request keeps everything busy.
+    fn seconds(&self, pool: &SessionPool, asking: &Asking) -> f64 {
+        let encode = asking.encode().as_secs_f64() / self.compute.threads() as f64;
+        asking.rows as f64 * a_row(pool) + encode
+    }
+
+    fn waits(&self, pool: &SessionPool, asking: &Asking) -> Waits {
+        let Asking { rows, order, costs, .. } = asking;
         let encoding = self.encoding();
-        let ahead = pool.ahead(priority, encoding);
-        Ahead { wait: ahead.wait + self.encode_time(encoding), ..ahead }
+        let (before, coming) = match costs.as_slice() {
+            // It goes to the queue at once.
+            [] => (Before::default(), 0),
+            _ => {
+                let before = self.compute.before(self.owner(), order.priority, asking.encode());
+                (before, encoding.saturating_sub(before.behind))
+            }
+        };
+        let ahead = pool.ahead(*order, *rows, coming);
+        let threads = self.side_by_side(usize::MAX);
+        let wait = (ahead.wait + before.work / threads).as_secs_f64() * self.correction.get();
+        let all = ahead.all + encoding;
+        Waits { ahead: Ahead { wait: seconds(wait), ..ahead }, all }
     }
+}
 
-    /// The threads work on one row each.
-    fn encode_time(&self, rows: usize) -> Duration {
-        let threads = self.threads.min(rows).max(1);
-        Duration::from_secs_f64(self.encode_cost.get() * rows as f64 / threads as f64)
-    }
+/// Seconds that a row of a full round keeps all sessions busy for.
+fn a_row(pool: &SessionPool) -> f64 {
+    let rows = pool.rows_a_round();
+    pool.time_of(rows).as_secs_f64() / rows as f64
+}
 
-    /// The longest wait at which a request is taken on.
-    fn limit(&self, ahead: usize) -> Duration {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if ahead == 0 {
-            *idle = now;
-        }
-        if now.duration_since(*idle) > self.objective {
-            self.objective
-        } else {
-            self.objective * BURST
-        }
-    }
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(all(test, not(feature = "model-check")))]
-mod tests {
-    use std::sync::mpsc;
-
-    use ndarray::ArrayD;
-
-    use super::*;
-    use crate::metrics::Metrics;
-    use crate::rows::Rows;
-    use crate::runtime::cancel::Cancel;
-    use crate::runtime::cost::{Cost, Sample};
-    use crate::runtime::pool::{Setup, Waiting};
-    use crate::runtime::queue::Bounds;
-    use crate::runtime::session::Session;
-    use crate::signature::BatchAxis;
-    use crate::tensor::Tensors;
-
-    /// Says that it has started, and goes on when the test's end is dropped.
-    struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
-
-    impl Session for Stuck {
-        fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
-            self.0.send(()).unwrap();
-            let _ = self.1.recv();
-            Ok(inputs.clone())
-        }
-    }
-
-    struct Bench {
-        pool: SessionPool,
-        waiting: Vec<Waiting>,
-        _go: mpsc::Sender<()>,
-    }
-
-    impl Bench {
-        /// One session that is busy; 100 ms a row, says the cost curve.
-        fn new() -> Self {
-            let (started, starts) = mpsc::channel();
-            let (go, wait) = mpsc::channel();
-            let bounds = Bounds {
-                max_queue_size: 100,
-                max_queue_bytes: 1 << 20,
-                max_batch_size: 1,
-                max_batch_tokens: 4096,
-                min_efficiency: 0.9,
-                max_queue_delay: Duration::ZERO,
-            };
-            let sample = Sample { rows: 1, units: 1, time: Duration::from_millis(100) };
-            let setup = Setup {
-                name: "stuck".into(),
-                open: Box::new(|| Err("not needed".to_owned())),
-                axis: BatchAxis::Dynamic,
-                bounds,
-                cost: Cost::fit(&[sample]),
-                metrics: Arc::new(Metrics::default().model("stuck", "1", &[])),
-            };
-            let pool = SessionPool::start(vec![Box::new(Stuck(started, wait))], setup).unwrap();
-            let mut bench = Self { pool, waiting: Vec::new(), _go: go };
-            bench.wait(1, Priority::Interactive);
-            starts.recv().unwrap();
-            bench
-        }
-
-        fn wait(&mut self, rows: usize, priority: Priority) {
-            let names: Arc<[String]> = Arc::new([]);
-            for _ in 0..rows {
-                let x = ArrayD::<f32>::zeros(vec![1, 1]).into();
-                let rows = Rows::alike(Tensors(vec![("x".into(), x)]));
-                self.waiting.push(self.pool.enqueue(rows, &names, priority).unwrap());
-            }
-        }
-    }
-
-    fn admission(objective: Duration) -> Arc<Admission> {
-        Arc::new(Admission::new(objective, 1))
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[tokio::test]
-    async fn a_burst_may_wait_longer_than_what_comes_while_the_queue_stands() {
-        let mut bench = Bench::new();
-        let admission = admission(SECOND);
-        bench.wait(20, Priority::Interactive);
-        let check = |bench: &Bench, priority| admission.check(&bench.pool, 1, priority);
-        assert_eq!(check(&bench, Priority::Interactive), Ok(()), "2 s of work, within a burst");
-        bench.wait(21, Priority::Interactive);
-        let refused = check(&bench, Priority::Interactive).unwrap_err();
-        assert_eq!((refused.kind, refused.reason()), (ErrorKind::Overloaded, "overload"));
-        assert_eq!(refused.retry_after, Some(5), "4.1 s of work, in whole seconds");
-        assert_eq!(check(&bench, Priority::Bulk), Ok(()), "bulk work may wait");
-
-        bench.waiting.truncate(1 + 11);
-        assert_eq!(check(&bench, Priority::Interactive), Ok(()));
-        *admission.idle.lock().unwrap() = Instant::now().checked_sub(SECOND * 2).unwrap();
-        assert!(check(&bench, Priority::Interactive).is_err(), "1.1 s, and the queue stands");
-        bench.waiting.truncate(1 + 9);
-        assert_eq!(check(&bench, Priority::Interactive), Ok(()), "0.9 s");
-    }
-
-    #[tokio::test]
-    async fn rows_before_the_queue_count_and_leave_with_their_request() {
-        let bench = Bench::new();
-        let admission = admission(SECOND);
-        let held = admission.admit(&bench.pool, 41, Priority::Interactive).unwrap();
-        assert!(admission.admit(&bench.pool, 1, Priority::Interactive).is_err());
-        assert!((admission.saturation(&bench.pool) - 4.1).abs() < 0.01);
-        drop(held);
-        assert!(admission.admit(&bench.pool, 1, Priority::Interactive).is_ok());
-        let full = admission.admit(&bench.pool, 101, Priority::Bulk);
-        assert_eq!(full.err().map(|error| error.reason()), Some("queue_full"));
-    }
-
-    #[tokio::test]
-    async fn a_deadline_that_cannot_be_met_is_refused_at_once() {
-        let mut bench = Bench::new();
-        let admission = admission(SECOND);
-        bench.wait(10, Priority::Interactive);
-        let meet = |within| {
-            let deadline = Instant::now() + within;
-            admission.can_meet(&bench.pool, 1, Priority::Interactive, deadline)
-        };
-        assert_eq!(meet(SECOND).unwrap_err().kind, ErrorKind::DeadlineExceeded);
-        assert_eq!(meet(SECOND * 60), Ok(()));
-    }
-}
+mod tests;

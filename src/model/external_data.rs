@@ -15,12 +15,20 @@ use prost::Message as _;
 use super::formats;
 use crate::impostor::{self, Expected};
 
+/// A file of external data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFile {
+    /// As the network has it.
+    pub location: PathBuf,
+    pub path: PathBuf,
+}
+
 /// The files of external data that a network names, each once. All of them lie in the model's
 /// folder, also once their links are followed, and none has a second name elsewhere.
 ///
 /// # Errors
 /// The network is no ONNX file, or it names a file that is missing or not its own.
-pub fn files(network: &Path, model_folder: &Path) -> Result<Vec<PathBuf>, String> {
+pub fn files(network: &Path, model_folder: &Path) -> Result<Vec<DataFile>, String> {
     // An ORT-format file holds all of its tensors.
     if formats::is_ort(network) {
         return Ok(Vec::new());
@@ -34,7 +42,7 @@ pub fn files(network: &Path, model_folder: &Path) -> Result<Vec<PathBuf>, String
 }
 
 /// The file at `location`, relative to the network's folder, of which the first `needed` bytes are used.
-fn own_file(location: &[u8], needed: u64, folder: &Path, root: &Path) -> Result<PathBuf, String> {
+fn own_file(location: &[u8], needed: u64, folder: &Path, root: &Path) -> Result<DataFile, String> {
     let name = String::from_utf8_lossy(location);
     let refused = |reason: &str| Err(format!("external data `{}` {reason}", name.escape_debug()));
     let relative = Path::new(name.as_ref());
@@ -75,7 +83,7 @@ fn own_file(location: &[u8], needed: u64, folder: &Path, root: &Path) -> Result<
             metadata.len()
         ));
     }
-    Ok(path)
+    Ok(DataFile { location: relative.to_owned(), path })
 }
 
 /// An entry of `TensorProto.external_data`.

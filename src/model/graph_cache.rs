@@ -2,7 +2,11 @@
 //!
 //! An entry is a folder with the graph, its weights, and the hashes of both. It is made aside and
 //! renamed when it is complete, and its hashes are checked before each use. What does not match is
-//! thrown away, and the network is optimised anew.
+//! thrown away, and the network is optimised anew. What is served are the weights as they were checked, in
+//! memory: nothing that becomes of the entry later matters.
+//!
+//! Folders that are made aside are locked as long as their process lives. What one that was killed left
+//! behind is removed when the cache is opened next.
 
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
@@ -11,15 +15,27 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
-use super::manifest::{self, Manifest, hash_file, hexadecimal};
+use super::manifest::{self, hash_file, hexadecimal};
+use super::weights;
+use crate::runtime::session::{WEIGHTS, Weights};
 
 /// Of the way in which entries are made: another number leaves all entries aside that were made before.
 const FORMAT: &str = "1";
 /// The optimised graph within an entry.
 const GRAPH: &str = "model.onnx";
+/// How the names of folders begin that are made aside.
+const MAKING: &str = ".making-";
 /// Bytes of all entries together; above that, those go that were not used for the longest time.
 const MAX_BYTES: u64 = 2 << 30;
+
+/// An optimised graph, and its weights as they were checked.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub graph: PathBuf,
+    pub weights: Vec<Weights>,
+}
 
 /// A folder of optimised networks, which belongs to this user alone.
 #[derive(Debug)]
@@ -43,6 +59,7 @@ impl GraphCache {
         if metadata.uid() != own || metadata.mode() & 0o022 != 0 {
             return Err(format!("{} can be written by others", folder.display()));
         }
+        sweep(&folder);
         let machine = format!("{FORMAT}\n{build}\n{}\n", processor());
         Ok(Self { folder, machine, max_bytes: MAX_BYTES })
     }
@@ -56,39 +73,57 @@ impl GraphCache {
         &self,
         network: &Path,
         optimise: impl FnOnce(&Path) -> Result<(), String>,
-    ) -> Result<PathBuf, String> {
+    ) -> Result<Kept, String> {
         let told = |error: std::io::Error| format!("{}: {error}", self.folder.display());
         let hash = hash_file(network).map_err(told)?;
         let key = hexadecimal(&Sha256::digest(format!("{}{hash}", self.machine)));
         let entry = self.folder.join(key);
-        if let Err(reason) = check(&entry) {
-            if entry.exists() {
-                tracing::warn!("a kept graph is made anew: {reason}");
-                std::fs::remove_dir_all(&entry).map_err(told)?;
+        let kept = match read(&entry) {
+            Ok(kept) => kept,
+            Err(reason) => {
+                if entry.exists() {
+                    tracing::warn!("a kept graph is made anew: {reason}");
+                    std::fs::remove_dir_all(&entry).map_err(told)?;
+                }
+                let (made, _lock) = self.aside().map_err(told)?;
+                optimise(&made.path().join(GRAPH))?;
+                write_hashes(made.path()).map_err(told)?;
+                let moved = std::fs::rename(made.path(), &entry);
+                // Another process may have been as quick.
+                let kept = read(&entry);
+                let kept = kept.map_err(|reason| moved.map_err(told).err().unwrap_or(reason))?;
+                self.evict(&entry);
+                kept
             }
-            let made = tempfile::Builder::new().prefix(".").tempdir_in(&self.folder);
-            let made = made.map_err(told)?;
-            optimise(&made.path().join(GRAPH))?;
-            write_hashes(made.path()).map_err(told)?;
-            let moved = std::fs::rename(made.path(), &entry);
-            // Another process may have been as quick.
-            check(&entry).map_err(|reason| moved.map_err(told).err().unwrap_or(reason))?;
-            self.evict(&entry);
-        }
+        };
         // So that it counts as used; if it does not, it goes sooner.
         let _ = File::open(entry.join(manifest::NAME))
             .and_then(|hashes| hashes.set_modified(SystemTime::now()));
-        Ok(entry.join(GRAPH))
+        Ok(kept)
+    }
+
+    /// A folder for an entry that is made, and what says that somebody makes it.
+    fn aside(&self) -> std::io::Result<(TempDir, File)> {
+        // Who removes what was left behind waits until it is locked, and is waited for.
+        let cache = File::open(&self.folder)?;
+        // Some file systems have no locks: then nothing is removed either.
+        let _ = cache.lock_shared();
+        let made = tempfile::Builder::new().prefix(MAKING).tempdir_in(&self.folder)?;
+        let lock = File::open(made.path())?;
+        let _ = lock.lock();
+        Ok((made, lock))
     }
 
     /// Removes entries that were not used for the longest time, as long as all together are too large.
     fn evict(&self, newest: &Path) {
         let Ok(folder) = self.folder.read_dir() else { return };
-        let others = folder.filter_map(|entry| Some(entry.ok()?.path())).filter(|e| e != newest);
+        // What has no name of ours may be anything.
+        let others = folder.filter_map(|entry| Some(entry.ok()?.path()));
+        let others = others.filter(|entry| entry != newest && is_entry(entry));
         let mut others: Vec<(SystemTime, u64, PathBuf)> = others
             .map(|entry| {
                 let used = entry.join(manifest::NAME).metadata().and_then(|file| file.modified());
-                // Without hashes it is what a process that was killed left behind, or another's work.
+                // Without hashes it is another process's work.
                 (used.unwrap_or(SystemTime::now()), size(&entry), entry)
             })
             .collect();
@@ -99,20 +134,58 @@ impl GraphCache {
                 break;
             }
             bytes -= size;
-            // Who has it mapped keeps it.
+            // Who uses it has it in memory.
             let _ = std::fs::remove_dir_all(entry);
         }
     }
 }
 
-/// Whether an entry is complete and as it was written.
-fn check(entry: &Path) -> Result<(), String> {
-    if !entry.join(manifest::NAME).is_file() {
-        return Err(format!("{} is not complete", entry.display()));
+/// Removes what processes that were killed left behind.
+fn sweep(folder: &Path) {
+    // While it is locked nobody begins to make one.
+    let Ok(cache) = File::open(folder) else { return };
+    if cache.try_lock().is_err() {
+        return;
     }
-    let manifest = Manifest::verify(entry, entry)?;
-    let files = files(entry).map_err(|error| error.to_string())?;
-    manifest.require([entry.join(GRAPH)].iter().chain(&files).map(PathBuf::as_path))
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let is_made = entry.file_name().to_string_lossy().starts_with(MAKING)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let left =
+            is_made && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+        if left && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::debug!("{}: {error}", entry.path().display());
+        }
+    }
+}
+
+/// Whether a path is named as entries are.
+fn is_entry(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// An entry, if it is complete and as it was written.
+fn read(entry: &Path) -> Result<Kept, String> {
+    let hashes = std::fs::read_to_string(entry.join(manifest::NAME))
+        .map_err(|_| format!("{} is not complete", entry.display()))?;
+    let mut missing = files(entry).map_err(|error| error.to_string())?;
+    missing.push(entry.join(GRAPH));
+    let mut weights = Vec::new();
+    for line in hashes.lines() {
+        let Some((hash, name)) = manifest::entry(line)? else { continue };
+        let path = entry.join(name);
+        if name == WEIGHTS {
+            let bytes = weights::read(&path, Some(hash))?;
+            weights.push(Weights { location: WEIGHTS.into(), bytes });
+        } else if hash_file(&path).map_err(|error| format!("{name}: {error}"))? != hash {
+            return Err(format!("{name} is another file than was written"));
+        }
+        missing.retain(|other| *other != path);
+    }
+    match missing.first() {
+        None => Ok(Kept { graph: entry.join(GRAPH), weights }),
+        Some(path) => Err(format!("{} is not as it was written", path.display())),
+    }
 }
 
 /// What an entry holds beside its hashes.
@@ -178,7 +251,9 @@ mod tests {
                 std::fs::write(to.with_file_name("weights.bin"), "0123").unwrap();
                 Ok(())
             };
-            let graph = self.cache.graph(&self.network(content), optimise).unwrap();
+            let Kept { graph, weights } =
+                self.cache.graph(&self.network(content), optimise).unwrap();
+            assert_eq!(&*weights[0].bytes, b"0123");
             assert_eq!(std::fs::read_to_string(&graph).unwrap(), format!("optimised {content}"));
             (graph, made)
         }
@@ -221,7 +296,7 @@ mod tests {
     fn a_network_that_cannot_be_optimised_leaves_nothing() {
         let bench = Bench::new();
         let failed = bench.cache.graph(&bench.network("a"), |_| Err("no network".to_owned()));
-        assert_eq!(failed, Err("no network".to_owned()));
+        assert_eq!(failed.unwrap_err(), "no network");
         assert_eq!(bench.cache.folder.read_dir().unwrap().count(), 0);
     }
 
@@ -249,5 +324,39 @@ mod tests {
         let new = folder.path().join("new");
         GraphCache::open(new.clone(), "1.0").unwrap();
         assert_eq!(new.metadata().unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_made_stays() {
+        let bench = Bench::new();
+        let (graph, _) = bench.graph("a");
+        let cache = &bench.cache.folder;
+        let left = cache.join(format!("{MAKING}left"));
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join(GRAPH), "half").unwrap();
+        let (made, lock) = bench.cache.aside().unwrap();
+        let others = ["notes", ".hidden"].map(|name| cache.join(name));
+        for other in &others {
+            std::fs::create_dir(other).unwrap();
+        }
+        GraphCache::open(cache.clone(), "1.0").unwrap();
+        assert!(!left.exists() && made.path().exists() && graph.exists());
+        assert!(others.iter().all(|other| other.exists()), "not ours");
+        // As if its process had been killed.
+        drop(lock);
+        GraphCache::open(cache.clone(), "1.0").unwrap();
+        assert!(!made.path().exists());
+    }
+
+    #[test]
+    fn only_what_is_named_as_an_entry_is_evicted() {
+        let mut bench = Bench::new();
+        bench.cache.max_bytes = 0;
+        let other = bench.cache.folder.join("somebody's");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("work"), "large").unwrap();
+        let (first, _) = bench.graph("a");
+        bench.graph("b");
+        assert!(!first.exists() && other.join("work").exists());
     }
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::graph_cache::GraphCache;
+use super::external_data::DataFile;
+use super::graph_cache::{GraphCache, Kept};
 use super::manifest::Manifest;
 use super::network_file::{self, Chosen, network_file};
 use super::warm_up::{WarmedUp, by_size, warm_up};
-use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced};
+use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced, weights};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::runtime::compute::Compute;
@@ -19,7 +20,7 @@ use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
-use crate::runtime::session::{OnnxSession, Session};
+use crate::runtime::session::{OnnxSession, Session, Weights};
 use crate::signature::Batching;
 use crate::tasks::graph::{Graph, Operators};
 use crate::tasks::{self, InputKind, Material, ModelFiles, Task, Unserved};
@@ -113,16 +114,18 @@ impl Loader {
         let Network { provider, path, convolves } = self.network(location, &files, &config)?;
         network_file::check(&path)?;
         let data = external_data::files(&path, &location.model_folder)?;
-        manifest.require([&path].into_iter().chain(&data).map(PathBuf::as_path))?;
+        let needed = [&path].into_iter().chain(data.iter().map(|file| &file.path));
+        manifest.require(needed.map(PathBuf::as_path))?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
         let file = file.to_string_lossy().into_owned();
 
         let layout = self.config.layout_of(&config, provider == ExecutionProvider::Cpu);
-        let kept = (provider == ExecutionProvider::Cpu && data.is_empty())
-            .then(|| self.optimised(&path))
-            .flatten();
+        let on_cpu = provider == ExecutionProvider::Cpu;
+        let kept = (on_cpu && data.is_empty()).then(|| self.optimised(&path)).flatten();
+        // A GPU has its own copy once the session is loaded.
+        let own = if on_cpu { in_memory(&data, &manifest)? } else { Vec::new() };
         let open = {
-            let open = self.opener(path.clone(), kept, provider);
+            let open = self.opener((path.clone(), own), kept, provider);
             let file = file.clone();
             move |threads| open(threads).map_err(|error| format!("{file}: {error}"))
         };
@@ -218,27 +221,29 @@ impl Loader {
     /// can still be had.
     fn opener(
         &self,
-        network: PathBuf,
-        kept: Option<PathBuf>,
+        (network, weights): (PathBuf, Vec<Weights>),
+        kept: Option<Kept>,
         provider: ExecutionProvider,
     ) -> impl Fn(usize) -> Result<OnnxSession, String> + Send + Sync + 'static {
         let (runtime, gpu) = (self.runtime.clone(), self.config.gpu());
         move |threads| {
-            let load = |graph| OnnxSession::load_optimised(&runtime, graph, threads);
-            match kept.as_deref().map(load) {
+            let load = |Kept { graph, weights }: &Kept| {
+                OnnxSession::load_optimised(&runtime, graph, weights, threads)
+            };
+            match kept.as_ref().map(load) {
                 Some(Ok(session)) => Ok(session),
                 kept => {
                     if let Some(Err(error)) = kept {
                         tracing::warn!("the network is optimised again: {error}");
                     }
-                    OnnxSession::load(&runtime, &network, provider, threads, &gpu)
+                    OnnxSession::load_with(&runtime, &network, &weights, provider, threads, &gpu)
                 }
             }
         }
     }
 
     /// The network as it is optimised for this machine, kept from an earlier load if it was.
-    fn optimised(&self, network: &Path) -> Option<PathBuf> {
+    fn optimised(&self, network: &Path) -> Option<Kept> {
         let is_large = network.metadata().is_ok_and(|file| file.len() >= WORTH_KEEPING);
         if !is_large || formats::is_ort(network) {
             return None;
@@ -375,6 +380,17 @@ impl Loader {
         }
         Ok(provider)
     }
+}
+
+/// External data as it was checked, in memory.
+fn in_memory(data: &[DataFile], manifest: &Manifest) -> Result<Vec<Weights>, String> {
+    let read = |DataFile { location, path }: &DataFile| {
+        let bytes = weights::read(path, manifest.hash_of(path))?;
+        Ok(Weights { location: location.clone(), bytes })
+    };
+    let read: Result<Vec<_>, String> = data.iter().map(read).collect();
+    // Nothing is taken of an empty file, and ONNX Runtime has no name for one in memory.
+    Ok(read?.into_iter().filter(|weights| !weights.bytes.is_empty()).collect())
 }
 
 /// Says what was assumed, and why rows do not share runs.

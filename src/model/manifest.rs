@@ -1,6 +1,6 @@
 //! `SHA256SUMS`: what a model's files should be, as `sha256sum` writes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
@@ -15,8 +15,8 @@ pub const NAME: &str = "SHA256SUMS";
 /// The files that a model's manifests list, all of them checked.
 #[derive(Debug, Default)]
 pub struct Manifest {
-    /// None where the model has no manifest.
-    listed: Option<BTreeSet<PathBuf>>,
+    /// With their SHA-256. None where the model has no manifest.
+    listed: Option<BTreeMap<PathBuf, String>>,
 }
 
 impl Manifest {
@@ -56,10 +56,16 @@ impl Manifest {
                          got {found}"
                     ));
                 }
-                listed.insert(path);
+                listed.insert(path, found);
             }
         }
         Ok(manifest)
+    }
+
+    /// The SHA-256 of a file that is listed.
+    #[must_use]
+    pub fn hash_of(&self, file: &Path) -> Option<&str> {
+        self.listed.as_ref()?.get(file).map(String::as_str)
     }
 
     /// Asks that each of these files is listed, if the model has a manifest.
@@ -68,7 +74,7 @@ impl Manifest {
     /// Names the first that is not.
     pub fn require<'a>(&self, files: impl IntoIterator<Item = &'a Path>) -> Result<(), String> {
         let Some(listed) = &self.listed else { return Ok(()) };
-        match files.into_iter().find(|file| !listed.contains(*file)) {
+        match files.into_iter().find(|file| !listed.contains_key(*file)) {
             None => Ok(()),
             Some(file) => {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -79,7 +85,7 @@ impl Manifest {
 }
 
 /// Hash and name of a line; none for an empty line and a comment.
-fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
+pub(super) fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }

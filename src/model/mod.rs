@@ -3,7 +3,11 @@
 mod admission;
 mod bulk;
 mod by_hand;
+mod clients;
 mod describe;
+mod encoding;
+mod engine;
+mod expected;
 pub(crate) mod external_data;
 mod flights;
 pub(crate) mod formats;
@@ -13,10 +17,14 @@ pub mod load;
 pub mod manifest;
 mod neighbours;
 pub mod network_file;
+mod pressure;
 mod reduced;
 pub mod repository;
+#[cfg(test)]
+pub mod stub;
 mod tensors;
 mod warm_up;
+mod weights;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,19 +34,18 @@ use tokio::sync::Semaphore;
 use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
-use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::{self, Compute};
 use crate::runtime::crowd::{Crowd, Member};
-use crate::runtime::job::{Outputs, Priority};
+use crate::runtime::job::{Order, Outputs, Priority};
 use crate::runtime::pool::SessionPool;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
-use crate::runtime::run;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
-use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Prediction, Stages, Task};
-use admission::Admission;
+use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Taken, Task};
+use admission::{Admission, Asking};
+use engine::{Asked, Engine, Ran};
 use flights::Flights;
 
 pub use by_hand::{ByHand, Encoded};
@@ -98,36 +105,6 @@ pub struct Parts {
     /// Which rows may share a run, and for people why not all.
     pub batching: Batching,
     pub because: Option<String>,
-}
-
-/// What turns an input into outputs, shared by the requests in flight.
-struct Engine {
-    task: Box<dyn Task>,
-    axis: BatchAxis,
-    batching: Batching,
-    because: Option<String>,
-    outputs: Arc<[String]>,
-    pool: SessionPool,
-    admission: Arc<Admission>,
-    compute: Arc<Compute>,
-    metrics: Arc<ModelMetrics>,
-}
-
-/// What makes two requests the same work.
-#[derive(PartialEq, Eq, Hash)]
-struct Asked {
-    input: Input,
-    truncate: bool,
-    priority: Priority,
-}
-
-/// A network's outputs for one request, and how long the stages took.
-struct Ran {
-    outputs: Outputs,
-    encode_began: Instant,
-    decode: Duration,
-    encode: Duration,
-    queue_began: Instant,
 }
 
 /// Most bytes of outputs that are made into predictions on the async thread.
@@ -198,13 +175,15 @@ pub struct Terms {
     pub priority: Priority,
     /// A request that cannot be answered by then is refused at once.
     pub deadline: Option<Instant>,
+    /// Who asks, if clients are told apart.
+    pub client: Option<u64>,
 }
 
 impl Model {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { name, version, file, provider, signature, default, limits, .. } = parts;
-        let admission = Admission::new(parts.queue_objective, parts.compute.threads());
+        let admission = Admission::new(parts.queue_objective, parts.compute.clone());
         let Bounds { max_batch_size, max_queue_size, .. } = parts.pool.bounds();
         let bulk = bulk::room(max_batch_size, parts.layout.instances, max_queue_size);
         let engine = Engine {
@@ -279,6 +258,12 @@ impl Model {
         self.engine.task.columns()
     }
 
+    /// What becomes of a column of features of this name.
+    #[must_use]
+    pub fn takes(&self, name: &str) -> Taken {
+        self.engine.task.takes(name)
+    }
+
     /// Whether an input may have several labels.
     #[must_use]
     pub fn is_multi_label(&self) -> bool {
@@ -314,7 +299,7 @@ impl Model {
     /// The model's file cannot be had.
     pub fn add_wide_session(&self) -> Result<(), String> {
         let pool = &self.engine.pool;
-        let narrow = pool.ahead(Priority::Interactive, 0).run;
+        let narrow = pool.ahead(Order::default(), 1, 0).run;
         let Some(threads) = self.layout.wide.filter(|_| narrow >= WORTH_SHARING) else {
             return Ok(());
         };
@@ -336,8 +321,8 @@ impl Model {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Overloaded`].
-    pub fn check_load(&self, priority: Priority) -> Result<(), Error> {
-        self.engine.admission.check(&self.engine.pool, 1, priority)
+    pub fn check_load(&self, terms: Terms) -> Result<(), Error> {
+        self.engine.admission.check(&self.engine.pool, terms)
     }
 
     /// Sets the gauges of this model.
@@ -366,14 +351,16 @@ impl Model {
     ) -> Result<Answered, Error> {
         self.check(&input)?;
         let _in_flight = self.in_flight();
+        let Engine { task, pool, admission, .. } = &*self.engine;
+        let small = task.is_small(&input);
+        let pieces = if small { Vec::new() } else { task.pieces(&input) };
+        let asking = admission.asking(input.len(), terms, &pieces);
         if let Some(deadline) = terms.deadline {
             // For this caller alone, since those who share its run may have more time.
-            let Engine { pool, admission, .. } = &*self.engine;
-            admission.can_meet(pool, input.len(), terms.priority, deadline)?;
+            admission.can_meet(pool, &asking, deadline)?;
         }
-        let small = self.engine.task.is_small(&input);
         let asked = Asked { input, truncate: parameters.truncate, priority: terms.priority };
-        let ran = self.run(asked, parameters).await?;
+        let ran = self.run(asked, parameters, (asking, pieces)).await?;
         let engine = self.engine.clone();
         let here = small && ran.outputs.tensors.bytes() <= FEW;
         let decode = move || {
@@ -401,12 +388,20 @@ impl Model {
     }
 
     /// Through the queue, or with an identical request that is in work already.
-    async fn run(&self, asked: Asked, parameters: Parameters) -> Result<Arc<Ran>, Error> {
+    async fn run(
+        &self,
+        asked: Asked,
+        parameters: Parameters,
+        (asking, pieces): (Asking, Vec<Piece>),
+    ) -> Result<Arc<Ran>, Error> {
         let engine = self.engine.clone();
+        if !asked.input.is_quick_to_compare() {
+            return engine.run(Arc::new(asked), parameters, asking, pieces).await;
+        }
         let mut shared = true;
         let ran = self.flights.join(asked, |asked| {
             shared = false;
-            async move { engine.run(asked, parameters).await }
+            async move { engine.run(asked, parameters, asking, pieces).await }
         });
         let ran = ran.await;
         if shared {
@@ -428,20 +423,27 @@ impl Model {
         });
     }
 
+    /// # Errors
+    /// The model takes another kind of input.
+    pub fn check_kind(&self, kind: InputKind) -> Result<(), Error> {
+        if kind == self.input_kind() {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            kind.field(),
+            format!(
+                "`{}`, which model `{}` ({}) takes",
+                self.input_kind().field(),
+                self.name,
+                self.task()
+            ),
+            format!("`{}`", kind.field()),
+        ))
+    }
+
     fn check(&self, input: &Input) -> Result<(), Error> {
         let (kind, len) = (input.kind(), input.len());
-        if kind != self.input_kind() {
-            return Err(Error::invalid(
-                kind.field(),
-                format!(
-                    "`{}`, which model `{}` ({}) takes",
-                    self.input_kind().field(),
-                    self.name,
-                    self.task()
-                ),
-                format!("`{}`", kind.field()),
-            ));
-        }
+        self.check_kind(kind)?;
         if len == 0 {
             return Err(Error::invalid(kind.field(), "at least one item", "an empty list"));
         }
@@ -451,66 +453,6 @@ impl Model {
             return Err(Error::too_large(kind.field(), expected, len.to_string()));
         }
         Ok(())
-    }
-}
-
-impl Engine {
-    /// Runs one row of the task's own, and tells how long it took.
-    fn warm_up(&self, session: &mut dyn Session) -> Result<Duration, String> {
-        let rows = self.task.warm_up(1).map_err(|error| error.to_string())?;
-        let (together, start) = ((self.axis, self.batching), Instant::now());
-        // Only for the memory and the code that the first run needs; a sample made up for a model
-        // that takes categories may fail.
-        let _ = run::rows(session, &rows, &self.outputs, together, &Cancel::new(1));
-        Ok(start.elapsed())
-    }
-
-    async fn run(
-        self: Arc<Self>,
-        asked: Arc<Asked>,
-        parameters: Parameters,
-    ) -> Result<Arc<Ran>, Error> {
-        let (count, priority) = (asked.input.len(), asked.priority);
-        let admitted = self.admission.admit(&self.pool, count, priority)?;
-        let (engine, small) = (self.clone(), self.task.is_small(&asked.input));
-        let encode = move || {
-            let (start, stages) = (Instant::now(), Stages::default());
-            let rows = engine.task.encode(&asked.input, &parameters, &stages)?;
-            let (decode, whole) = (stages.decode(), start.elapsed());
-            // Of items side by side, the sum is what they cost.
-            engine.admission.encoded(count, whole.max(decode));
-            Ok((rows, start, decode, whole))
-        };
-        let encoded = match small {
-            true => compute::here(encode)?,
-            false => self.compute.run(encode).await?,
-        };
-        let (mut rows, encode_began, decode, encode) = encoded;
-        let aside = std::mem::take(&mut rows.aside);
-        let queue_began = Instant::now();
-        let waiting = self.pool.enqueue(rows, &self.outputs, priority)?;
-        drop(admitted);
-        let mut outputs = waiting.outputs().await?;
-        outputs.tensors.0.extend(aside.0);
-        Ok(Arc::new(Ran { outputs, encode_began, decode, encode, queue_began }))
-    }
-
-    fn count(&self, predictions: &[Prediction], timings: &Timings) {
-        let metrics = &self.metrics;
-        metrics.decode.observe(timings.decode.as_secs_f64());
-        metrics.preprocess.observe(timings.preprocess.as_secs_f64());
-        metrics.queue.observe(timings.queue.as_secs_f64());
-        metrics.infer.observe(timings.infer.as_secs_f64());
-        metrics.postprocess.observe(timings.postprocess.as_secs_f64());
-        for prediction in predictions {
-            match prediction {
-                Prediction::Classes { label, score, .. } => {
-                    metrics.predicted(label, Some(score.to_f64()));
-                }
-                Prediction::Label { label, .. } => metrics.predicted(&label.joined(), None),
-                _ => {}
-            }
-        }
     }
 }
 

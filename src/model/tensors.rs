@@ -1,10 +1,11 @@
 //! The way past the task: the network's own inputs in, its own outputs out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Model, Terms, Timings};
-use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::error::{Error, ErrorKind, excerpt, one_of, told_shape};
 use crate::rows::Rows;
 use crate::runtime::session::INVALID_ARGUMENT;
 use crate::signature::{BatchAxis, Signature, TensorSpec};
@@ -31,28 +32,54 @@ impl Model {
         outputs: &[String],
         terms: Terms,
     ) -> Result<Inferred, Error> {
-        let inputs = in_order(&self.signature, inputs)?;
+        let inputs = self.taken(inputs)?;
         let outputs = self.outputs(outputs)?;
         let rows = rows(&self.signature, self.engine.axis, inputs, &outputs);
         let count = rows.count();
-        if count > self.limits.max_rows {
-            let expected = format!("at most {} rows in one request", self.limits.max_rows);
-            return Err(Error::too_large("inputs", expected, count.to_string()));
-        }
+        self.check_rows(count)?;
         let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
+        let asking = engine.admission.asking(count, terms, &[]);
         if let Some(deadline) = terms.deadline {
-            engine.admission.can_meet(&engine.pool, 0, terms.priority, deadline)?;
+            engine.admission.can_meet(&engine.pool, &asking, deadline)?;
         }
-        drop(engine.admission.admit(&engine.pool, count, terms.priority)?);
-        let waiting = engine.pool.enqueue(rows, &outputs, terms.priority)?;
+        let admitted = engine.admission.admit(&engine.pool, &asking)?;
+        let waiting = engine.pool.enqueue(rows, &outputs, asking.order, admitted.due())?;
+        let begun = admitted.queued();
         let ran = waiting.outputs().await.map_err(|error| blame(error, &self.name))?;
+        begun.answered(began + ran.queued, Duration::ZERO);
         let timings = Timings::of_run(began, &ran);
         self.metrics.queue.observe(timings.queue.as_secs_f64());
         self.metrics.infer.observe(timings.infer.as_secs_f64());
         self.count(count, &timings);
         Ok(Inferred { tensors: ran.tensors, timings })
+    }
+
+    /// The inputs in the order in which the network declares them. For a compute thread, as long as they
+    /// may be refused: millions of strings are not freed in a moment.
+    ///
+    /// # Errors
+    /// Names, types or shapes that are not the model's; more rows than one request may have.
+    pub fn taken(&self, inputs: Tensors) -> Result<Tensors, Error> {
+        let inputs = in_order(&self.signature, inputs)?;
+        if are_rows(&self.signature, self.engine.axis, &inputs) && !self.may_be_one() {
+            self.check_rows(inputs.rows())?;
+        }
+        Ok(inputs)
+    }
+
+    /// Whether an output without a row for each of the inputs' makes them one piece.
+    fn may_be_one(&self) -> bool {
+        self.signature.outputs.iter().any(|spec| spec.shape.first() != Some(&None))
+    }
+
+    fn check_rows(&self, count: usize) -> Result<(), Error> {
+        if count <= self.limits.max_rows {
+            return Ok(());
+        }
+        let expected = format!("at most {} rows in one request", self.limits.max_rows);
+        Err(Error::too_large("inputs", expected, count.to_string()))
     }
 
     /// What the network takes for this input, as the model's task makes it.
@@ -83,18 +110,17 @@ impl Model {
             let tensors = self.signature.outputs.iter().filter(|spec| spec.data_type().is_some());
             tensors.map(|spec| spec.name.as_str())
         };
+        let names: Vec<&str> = if asked.is_empty() { Vec::new() } else { known().collect() };
+        let (places, mut taken) = (Places::of(&names), vec![false; names.len()]);
         for (index, name) in asked.iter().enumerate() {
-            if !known().any(|known| known == name) {
-                let expected = one_of(name, known().collect::<Vec<_>>());
-                return Err(Error::invalid(
-                    format!("outputs[{index}].name"),
-                    expected,
-                    format!("`{}`", excerpt(name)),
-                ));
-            }
-            if asked[..index].contains(name) {
-                let (expected, got) = ("each output once", format!("`{name}` again"));
-                return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+            let field = || format!("outputs[{index}].name");
+            let Some(place) = places.find(name) else {
+                let expected = one_of(name, known());
+                return Err(Error::invalid(field(), expected, format!("`{}`", excerpt(name))));
+            };
+            if std::mem::replace(&mut taken[place], true) {
+                let got = format!("`{}` again", excerpt(name));
+                return Err(Error::invalid(field(), "each output once", got));
             }
         }
         Ok(match asked {
@@ -104,33 +130,54 @@ impl Model {
     }
 }
 
-/// The inputs in the order in which the model declares them.
-fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
-    let names = || signature.inputs.iter().map(|spec| spec.name.as_str());
-    let mut given: Vec<Option<(String, Tensor)>> = inputs.0.into_iter().map(Some).collect();
-    for (index, (name, tensor)) in given.iter().flatten().enumerate() {
-        let Some(spec) = signature.input(name) else {
-            let expected = one_of(name, names().collect::<Vec<_>>());
-            let got = format!("`{}`", excerpt(name));
-            return Err(Error::invalid(format!("inputs[{index}].name"), expected, got));
-        };
-        check(spec, tensor)?;
-    }
-    let mut ordered = Vec::with_capacity(given.len());
-    for spec in &signature.inputs {
-        let mut found =
-            given.iter_mut().filter(|input| input.as_ref().is_some_and(|(n, _)| *n == spec.name));
-        match (found.next().and_then(Option::take), found.next()) {
-            (Some(input), None) => ordered.push(input),
-            (Some(_), Some(_)) => {
-                return Err(Error::invalid(&spec.name, "one input of that name", "several"));
-            }
-            (None, _) => {
-                return Err(Error::invalid(&spec.name, spec.to_string(), "no such input"));
-            }
+/// Where names are in a list, of which some models have thousands.
+enum Places<'a> {
+    Few(&'a [&'a str]),
+    Many(HashMap<&'a str, usize>),
+}
+
+impl<'a> Places<'a> {
+    fn of(names: &'a [&'a str]) -> Self {
+        const FEW: usize = 8;
+        match names.len() {
+            ..=FEW => Self::Few(names),
+            _ => Self::Many(names.iter().copied().zip(0..).collect()),
         }
     }
-    Ok(Tensors(ordered))
+
+    fn find(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Few(names) => names.iter().position(|known| *known == name),
+            Self::Many(places) => places.get(name).copied(),
+        }
+    }
+}
+
+/// The inputs in the order in which the model declares them.
+fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
+    let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
+    let places = Places::of(&names);
+    let mut ordered: Vec<Option<(String, Tensor)>> = vec![None; signature.inputs.len()];
+    let mut several = None;
+    for (index, (name, tensor)) in inputs.0.into_iter().enumerate() {
+        let Some(place) = places.find(&name) else {
+            let expected = one_of(&name, names.iter().copied());
+            let got = format!("`{}`", excerpt(&name));
+            return Err(Error::invalid(format!("inputs[{index}].name"), expected, got));
+        };
+        check(&signature.inputs[place], &tensor)?;
+        if ordered[place].replace((name, tensor)).is_some() {
+            several.get_or_insert(place);
+        }
+    }
+    if let Some(place) = several {
+        let name = &signature.inputs[place].name;
+        return Err(Error::invalid(name, "one input of that name", "several"));
+    }
+    let given = signature.inputs.iter().zip(ordered).map(|(spec, input)| {
+        input.ok_or_else(|| Error::invalid(&spec.name, spec.to_string(), "no such input"))
+    });
+    given.collect::<Result<_, _>>().map(Tensors)
 }
 
 /// Type and shape against what the model declares; -1 stands for an axis of any length.
@@ -143,29 +190,39 @@ fn check(spec: &TensorSpec, tensor: &Tensor) -> Result<(), Error> {
     if spec.data_type() == Some(tensor.data_type()) && shape_fits {
         return Ok(());
     }
-    let got = format!("{} {shape:?}", tensor.data_type().name());
+    let got = format!("{} {}", tensor.data_type().name(), told_shape(shape));
     Err(Error::invalid(&spec.name, spec.to_string(), got))
 }
 
 /// As rows where every first axis is the batch's and of one length, else as one piece.
 fn rows(signature: &Signature, axis: BatchAxis, inputs: Tensors, outputs: &[String]) -> Rows {
-    let open = |spec: &TensorSpec| spec.shape.first() == Some(&None);
+    let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    let asked = Places::of(&names);
+    let mut of_outputs = signature.outputs.iter().filter(|spec| asked.find(&spec.name).is_some());
+    match are_rows(signature, axis, &inputs) && of_outputs.all(is_open) {
+        true => Rows::alike(inputs),
+        false => Rows::opaque(inputs),
+    }
+}
+
+/// Whether every input's first axis is the batch's, and of one length.
+fn are_rows(signature: &Signature, axis: BatchAxis, inputs: &Tensors) -> bool {
     let count = inputs.rows();
-    let even = inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count));
-    let of_outputs = || signature.outputs.iter().filter(|spec| outputs.contains(&spec.name));
-    let batches = axis == BatchAxis::Dynamic
+    axis == BatchAxis::Dynamic
         && count > 0
-        && even
-        && signature.inputs.iter().all(open)
-        && of_outputs().all(open);
-    if batches { Rows::alike(inputs) } else { Rows::opaque(inputs) }
+        && inputs.0.iter().all(|(_, tensor)| tensor.shape().first() == Some(&count))
+        && signature.inputs.iter().all(is_open)
+}
+
+fn is_open(spec: &TensorSpec) -> bool {
+    spec.shape.first() == Some(&None)
 }
 
 /// A run that fails over its inputs is the client's, who gave them as the network takes them.
 fn blame(error: Error, model: &str) -> Error {
     match (error.reason(), &error.cause) {
         (INVALID_ARGUMENT, Some(cause)) => {
-            let said: String = cause.chars().take(300).collect();
+            let said: String = cause.chars().take(200).collect();
             let detail = format!("model `{model}` cannot be run on these inputs: {said}");
             Error::new(ErrorKind::InvalidInput, detail)
         }

@@ -1,10 +1,13 @@
-//! What a run costs: measured at load, corrected by every run since.
+//! What a run costs, and what is done before it: measured or estimated first, corrected by everything that
+//! was done since.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Each run moves the correction by this part of what it differs.
 const LEARNING: f64 = 0.05;
+/// Values after which a mean is no guess any more.
+const FEW: u32 = 20;
 
 /// One measured run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,22 +28,85 @@ pub struct Cost {
 }
 
 /// A mean that follows lasting changes: each value moves it by `LEARNING` of the difference.
-pub struct Average(AtomicU64);
+pub struct Average {
+    mean: AtomicU64,
+    /// Values so far, as long as they are few.
+    seen: AtomicU32,
+}
 
 impl Average {
+    /// With a measured value.
     #[must_use]
     pub fn new(start: f64) -> Self {
-        Self(AtomicU64::new(start.to_bits()))
+        Self { mean: AtomicU64::new(start.to_bits()), seen: AtomicU32::new(FEW) }
+    }
+
+    /// With a guess, which counts as one of the first values.
+    #[must_use]
+    pub fn guessed(start: f64) -> Self {
+        Self { seen: AtomicU32::new(1), ..Self::new(start) }
     }
 
     pub fn add(&self, value: f64) {
-        let mean = self.get() * (1.0 - LEARNING) + value * LEARNING;
+        let seen = self.seen.load(Ordering::Relaxed);
+        if seen < FEW {
+            self.seen.store(seen + 1, Ordering::Relaxed);
+        }
+        let weight = LEARNING.max(1.0 / f64::from(seen + 1));
+        let mean = self.get() * (1.0 - weight) + value * weight;
         // Of two at the same moment one may be lost, which a mean can bear.
-        self.0.store(mean.to_bits(), Ordering::Relaxed);
+        self.mean.store(mean.to_bits(), Ordering::Relaxed);
     }
 
     pub fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+        f64::from_bits(self.mean.load(Ordering::Relaxed))
+    }
+}
+
+/// What is usual among positive values that may differ by orders of magnitude: their geometric mean, so that
+/// a few large ones among many small ones do not count for more than they are. 0 as long as none is known.
+pub struct Usual(Average);
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self(Average { seen: AtomicU32::new(0), ..Average::new(0.0) })
+    }
+}
+
+impl Usual {
+    pub fn add(&self, value: f64) {
+        if value > 0.0 {
+            self.0.add(value.ln());
+        }
+    }
+
+    pub fn get(&self) -> f64 {
+        if self.0.seen.load(Ordering::Relaxed) == 0 { 0.0 } else { self.0.get().exp() }
+    }
+}
+
+/// What pieces of decoding and tokenising take of a thread: an estimate by what can be seen of them
+/// beforehand, corrected by what the pieces of its kind took so far.
+pub struct PieceCost(Vec<Average>);
+
+impl PieceCost {
+    #[must_use]
+    pub fn new(kinds: usize) -> Self {
+        Self(std::iter::repeat_with(|| Average::guessed(1.0)).take(kinds).collect())
+    }
+
+    #[must_use]
+    pub fn predict(&self, kind: usize, estimate: Duration) -> Duration {
+        let correction = self.0.get(kind).map_or(1.0, Average::get);
+        Duration::try_from_secs_f64(estimate.as_secs_f64() * correction).unwrap_or(estimate)
+    }
+
+    /// Learns from a piece.
+    pub fn observe(&self, kind: usize, estimate: Duration, took: Duration) {
+        if let Some(correction) = self.0.get(kind).filter(|_| !estimate.is_zero()) {
+            let ratio = took.as_secs_f64() / estimate.as_secs_f64();
+            correction.add(ratio.clamp(0.01, 100.0));
+        }
     }
 }
 
@@ -158,5 +224,32 @@ mod tests {
         }
         let learnt = cost.predict(1, 5).as_millis();
         assert!((39..=41).contains(&learnt), "{learnt}");
+    }
+
+    #[test]
+    fn the_usual_is_what_most_are() {
+        let usual = Usual::default();
+        usual.add(0.0);
+        assert_eq!(usual.get(), 0.0);
+        usual.add(0.005);
+        assert!((usual.get() - 0.005).abs() < 1e-9, "the first is all that is known");
+        for _ in 0..10 {
+            usual.add(6.4);
+            (0..20).for_each(|_| usual.add(0.005));
+        }
+        assert!(usual.get() < 0.01, "{}", usual.get());
+    }
+
+    #[test]
+    fn an_estimate_is_corrected_by_its_kind_and_soon() {
+        let (ms, cost) = (Duration::from_millis, PieceCost::new(2));
+        assert_eq!(cost.predict(0, ms(10)), ms(10));
+        for _ in 0..30 {
+            cost.observe(0, ms(10), ms(40));
+        }
+        let learnt = cost.predict(0, ms(20)).as_millis();
+        assert!((75..=80).contains(&learnt), "{learnt}");
+        assert_eq!(cost.predict(1, ms(10)), ms(10), "another kind");
+        assert_eq!(cost.predict(9, ms(10)), ms(10));
     }
 }

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::cancel::Cancel;
+use super::patience::Due;
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::tensor::Tensors;
@@ -19,6 +20,14 @@ pub enum Priority {
     Interactive,
     /// Work that may wait. It gets its turn all the same.
     Bulk,
+}
+
+/// What tells when a job is served.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Order {
+    pub priority: Priority,
+    /// Its client asks little beside others, and does not wait for theirs.
+    pub modest: bool,
 }
 
 /// What the engine gives back for a job.
@@ -37,7 +46,11 @@ pub struct Job {
     pub rows: Rows,
     pub outputs: Arc<[String]>,
     pub priority: Priority,
+    /// Of a client that asks little beside others.
+    pub modest: bool,
     pub enqueued: Instant,
+    /// How long it may wait, if that is bounded.
+    due: Option<Due>,
     /// The async threads that the caller is on, if it is on any.
     callers: Option<Handle>,
     progress: Mutex<Progress>,
@@ -91,6 +104,17 @@ impl Job {
         outputs: Arc<[String]>,
         priority: Priority,
     ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
+        Self::by(rows, outputs, Order { priority, ..Order::default() }, None)
+    }
+
+    /// The same; it is refused if it is not begun when it is due.
+    #[must_use]
+    pub fn by(
+        rows: Rows,
+        outputs: Arc<[String]>,
+        Order { priority, modest }: Order,
+        due: Option<Due>,
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Outputs, Error>>) {
         let (reply, answer) = oneshot::channel();
         let remaining = rows.count();
         let progress = Progress {
@@ -104,7 +128,9 @@ impl Job {
             rows,
             outputs,
             priority,
+            modest,
             enqueued: Instant::now(),
+            due,
             callers: Handle::try_current().ok(),
             progress: Mutex::new(progress),
         };
@@ -122,8 +148,25 @@ impl Job {
         self.progress().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    pub fn start(&self) {
-        self.progress().started.get_or_insert_with(Instant::now);
+    /// Refuses the job if it is due and was not begun.
+    pub fn is_refused(&self, now: Instant) -> bool {
+        let Some(due) = self.due.as_ref().filter(|due| due.is_over(now)) else { return false };
+        let reply = {
+            let mut progress = self.progress();
+            if progress.started.is_some() {
+                return false;
+            }
+            progress.reply.take()
+        };
+        if let Some(reply) = reply {
+            // The caller may have left meanwhile.
+            let _ = reply.send(Err(due.refusal()));
+        }
+        true
+    }
+
+    pub fn start(&self, now: Instant) {
+        self.progress().started.get_or_insert(now);
     }
 
     /// A run has begun that counts this job as one of its callers.

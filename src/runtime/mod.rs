@@ -9,6 +9,7 @@ pub mod device;
 pub mod job;
 pub mod library;
 pub mod memory;
+pub mod patience;
 pub mod pool;
 pub mod provider;
 pub mod queue;

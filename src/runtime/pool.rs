@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 use super::cancel::Cancel;
 use super::cost::Cost;
 use super::crowd::Crowd;
-use super::job::{Answers, Job, Outputs, Priority};
+use super::job::{Answers, Job, Order, Outputs, Priority};
 use super::memory;
+use super::patience::Due;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
 use super::run::{PANICKED, run, whole};
 use super::session::Session;
@@ -60,6 +61,8 @@ struct Engine {
 #[derive(Debug, Clone, Copy)]
 pub struct Ahead {
     pub rows: usize,
+    /// Rows in the queue, those behind it included.
+    pub all: usize,
     /// Until a session is free for it, if all that is before it runs first.
     pub wait: Duration,
     /// A run of one usual row.
@@ -140,10 +143,11 @@ impl SessionPool {
         outputs: &Arc<[String]>,
         priority: Priority,
     ) -> Result<Outputs, Error> {
-        self.enqueue(rows, outputs, priority)?.outputs().await
+        self.enqueue(rows, outputs, Order { priority, ..Order::default() }, None)?.outputs().await
     }
 
-    /// The first half of [`Self::infer`]: the rows wait, or are refused.
+    /// The first half of [`Self::infer`]: the rows wait, or are refused. Those that are due before they
+    /// are begun are refused then.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`] if the queue is full.
@@ -151,30 +155,42 @@ impl SessionPool {
         &self,
         rows: Rows,
         outputs: &Arc<[String]>,
-        priority: Priority,
+        order: Order,
+        due: Option<Due>,
     ) -> Result<Waiting, Error> {
-        let (job, answer) = Job::new(rows, outputs.clone(), priority);
+        let (count, (job, answer)) = (rows.count(), Job::by(rows, outputs.clone(), order, due));
         match self.engine.queue.push(&job) {
             Ok(()) => Ok(Waiting { _caller: Caller(job), answer }),
-            Err(Refused::Full) => Err(self.full(priority)),
+            Err(Refused::Full) => Err(self.full(count, order.priority)),
             Err(Refused::Closed) => Err(gone()),
         }
     }
 
-    /// Whether there is room for this many rows: to be asked before work is spent on them. The
-    /// queue has the last word when they come.
+    /// Whether there is room for this many rows, those that are on their way included: to be asked before
+    /// work is spent on them. A `modest` client's have a quarter more, so that one request of others that
+    /// takes all of it does not refuse them. The queue has the last word when they come.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`], with the time after which to try again.
-    pub fn has_room(&self, rows: usize, priority: Priority) -> Result<(), Error> {
-        if self.engine.queue.has_room(rows) { Ok(()) } else { Err(self.full(priority)) }
+    pub fn has_room(&self, rows: usize, order: Order) -> Result<(), Error> {
+        match self.engine.queue.has_room(rows, order.modest) {
+            true => Ok(()),
+            false => Err(self.full(rows, order.priority)),
+        }
     }
 
-    /// What is before a request of this priority that comes now: what waits, and as many usual rows
-    /// as `coming` says.
+    /// What is before a request of so many rows that comes now: what waits, and as many
+    /// usual rows as `coming` says.
     #[must_use]
-    pub fn ahead(&self, priority: Priority, coming: usize) -> Ahead {
-        self.engine.ahead(self.engine.queue.work_before(priority), coming)
+    pub fn ahead(&self, order: Order, rows: usize, coming: usize) -> Ahead {
+        let (before, all) = self.engine.queue.work_before(order, rows);
+        Ahead { all, ..self.engine.ahead(before, coming) }
+    }
+
+    /// What so many usual rows keep all sessions busy for, in batches as full as may be.
+    #[must_use]
+    pub fn time_of(&self, rows: usize) -> Duration {
+        self.engine.ahead(Work::default(), rows).wait
     }
 
     /// Of the queue and of batches.
@@ -211,9 +227,14 @@ impl SessionPool {
         self.engine.setup.metrics.cancelled_in_queue.inc_by(forgotten);
     }
 
-    fn full(&self, priority: Priority) -> Error {
-        let Ahead { rows, wait, .. } = self.ahead(priority, 0);
-        let detail = format!("{rows} rows wait for this model already; try again later");
+    fn full(&self, coming: usize, priority: Priority) -> Error {
+        let Ahead { rows, wait, .. } =
+            self.ahead(Order { priority, ..Order::default() }, usize::MAX, 0);
+        let detail = format!(
+            "with this request {} rows would wait for this model, more than its queue has room for \
+             (runtime.max_queue_size and max_queue_bytes); try again later",
+            rows + coming
+        );
         Error::new(ErrorKind::Overloaded, detail).because("queue_full").retry_after(wait)
     }
 
@@ -267,7 +288,7 @@ impl Engine {
         let units = work.units + (coming as f64 * usual) as usize;
         let sessions = u32::try_from(self.live.load(Ordering::Relaxed).max(1)).unwrap_or(1);
         let wait = cost.predict(rows.div_ceil(bounds.max_batch_size), units) / sessions;
-        Ahead { rows, wait, run: cost.predict(1, usual as usize) }
+        Ahead { rows, all: rows, wait, run: cost.predict(1, usual as usize) }
     }
 
     /// A session thread, from the first batch to the last.
@@ -275,9 +296,6 @@ impl Engine {
         let mut session = Some(session);
         while let Some(batch) = self.queue.take() {
             *lock(running) = Some(Instant::now());
-            for share in &batch {
-                share.job.start();
-            }
             // The session's own panics are caught closer to it; this is for a defect of ours, which
             // must cost its batch and not the thread.
             let run = || {

@@ -2,11 +2,11 @@
 //!
 //! `Waiting` holds the rules and no locks; [`Queue`] puts one lock and one condition around it.
 //!
-//! The rules: only an idle session takes work. It starts from the row that has waited longest, and
-//! takes the rows of nearest length along, as long as little of the batch is padding (`filling.rs`).
-//! What waits is shared out over the sessions that are idle. Rows of other inputs, outputs or shapes
-//! wait for a batch of their own. Since every batch takes the row that has waited longest, no row
-//! waits for more batches than there were rows before it.
+//! The rules: only an idle session takes work. It starts from the row at the front, and takes the rows
+//! of nearest length along, as long as little of the batch is padding (`filling.rs`). What waits is shared
+//! out over the sessions that are idle. Rows of other inputs, outputs or shapes wait for a batch of their
+//! own. A job whose row led a batch and that has more goes behind those that had no turn, so that a job of
+//! one row waits for no more batches than there were jobs before it, however many rows these have.
 
 mod filling;
 
@@ -17,13 +17,20 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::filling::Filling;
-use super::job::{Job, Priority};
+use super::job::{Job, Order, Priority};
 use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// How long a session looks out for work before it sleeps.
 const LINGER: Duration = Duration::from_micros(50);
-/// Batches of interactive work in a row while bulk work waits.
-const INTERACTIVE_IN_A_ROW: u32 = 8;
+/// Batches in a row that may pass over what waits in a later class.
+const PASSED_OVER: u32 = 8;
+
+/// What is served before what: jobs of modest clients and others that had no turn yet, the rest of those that
+/// had one, and bulk work.
+const CLASSES: usize = 4;
+const MODEST: usize = 0;
+const FRESH: usize = 1;
+const BULK: usize = 3;
 
 /// The bounds of queue and batches.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +47,13 @@ pub struct Bounds {
     pub min_efficiency: f64,
     /// How long an idle session waits for a fuller batch. 0: not at all.
     pub max_queue_delay: Duration,
+}
+
+impl Bounds {
+    /// Most rows that wait, if the last of them may be a modest client's.
+    fn rows(&self, modest: bool) -> usize {
+        self.max_queue_size + if modest { self.max_queue_size / 4 } else { 0 }
+    }
 }
 
 /// Rows of one job that wait together; all of one length.
@@ -93,17 +107,16 @@ impl Work {
 /// All that waits, in order, and the rules by which it is taken.
 #[derive(Default)]
 struct Waiting {
-    interactive: VecDeque<Entry>,
-    bulk: VecDeque<Entry>,
-    /// All that waits, and the part of it that is bulk work.
+    queues: [VecDeque<Entry>; CLASSES],
+    /// For each class how many batches in a row began with another while it had work.
+    passed_over: [u32; CLASSES],
+    /// All that waits.
     work: Work,
-    bulk_work: Work,
     /// Rows whose caller left before they were taken, since this was last read.
     forgotten: u64,
     /// Sessions that wait for work, and those of them that have been woken for it.
     idle: usize,
     woken: usize,
-    interactive_in_a_row: u32,
     closed: bool,
 }
 
@@ -124,30 +137,28 @@ impl Waiting {
             return Err(Refused::Closed);
         }
         let fits = |work: &Work| {
-            work.rows + rows <= bounds.max_queue_size
+            work.rows + rows <= bounds.rows(job.modest)
                 && work.bytes + bytes <= bounds.max_queue_bytes
         };
         if !fits(&self.work) {
             // Rows that nobody waits for any more must not keep others out.
-            self.forget_closed();
+            self.forget_closed(Instant::now());
             // A request over the byte bound by itself is admitted when nothing else waits.
             if !fits(&self.work) && self.work.rows > 0 {
                 return Err(Refused::Full);
             }
         }
-        let queue = match job.priority {
-            Priority::Interactive => &mut self.interactive,
-            Priority::Bulk => &mut self.bulk,
+        let class = match job.priority {
+            Priority::Interactive if job.modest => MODEST,
+            Priority::Interactive => FRESH,
+            Priority::Bulk => BULK,
         };
+        let queue = &mut self.queues[class];
         let mut start = 0;
         for row in 1..=rows {
             let length = job.rows.length(start);
             if row == rows || job.rows.length(row) != length {
-                let work = Work::of(job, row - start, length);
-                self.work.add(work);
-                if job.priority == Priority::Bulk {
-                    self.bulk_work.add(work);
-                }
+                self.work.add(Work::of(job, row - start, length));
                 let (job, rows) = (job.clone(), start..row);
                 queue.push_back(Entry { job, rows, length });
                 start = row;
@@ -157,54 +168,100 @@ impl Waiting {
     }
 
     fn remove(&mut self, job: &Job, rows: usize, length: usize) {
-        let work = Work::of(job, rows, length);
-        self.work.subtract(work);
-        if job.priority == Priority::Bulk {
-            self.bulk_work.subtract(work);
-        }
+        self.work.subtract(Work::of(job, rows, length));
     }
 
-    fn forget_closed(&mut self) {
-        let mut closed = Vec::new();
-        for queue in [&mut self.interactive, &mut self.bulk] {
+    /// Drops what nobody waits for any more, and refuses what has waited too long.
+    fn forget_closed(&mut self, now: Instant) {
+        let mut gone = Vec::new();
+        for queue in &mut self.queues {
             queue.retain(|entry| {
-                let keep = !entry.job.is_closed();
-                if !keep {
-                    closed.push((entry.job.clone(), entry.rows.len(), entry.length));
+                let refused = entry.job.is_refused(now);
+                if !refused && !entry.job.is_closed() {
+                    return true;
                 }
-                keep
+                let rows = entry.rows.len();
+                gone.push((entry.job.clone(), rows, entry.length));
+                self.forgotten += if refused { 0 } else { rows as u64 };
+                false
             });
         }
-        for (job, rows, length) in closed {
+        for (job, rows, length) in gone {
             self.remove(&job, rows, length);
-            self.forgotten += rows as u64;
         }
     }
 
     /// The next batch; empty if nothing waits that anybody still wants.
     fn take(&mut self, bounds: &Bounds) -> Vec<Share> {
-        self.forget_closed();
-        let bulk_first = self.interactive.is_empty()
-            || (!self.bulk.is_empty() && self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW);
-        self.interactive_in_a_row = match (bulk_first, self.bulk.is_empty()) {
-            (false, false) => self.interactive_in_a_row + 1,
-            _ => 0,
-        };
+        // One look at the clock, since others wait for the lock meanwhile.
+        let now = Instant::now();
+        self.forget_closed(now);
         // An even share, so that no session idles while another takes everything.
         let fair = self.work.rows.div_ceil(self.idle.max(1));
         let mut batch = Filling::new(bounds, bounds.max_batch_size.min(fair).max(1));
-        let order = match bulk_first {
-            true => [&mut self.bulk, &mut self.interactive],
-            false => [&mut self.interactive, &mut self.bulk],
-        };
-        for queue in order {
-            batch.fill(queue);
+        let first = self.first();
+        for class in [first].into_iter().chain((0..CLASSES).filter(|class| *class != first)) {
+            batch.fill(&mut self.queues[class]);
         }
         let shares = batch.into_shares();
+        if let Some(share) = shares.first() {
+            self.had_its_turn(&share.job);
+        }
         for share in &shares {
+            share.job.start(now);
             self.remove(&share.job, share.rows.len(), share.job.rows.length(share.rows.start));
         }
         shares
+    }
+
+    /// The class from which the next batch starts.
+    fn first(&mut self) -> usize {
+        let waits = |class: &usize| !self.queues[*class].is_empty();
+        let usual = (0..CLASSES).find(waits).unwrap_or(0);
+        let passed = |class: &usize| self.passed_over[*class];
+        let longest = (usual..CLASSES).filter(waits).max_by_key(passed);
+        let first = longest.filter(|class| passed(class) >= PASSED_OVER).unwrap_or(usual);
+        for (class, queue) in self.queues.iter().enumerate() {
+            let passed = &mut self.passed_over[class];
+            *passed = if class == first || queue.is_empty() { 0 } else { *passed + 1 };
+        }
+        first
+    }
+
+    /// What is left of it, which stands in front, waits with the others that are begun. Bulk work is
+    /// answered in order.
+    fn had_its_turn(&mut self, job: &Arc<Job>) {
+        let [modest, fresh, begun, _] = &mut self.queues;
+        let is_of = |entry: &&Entry| Arc::ptr_eq(&entry.job, job);
+        for queue in [modest, fresh] {
+            let left = queue.iter().take_while(is_of).count();
+            begun.extend(queue.drain(..left));
+        }
+        let left = begun.iter().take_while(is_of).count();
+        begun.rotate_left(left % begun.len().max(1));
+    }
+
+    /// What of the interactive work has its turn before a job of so many rows that comes now.
+    fn before(&self, modest: bool, rows: usize, bounds: &Bounds) -> Work {
+        let turns = rows.div_ceil(bounds.max_batch_size).max(1);
+        let [of_modest, fresh, begun, _] = &self.queues;
+        let mut before = Work::default();
+        // Its first turn comes before the next ones of those that are begun.
+        let of_others = turns - usize::from(modest);
+        for (queue, turns) in [(of_modest, turns), (fresh, of_others), (begun, turns - 1)] {
+            let (mut job, mut left) = (None, 0);
+            for entry in queue {
+                if !job.is_some_and(|job| Arc::ptr_eq(job, &entry.job)) {
+                    let by_tokens = bounds.max_batch_tokens / entry.length.max(1);
+                    left = turns.saturating_mul(by_tokens.clamp(1, bounds.max_batch_size));
+                    job = Some(&entry.job);
+                }
+                let rows = entry.rows.len().min(left);
+                left -= rows;
+                before.add(Work::of(&entry.job, rows, entry.length));
+            }
+        }
+        before
     }
 }
 
@@ -304,12 +361,12 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Whether this many rows would be admitted now, as far as rows go.
-    pub fn has_room(&self, rows: usize) -> bool {
+    /// Whether this many rows, perhaps of a modest client, would be admitted now, as far as rows go.
+    pub fn has_room(&self, rows: usize, modest: bool) -> bool {
         let mut waiting = self.waiting();
-        let fits = |waiting: &Waiting| waiting.work.rows + rows <= self.bounds.max_queue_size;
+        let fits = |waiting: &Waiting| waiting.work.rows + rows <= self.bounds.rows(modest);
         fits(&waiting) || {
-            waiting.forget_closed();
+            waiting.forget_closed(Instant::now());
             fits(&waiting)
         }
     }
@@ -319,20 +376,21 @@ impl Queue {
         self.waiting().work
     }
 
-    /// What waits before a job of this priority, as good as: interactive work goes first.
-    pub fn work_before(&self, priority: Priority) -> Work {
+    /// What waits before a job of so many rows, as good as: interactive work goes first, and its jobs by turns.
+    /// Also the rows of all that waits.
+    pub fn work_before(&self, Order { priority, modest }: Order, rows: usize) -> (Work, usize) {
         let waiting = self.waiting();
-        let mut work = waiting.work;
-        if priority == Priority::Interactive {
-            work.subtract(waiting.bulk_work);
-        }
-        work
+        let before = match priority {
+            Priority::Interactive => waiting.before(modest, rows, &self.bounds),
+            Priority::Bulk => waiting.work,
+        };
+        (before, waiting.work.rows)
     }
 
     /// Drops the rows whose caller has left, and gives how many such there were since the last call.
     pub fn forget_closed(&self) -> u64 {
         let mut waiting = self.waiting();
-        waiting.forget_closed();
+        waiting.forget_closed(Instant::now());
         std::mem::take(&mut waiting.forgotten)
     }
 
@@ -347,9 +405,8 @@ impl Queue {
         if delay.is_zero() || waiting.closed || waiting.work.rows >= self.bounds.max_batch_size {
             return None;
         }
-        let oldest = [&waiting.interactive, &waiting.bulk];
-        let oldest =
-            oldest.iter().filter_map(|queue| queue.front()).map(|e| e.job.enqueued).min()?;
+        let oldest = waiting.queues.iter().filter_map(VecDeque::front);
+        let oldest = oldest.map(|entry| entry.job.enqueued).min()?;
         delay.checked_sub(Instant::now().duration_since(oldest)).filter(|rest| !rest.is_zero())
     }
 

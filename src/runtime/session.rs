@@ -1,6 +1,6 @@
 //! One loaded network: what goes in, what comes out, and the run between.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
@@ -25,8 +25,10 @@ pub const INVALID_ARGUMENT: &str = "invalid_argument";
 /// Microseconds for which a thread inside a run looks out for its part of the next operator before it
 /// sleeps: the operators of one run follow each other sooner, two runs do not.
 const SPIN: &str = "50";
-/// The file beside an optimised graph that holds its weights, which sessions map into memory.
-const WEIGHTS: &str = "weights.bin";
+/// The file beside an optimised graph that holds its weights.
+pub const WEIGHTS: &str = "weights.bin";
+/// Takes weights where they lie in memory, without a copy for each session.
+const IN_PLACE: &str = "session.use_external_initializer_file_buffers_directly";
 /// Bytes from which on a tensor is kept in [`WEIGHTS`].
 const SMALLEST_WEIGHT: &str = "1024";
 
@@ -45,16 +47,27 @@ pub trait Session: Send {
     ) -> Result<Tensors, Error>;
 }
 
+/// A file of weights that a network names, in memory; shared by its sessions.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// As the network has it, relative to its folder.
+    pub location: PathBuf,
+    pub bytes: Arc<[u8]>,
+}
+
 /// A session of ONNX Runtime.
 pub struct OnnxSession {
     session: OrtSession,
     signature: Signature,
+    /// Used where they lie, so that they must outlive the session.
+    _weights: Vec<Weights>,
     /// ONNX Runtime's environment must outlive its sessions.
     _runtime: Runtime,
 }
 
 impl OnnxSession {
-    /// Loads the model file, with `threads` threads inside an operator.
+    /// Loads the model file, with `threads` threads inside an operator. Files of weights that it names are
+    /// mapped.
     ///
     /// # Errors
     /// ONNX Runtime's own, about a file that is missing, damaged or of an unknown opset.
@@ -65,22 +78,42 @@ impl OnnxSession {
         threads: usize,
         gpu: &GpuOptions,
     ) -> Result<Self, String> {
+        Self::load_with(runtime, file, &[], provider, threads, gpu)
+    }
+
+    /// The same with files of weights that are in memory already.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(
+        runtime: &Runtime,
+        file: &Path,
+        weights: &[Weights],
+        provider: ExecutionProvider,
+        threads: usize,
+        gpu: &GpuOptions,
+    ) -> Result<Self, String> {
         let builder = builder(runtime, threads).map_err(|error| error.to_string())?;
         let builder = provider.register(builder, runtime, gpu)?;
-        Self::commit(runtime, builder, file)
+        Self::commit(runtime, builder, file, weights)
             .map_err(|error| told::refusal(&error.to_string(), file))
     }
 
     /// Loads a graph that [`Self::optimise`] wrote, for the CPU. Weights that ONNX Runtime does not lay
-    /// out anew are pages of the file, which all sessions share.
+    /// out anew are used where they lie, which all sessions share.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_optimised(runtime: &Runtime, file: &Path, threads: usize) -> Result<Self, String> {
+    pub fn load_optimised(
+        runtime: &Runtime,
+        file: &Path,
+        weights: &[Weights],
+        threads: usize,
+    ) -> Result<Self, String> {
         let load = || {
             let builder = builder(runtime, threads)?;
             let level = GraphOptimizationLevel::Disable;
-            Self::commit(runtime, builder.with_optimization_level(level)?, file)
+            Self::commit(runtime, builder.with_optimization_level(level)?, file, weights)
         };
         load().map_err(|error: ort::Error| error.to_string())
     }
@@ -96,7 +129,7 @@ impl OnnxSession {
                 .with_optimized_model_path(to)?
                 .with_config_entry(key("file_name"), WEIGHTS)?
                 .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?;
-            Self::commit(runtime, builder, file).map(|_| ())
+            Self::commit(runtime, builder, file, &[]).map(|_| ())
         };
         write().map_err(|error: ort::Error| error.to_string())
     }
@@ -105,14 +138,22 @@ impl OnnxSession {
         runtime: &Runtime,
         mut builder: SessionBuilder,
         file: &Path,
+        weights: &[Weights],
     ) -> Result<Self, ort::Error> {
+        if !weights.is_empty() {
+            builder = builder.with_config_entry(IN_PLACE, "1")?;
+        }
+        for Weights { location, bytes } in weights {
+            builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
+        }
         let session = builder.commit_from_file(file)?;
         let specs = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| spec(outlet.name(), outlet.dtype())).collect()
         };
         let signature =
             Signature { inputs: specs(session.inputs()), outputs: specs(session.outputs()) };
-        Ok(Self { session, signature, _runtime: runtime.clone() })
+        let (weights, runtime) = (weights.to_vec(), runtime.clone());
+        Ok(Self { session, signature, _weights: weights, _runtime: runtime })
     }
 
     #[must_use]

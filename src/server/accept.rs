@@ -1,6 +1,7 @@
 //! Accepts connections, within bounds.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use super::connection;
 use super::drain::Drain;
 use super::lookout::Lookout;
 use super::tls::Certificate;
+use crate::api::link::Link;
+use crate::api::peers::Bounds;
 use crate::api::stats::{Closed, EdgeStats};
 use crate::config::Server;
 
@@ -23,13 +26,18 @@ use crate::config::Server;
 const MAX_STREAMS: u32 = 128;
 /// Streams that a client may reset before the server has looked at them.
 const MAX_PENDING_RESETS: usize = 20;
+/// Bytes of bodies that may have come on a connection of HTTP/2 and not been read.
+const WINDOW: u32 = 256 << 10;
+/// Bytes that hyper reads or keeps unsent at once. A head must fit in.
+const BUFFER: usize = 128 << 10;
 /// How long a failure to accept, for example for want of file descriptors, is waited out.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
 /// What the connections of one port share.
 pub struct Port {
     pub router: Router,
-    pub max_connections: usize,
+    pub bounds: Arc<Bounds>,
+    pub max_header_size: usize,
     pub timeouts: Timeouts,
     pub http1: http1::Builder,
     pub http2: http2::Builder<TokioExecutor>,
@@ -41,21 +49,27 @@ pub struct Port {
 }
 
 impl Port {
-    pub fn new(router: Router, server: &Server, max_connections: usize, stats: EdgeStats) -> Self {
+    pub fn new(router: Router, server: &Server, bounds: Arc<Bounds>, stats: EdgeStats) -> Self {
+        let max_header_size = server.max_header_size;
         let mut http1 = http1::Builder::new();
-        http1.max_header_size(server.max_header_size).header_read_timeout(None);
+        http1.max_header_size(max_header_size).header_read_timeout(None);
+        http1.max_buf_size(BUFFER.max(max_header_size.saturating_mul(2)));
         let mut http2 = http2::Builder::new(TokioExecutor::new());
-        let header_list = u32::try_from(server.max_header_size).unwrap_or(u32::MAX);
+        let header_list = u32::try_from(max_header_size).unwrap_or(u32::MAX);
         http2
             .timer(TokioTimer::new())
             // A stream may be silent for long: a client that is gone is told from it by a ping.
             .keep_alive_interval(Some(server.keep_alive_timeout))
             .max_concurrent_streams(MAX_STREAMS)
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
+            .max_send_buf_size(BUFFER)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_header_list_size(header_list);
         Self {
             router,
-            max_connections,
+            bounds,
+            max_header_size,
             timeouts: Timeouts {
                 first_byte: server.first_byte_timeout,
                 header: server.header_timeout,
@@ -71,17 +85,18 @@ impl Port {
         }
     }
 
-    fn open(self: &Arc<Self>, stream: TcpStream) {
+    fn open(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
         self.stats.opens();
-        if self.connections.len() >= self.max_connections {
+        let link = match Link::open(&self.bounds, address.ip()) {
+            Ok(link) => link,
             // Said at once, so that the client can ask elsewhere.
-            self.stats.closes(Closed::MaxConnections);
-            return;
-        }
+            Err(closed) => return self.stats.closes(closed),
+        };
         let port = self.clone();
         self.connections.spawn(async move {
             let closed = tokio::select! {
-                closed = connection::serve(stream, port.clone()) => closed,
+                closed = connection::serve(stream, link.clone(), port.clone()) => closed,
+                closed = link.closing() => closed,
                 () = port.drain.aborting.cancelled() => Closed::Aborted,
             };
             port.stats.closes(closed);
@@ -97,7 +112,7 @@ pub async fn accept(listener: TcpListener, port: Arc<Port>) {
             () = port.drain.stopping.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => port.open(stream),
+            Ok((stream, address)) => port.open(stream, address),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 port.stats.accept_fails();
@@ -109,8 +124,8 @@ pub async fn accept(listener: TcpListener, port: Arc<Port>) {
             }
         }
     }
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        port.open(stream);
+    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+        port.open(stream, address);
     }
 }
 

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 
 use super::accept::Port;
 use super::activity::Activity;
+use super::framing::Framing;
 use super::service::answer;
 use super::socket::{Socket, Stream};
+use crate::api::link::Link;
 use crate::api::stats::Closed;
 
 /// What a client of HTTP/2 sends first.
@@ -26,11 +28,18 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long bytes that have been received may take to be seen.
 const MOMENT: Duration = Duration::from_millis(50);
 
+/// Bytes that the system keeps for a client and has not sent. More would be memory of a client that reads
+/// nothing; what is on its way comes on top.
+const UNSENT: u32 = 128 << 10;
+
 /// Serves the connection to its end.
-pub async fn serve(stream: TcpStream, port: Arc<Port>) -> Closed {
+pub async fn serve(stream: TcpStream, link: Arc<Link>, port: Arc<Port>) -> Closed {
     // Answers are small and written at once: waiting for more only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
     }
     let stopping = async {
         port.drain.stopping.cancelled().await;
@@ -38,7 +47,7 @@ pub async fn serve(stream: TcpStream, port: Arc<Port>) -> Closed {
         tokio::time::sleep(MOMENT).await;
     };
     let opened = tokio::select! {
-        opened = open(stream, &port) => opened,
+        opened = open(stream, link, &port) => opened,
         () = stopping => Err(Closed::Drained),
     };
     let (stream, activity, first) = match opened {
@@ -50,7 +59,8 @@ pub async fn serve(stream: TcpStream, port: Arc<Port>) -> Closed {
         activity.is_http2();
     }
     let watch = port.lookout.watch();
-    let socket = Socket::new(stream, first, activity.clone(), watch, !is_http2);
+    let framing = (!is_http2).then(|| Framing::new(port.max_header_size));
+    let socket = Socket::new(stream, first, activity.clone(), watch, framing);
     let socket = TokioIo::new(socket);
     let service = {
         let (port, activity) = (port.clone(), activity.clone());
@@ -59,15 +69,19 @@ pub async fn serve(stream: TcpStream, port: Arc<Port>) -> Closed {
     let driver = Driver { port: &port, activity: &activity, http2: is_http2 };
     if is_http2 {
         let connection = pin!(port.http2.serve_connection(socket, service));
-        driver.drive(connection, http2::Connection::graceful_shutdown).await
-    } else {
-        let connection = pin!(port.http1.serve_connection(socket, service));
-        driver.drive(connection, http1::Connection::graceful_shutdown).await
+        return driver.drive(connection, http2::Connection::graceful_shutdown).await;
     }
+    let connection = pin!(port.http1.serve_connection(socket, service));
+    let closed = driver.drive(connection, http1::Connection::graceful_shutdown).await;
+    if activity.is_malformed() { Closed::Malformed } else { closed }
 }
 
 /// Shakes hands and reads as much as tells HTTP/1 from HTTP/2.
-async fn open(stream: TcpStream, port: &Port) -> Result<(Stream, Activity, Bytes), Closed> {
+async fn open(
+    stream: TcpStream,
+    link: Arc<Link>,
+    port: &Port,
+) -> Result<(Stream, Activity, Bytes), Closed> {
     let mut stream = match &port.certificate {
         None => Stream::Plain(stream),
         Some(certificate) => {
@@ -82,7 +96,7 @@ async fn open(stream: TcpStream, port: &Port) -> Result<(Stream, Activity, Bytes
             }
         }
     };
-    let activity = Activity::new(port.timeouts);
+    let activity = Activity::new(port.timeouts, link);
     let mut first = BytesMut::new();
     while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
         let missing = PREFACE.len() - first.len();
@@ -137,7 +151,11 @@ impl Driver<'_> {
                     if let Err(error) = &result {
                         tracing::debug!(%error, "a connection broke");
                     }
-                    let plain = if result.is_ok() { Closed::Finished } else { Closed::Broken };
+                    let plain = match result {
+                        Ok(()) => Closed::Finished,
+                        Err(error) if error.is_parse() => Closed::Malformed,
+                        Err(_) => Closed::Broken,
+                    };
                     return Poll::Ready(ending.unwrap_or(plain));
                 }
                 if ending.is_none() {
@@ -153,7 +171,7 @@ impl Driver<'_> {
                         continue;
                     }
                 }
-                let Some((deadline, reason)) = activity.deadline() else { return Poll::Pending };
+                let Some((deadline, reason)) = activity.alarm() else { return Poll::Pending };
                 let deadline = Instant::from_std(deadline);
                 // A later deadline needs no new alarm: the old one looks again.
                 if deadline < armed {
@@ -164,12 +182,16 @@ impl Driver<'_> {
                 if Instant::now() < deadline {
                     armed = deadline;
                     alarm.as_mut().reset(armed);
-                } else if ending.is_none() && reason == Closed::KeepAliveTimeout {
-                    ending = Some(reason);
-                    activity.ends();
-                    say_goodbye(connection.as_mut());
-                } else {
-                    return Poll::Ready(ending.unwrap_or(reason));
+                    continue;
+                }
+                match reason {
+                    None => activity.wakes(),
+                    Some(Closed::KeepAliveTimeout) if ending.is_none() => {
+                        ending = Some(Closed::KeepAliveTimeout);
+                        activity.ends();
+                        say_goodbye(connection.as_mut());
+                    }
+                    Some(reason) => return Poll::Ready(ending.unwrap_or(reason)),
                 }
             }
         })

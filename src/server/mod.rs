@@ -1,13 +1,15 @@
 //! From listeners to answers, until told to stop.
 //!
 //! `accept` takes connections, `connection` serves one of them through `socket`, `activity` knows
-//! what it is doing and until when it may, `service` hands its requests to the router, and `drain`
-//! knows how far stopping has come.
+//! what it is doing and until when it may, `framing` and `head` hold its requests to the rules of HTTP,
+//! `service` hands them to the router, and `drain` knows how far stopping has come.
 
 mod accept;
 mod activity;
 mod connection;
 mod drain;
+mod framing;
+mod head;
 mod lookout;
 mod service;
 mod socket;
@@ -22,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::api::health::Health;
+use crate::api::peers::Bounds;
 use crate::api::scrape::Scrape;
 use crate::api::stats::EdgeStats;
 use crate::api::{self, App, admin, auth};
@@ -83,7 +86,8 @@ impl Server {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn new(listeners: Listeners, app: App) -> anyhow::Result<Self> {
+    pub fn new(listeners: Listeners, mut app: App) -> anyhow::Result<Self> {
+        app.bounds = Bounds::new(&app.server);
         let (server, interval) = (&app.server, app.server.reload_interval);
         let mut watchers = JoinSet::new();
         let keys = keys(server)?;
@@ -104,12 +108,13 @@ impl Server {
         let scrape = Scrape::new(app.clone(), health.clone());
         let router = api::router(app.clone(), health.clone(), scrape.clone(), keys.clone());
         let stats = EdgeStats::new(&app.metrics);
-        let mut data = Port::new(router, server, server.max_connections.get(), stats);
+        let mut data = Port::new(router, server, app.bounds.clone(), stats);
         data.certificate = certificate;
         let router = admin::router(admin::Admin::new(app.clone(), health.clone(), scrape), keys);
         // What it counts is nobody's concern.
         let stats = EdgeStats::new(&Metrics::default());
-        let admin = Arc::new(Port::new(router, server, MAX_ADMIN_CONNECTIONS, stats));
+        let bounds = Bounds::connections_only(MAX_ADMIN_CONNECTIONS);
+        let admin = Arc::new(Port::new(router, server, bounds, stats));
         Ok(Self { listeners, data: Arc::new(data), admin, health, watchers, app })
     }
 
@@ -123,8 +128,10 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
         let Self { listeners, app, data, admin, health, watchers } = self;
         let accepting = tokio::spawn(accept(listeners.data, data.clone()));
-        if let Some(listener) = listeners.admin {
-            tokio::spawn(accept(listener, admin.clone()));
+        if let Some(listener) = listeners.admin
+            && let Err(error) = threads::apart(listener, admin.clone())
+        {
+            tracing::error!(%error, "the admin port is not served");
         }
         shutdown.await;
         let end = Instant::now() + app.server.grace_period;

@@ -13,7 +13,8 @@ use tower::ServiceExt;
 
 use super::accept::Port;
 use super::activity::{Activity, Running};
-use crate::api::streaming::{LongLived, Stopping, may_stream};
+use super::head;
+use crate::api::streaming::{LongLived, Malformed, Stopping, may_stream};
 
 /// Answers one request of a connection. It counts from the call on, not from the first poll.
 pub fn answer(
@@ -24,7 +25,8 @@ pub fn answer(
     let version = request.version();
     let http1 = version < Version::HTTP_2;
     let has_body = !request.body().is_end_stream();
-    let running = activity.begin(has_body, version == Version::HTTP_11);
+    let (running, fault) = activity.begin(has_body, version == Version::HTTP_11);
+    let fault = fault.or_else(|| head::fault(&request));
     let in_work = InWork::new(port.clone());
     let mut request = if http1 && has_body {
         let activity = activity.clone();
@@ -32,6 +34,13 @@ pub fn answer(
     } else {
         request.map(Body::new)
     };
+    request.extensions_mut().insert(activity.link().clone());
+    if let Some(fault) = fault {
+        if http1 {
+            activity.refuses(activity.begun(), fault);
+        }
+        request.extensions_mut().insert(Malformed(fault.into()));
+    }
     if may_stream(request.headers()) {
         request.extensions_mut().insert(Stopping(port.drain.stopping.clone()));
     }
@@ -43,8 +52,8 @@ pub fn answer(
             response.headers_mut().insert(header::CONNECTION, close);
         }
         if response.extensions().get::<LongLived>().is_some() {
-            running.streams();
-            let held = |body| Body::new(Held { body, in_work: Some(in_work), running });
+            running.streams(version == Version::HTTP_11);
+            let held = |body| Body::new(Held { body, in_work: Some(in_work), _running: running });
             return Ok(response.map(held));
         }
         in_work.answered();
@@ -73,9 +82,10 @@ impl Drop for InWork {
     }
 }
 
-/// The rest of the body is too long or too slow to be read and thrown away.
+/// The rest of the body is too long, too slow or too odd to be read and thrown away.
 fn leaves_body(response: &Response<Body>, activity: &Activity) -> bool {
-    let cut_off = [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE];
+    let cut_off =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::BAD_REQUEST];
     cut_off.contains(&response.status()) && activity.has_unread_body()
 }
 
@@ -83,7 +93,7 @@ fn leaves_body(response: &Response<Body>, activity: &Activity) -> bool {
 struct Held {
     body: Body,
     in_work: Option<InWork>,
-    running: Running,
+    _running: Running,
 }
 
 impl HttpBody for Held {
@@ -95,9 +105,7 @@ impl HttpBody for Held {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        this.running.is_read(true);
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        this.running.is_read(false);
         let ends = frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
         if ends && let Some(in_work) = this.in_work.take() {
             in_work.answered();

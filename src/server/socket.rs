@@ -1,5 +1,5 @@
 //! A connection's bytes, plain or through TLS. Tells [`Activity`] of what comes, throws away what
-//! nobody reads, and keeps a half-closed connection open for its answer.
+//! nobody reads, keeps a half-closed connection open for its answer, and sees when a client has left.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,12 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::framing::{Framing, Wrong};
 use super::lookout::Watch;
 
 /// The transport.
@@ -21,14 +23,20 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each tells something else")]
 pub struct Socket {
     stream: Stream,
     /// Read already, to tell the protocol.
     first: Bytes,
     activity: Activity,
     watch: Watch,
-    http1: bool,
+    /// Of HTTP/1.
+    framing: Option<Framing>,
+    /// A body's framing is wrong: nothing more is taken.
+    broken: bool,
     half_closed: Option<HalfClosed>,
+    /// The client sends no more, whether its bytes are read to their end or not.
+    read_closed: bool,
     /// Not all of an answer could be written yet.
     mid_answer: bool,
     shut: bool,
@@ -40,39 +48,98 @@ impl Socket {
         first: Bytes,
         activity: Activity,
         watch: Watch,
-        http1: bool,
+        framing: Option<Framing>,
     ) -> Self {
-        let (half_closed, mid_answer, shut) = (None, false, false);
-        Self { stream, first, activity, watch, http1, half_closed, mid_answer, shut }
+        Self {
+            stream,
+            first,
+            activity,
+            watch,
+            framing,
+            broken: false,
+            half_closed: None,
+            read_closed: false,
+            mid_answer: false,
+            shut: false,
+        }
     }
 
-    /// Asks what the end of the client's bytes means, on plain HTTP/1.
-    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (Stream::Plain(stream), true) = (&self.stream, self.http1) else {
+    /// Asks what the end of the client's bytes means, on plain HTTP/1. `read`: all before it is read.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<io::Result<()>> {
+        let (Stream::Plain(stream), true) = (&self.stream, self.framing.is_some()) else {
             return Poll::Ready(Ok(()));
         };
-        let half_closed = self.half_closed.get_or_insert_with(HalfClosed::new);
-        half_closed.poll(cx, stream, &self.activity, self.mid_answer)
+        let half_closed = self.half_closed.get_or_insert_with(|| {
+            self.activity.may_ask_again();
+            HalfClosed::new()
+        });
+        half_closed.poll(cx, stream, &self.activity, self.mid_answer, read)
+    }
+
+    /// Looks whether the client has left while nobody reads, from time to time.
+    ///
+    /// # Errors
+    /// It has.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.framing.is_some() && self.activity.looks() {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let ready = self.stream.tcp().ready(both).now_or_never().transpose()?;
+            // A reset, or no way to send it anything.
+            if ready.is_some_and(Ready::is_write_closed) {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            self.read_closed |= ready.is_some_and(Ready::is_read_closed);
+        }
+        match (self.read_closed, &self.stream) {
+            (false, _) => Ok(()),
+            (true, Stream::Tls(_)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            (true, Stream::Plain(_)) => match self.poll_half_closed(cx, false) {
+                Poll::Ready(asked) => asked,
+                Poll::Pending => Ok(()),
+            },
+        }
+    }
+
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>, whole: usize) {
+        self.mid_answer = !matches!(written, Poll::Ready(Ok(length)) if *length == whole);
+        if self.half_closed.is_some() {
+            self.activity.may_ask_again();
+        }
+    }
+
+    /// Follows what was read behind `before`, of which what is wrong is not passed on.
+    fn follow(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+        let Some(framing) = &mut self.framing else { return Ok(()) };
+        match framing.follow(&buffer.filled()[before..]) {
+            Ok(()) => {}
+            Err(Wrong::Head(number, fault)) => self.activity.refuses(number, fault),
+            Err(Wrong::Body(good)) => {
+                self.broken = true;
+                buffer.set_filled(before + good);
+                if good == 0 {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 /// A client that sends no more has left, or only closed its half and waits for the answer. The end
 /// of its bytes looks the same; only what is sent to it tells: one that left answers by a reset.
-/// So an interim answer is sent, which HTTP/1.1 allows at any time before the answer.
+/// So something is sent that means nothing ([`Activity::probe`]).
 struct HalfClosed {
     next: Pin<Box<Sleep>>,
     pause: Duration,
-    asked: bool,
 }
 
 impl HalfClosed {
     const FIRST_PAUSE: Duration = Duration::from_millis(10);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-    const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
     fn new() -> Self {
         let pause = Self::FIRST_PAUSE;
-        Self { next: Box::pin(tokio::time::sleep(pause)), pause, asked: false }
+        Self { next: Box::pin(tokio::time::sleep(pause)), pause }
     }
 
     /// Ready when the client is known to have left, or has its answer.
@@ -82,17 +149,18 @@ impl HalfClosed {
         stream: &TcpStream,
         activity: &Activity,
         mid_answer: bool,
+        read: bool,
     ) -> Poll<io::Result<()>> {
         while activity.is_running() {
             ready!(self.next.as_mut().poll(cx));
             // By now the handler has seen the end of a whole body: without it, the body is cut off.
-            let Some(takes_interim) = activity.awaits_answer() else { break };
-            if takes_interim && !self.asked && !mid_answer {
-                self.asked = true;
-                if stream.try_write(Self::INTERIM)? < Self::INTERIM.len() {
-                    // A part of it would spoil the answer.
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
+            if read && !activity.is_whole() {
+                break;
+            }
+            let probe = if mid_answer { b"" } else { activity.probe() };
+            // A part of it would spoil the answer.
+            if !probe.is_empty() && stream.try_write(probe)? < probe.len() {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             // Reading would only say again that no more comes.
             if let Some(error) = stream.take_error()? {
@@ -112,15 +180,18 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buffer.filled().len();
+        if this.broken {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         if !this.first.is_empty() {
             let length = this.first.len().min(buffer.remaining());
             buffer.put_slice(&this.first[..length]);
             this.first.advance(length);
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(this.follow(buffer, before));
         }
-        let before = buffer.filled().len();
         let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) else {
-            if this.http1 {
+            if this.framing.is_some() {
                 // Of HTTP/2 one connection may be many clients.
                 this.watch.looks_out(cx);
             }
@@ -129,12 +200,12 @@ impl AsyncRead for Socket {
         read?;
         if buffer.filled().len() > before {
             this.watch.moves();
-            if this.http1 {
+            if this.framing.is_some() {
                 this.activity.receives();
             }
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(this.follow(buffer, before));
         }
-        this.poll_half_closed(cx)
+        this.poll_half_closed(cx, true)
     }
 }
 
@@ -147,7 +218,7 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         this.watch.moves();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.mid_answer = !matches!(written, Poll::Ready(Ok(length)) if length == bytes.len());
+        this.wrote(&written, bytes.len());
         written
     }
 
@@ -159,8 +230,7 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         this.watch.moves();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
-        let whole: usize = parts.iter().map(|part| part.len()).sum();
-        this.mid_answer = !matches!(written, Poll::Ready(Ok(length)) if length == whole);
+        this.wrote(&written, parts.iter().map(|part| part.len()).sum());
         written
     }
 
@@ -168,8 +238,11 @@ impl AsyncWrite for Socket {
         self.stream.is_write_vectored()
     }
 
+    /// hyper asks for this whenever it is asked itself and has nothing to write.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        this.look(cx)?;
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     /// Closing a socket with unread bytes resets it, and the client loses the answer that it has not
@@ -192,6 +265,15 @@ impl AsyncWrite for Socket {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
     }
 }
 

@@ -1,13 +1,47 @@
 //! Rows of features as they came, before a model has said which type each column has.
 //!
-//! `numbers.rs`: numbers to the last digit. `read.rs`: the forms that JSON has for rows.
+//! `numbers.rs`: numbers to the last digit. `read.rs`, `named.rs`: the forms that JSON has for rows.
 
+mod named;
 mod numbers;
 mod read;
 
 use std::ops::Range;
 
 pub use numbers::{Number, Numbers};
+pub use read::CellsSeed;
+
+use crate::meter::Meter;
+
+/// What becomes of a column of some name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The model takes it.
+    Taken,
+    /// The model does without it, and the operator wants it passed over.
+    PassedOver,
+    /// The model does not know it.
+    Unknown,
+}
+
+/// Within which bounds a client's input is read. What a model does not take is not kept, so that no body
+/// holds more than its model's columns and its limits' items.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub meter: &'a Meter<'a>,
+    /// Items at most: one more ends the reading.
+    pub most: usize,
+    /// What becomes of a column of this name.
+    pub takes: &'a dyn Fn(&str) -> Taken,
+}
+
+impl<'a> Reading<'a> {
+    /// For the operator's own files: whatever is in them.
+    #[must_use]
+    pub fn unbounded(meter: &'a Meter<'a>) -> Self {
+        Self { meter, most: usize::MAX, takes: &|_| Taken::Taken }
+    }
+}
 
 /// Rows, and the field that they came in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,5 +1,6 @@
 //! A text to a vector.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::head::{FLOATS, output_named};
@@ -8,8 +9,8 @@ use super::pooling::{MASK, TokenPooling, normalize};
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
-    Input, InputKind, Material, Note, Parameters, Prediction, Reduction, Stages, Task, Unserved,
-    varied,
+    Input, InputKind, Material, Note, Parameters, Part, Piece, Prediction, Reduction, Stages, Task,
+    Unserved, varied,
 };
 use crate::config::Pooling;
 use crate::error::Error;
@@ -237,6 +238,26 @@ impl Task for FeatureExtraction {
         let texts = text::texts(input, self.max_bytes)?;
         texts.iter().try_for_each(text::refuse_pair)?;
         self.encoder.encode(texts, parameters)
+    }
+
+    fn pieces(&self, input: &Input) -> Vec<Piece> {
+        text::pieces(input)
+    }
+
+    fn encode_piece(
+        &self,
+        input: &Input,
+        items: Range<usize>,
+        parameters: &Parameters,
+        _: &Stages,
+    ) -> Result<Part, Error> {
+        let texts = text::of_piece(text::texts(input, self.max_bytes)?, items)?;
+        texts.iter().try_for_each(text::refuse_pair)?;
+        self.encoder.encode_piece(texts, parameters)
+    }
+
+    fn join(&self, _: &Input, parts: Vec<Part>) -> Result<Rows, Error> {
+        self.encoder.join(parts)
     }
 
     fn decode(&self, outputs: &Tensors, _: &Parameters) -> Result<Vec<Prediction>, Error> {

@@ -1,26 +1,26 @@
 //! A photo to classes.
 
-use std::sync::Arc;
-
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ndarray::{ArrayD, IxDyn};
-use rayon::prelude::*;
 
 use super::graph::Graph;
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::image::{
     self, ConfigError, DecodedImage, Format, ImageError, ImageLimits, Layout, Preprocessing,
-    RgbImage, Scaling, TransformError, advice, decode, from_hugging_face,
+    RgbImage, Scaling, TransformError, advice, decode, from_hugging_face, probe,
 };
 use super::note::ASSUMED;
 use super::{
-    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Material, Note, Parameters, Prediction,
-    Stages, Task, Unserved, varied,
+    FLOATS_AND_BYTES, Image, ImageSource, Input, InputKind, Kind, Material, Note, Parameters, Part,
+    Piece, Prediction, Stages, Task, Unserved, varied,
 };
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::rows::Rows;
@@ -272,30 +272,58 @@ impl ImageClassification {
     }
 
     /// All images' numbers, `[images, …]` in the model's layout.
-    fn fill<T: Copy + Default + Send + Sync>(
+    fn fill<T: Copy + Default>(
         &self,
         images: &[Image],
         stages: &Stages,
-        apply: impl Fn(&Preprocessing, &DecodedImage, &mut [T]) -> Result<(), TransformError> + Sync,
+        apply: impl Fn(&Preprocessing, &DecodedImage, &mut [T]) -> Result<(), TransformError>,
     ) -> Result<ArrayD<T>, Error> {
         let (height, width) = (self.height, self.width);
         let size = self.channels * height * width;
         let mut values = vec![T::default(); images.len() * size];
-        match images {
-            [only] => self.write(only, stages, &mut values, apply)?,
-            many => values
-                .par_chunks_exact_mut(size)
-                .zip(many)
-                .map(|(out, image)| self.write(image, stages, out, &apply))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .collect::<Result<(), _>>()?,
+        for (out, image) in values.chunks_exact_mut(size).zip(images) {
+            self.write(image, stages, out, &apply)?;
         }
         let shape = match self.preprocessing.layout {
             Layout::Chw => [images.len(), self.channels, height, width],
             Layout::Hwc => [images.len(), height, width, self.channels],
         };
         ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(Error::internal)
+    }
+
+    /// A row for each image.
+    fn rows(&self, images: &[Image], stages: &Stages) -> Result<Rows, Error> {
+        let tensor = if self.data_type == DataType::U8 {
+            Tensor::U8(self.fill(images, stages, Preprocessing::apply_u8)?)
+        } else {
+            let values = self.fill(images, stages, Preprocessing::apply)?;
+            match self.data_type {
+                DataType::F16 => Tensor::F16(values.mapv(half::f16::from_f32)),
+                DataType::F64 => Tensor::F64(values.mapv(f64::from)),
+                _ => Tensor::F32(values),
+            }
+        };
+        Ok(Rows::alike(Tensors(vec![(self.input.clone(), tensor)])))
+    }
+
+    /// What an image takes, by its header.
+    fn effort(&self, image: &Image) -> (Kind, Duration) {
+        let reduction = |width, height| self.preprocessing.reduction(width, height);
+        match &image.source {
+            ImageSource::File(bytes, _) => probe::effort(&bytes.as_ref(), &self.limits, reduction),
+            ImageSource::Base64(text) => {
+                let uri = text.strip_prefix("data:").and_then(|uri| uri.split_once(','));
+                let text = uri.map_or(text.as_str(), |(_, data)| data);
+                probe::effort(&probe::Encoded { text, engine: &BASE64 }, &self.limits, reduction)
+            }
+        }
+    }
+}
+
+fn images(input: &Input) -> Result<&[Image], Error> {
+    match input {
+        Input::Images(images) => Ok(images),
+        _ => Err(Error::internal("an image task was given another kind of input")),
     }
 }
 
@@ -410,20 +438,27 @@ impl Task for ImageClassification {
     }
 
     fn encode(&self, input: &Input, _: &Parameters, stages: &Stages) -> Result<Rows, Error> {
-        let Input::Images(images) = input else {
-            return Err(Error::internal("an image task was given another kind of input"));
+        self.rows(images(input)?, stages)
+    }
+
+    fn pieces(&self, input: &Input) -> Vec<Piece> {
+        let images = images(input).unwrap_or_default().iter().enumerate();
+        let piece = |(index, image): (usize, &Image)| {
+            let (kind, estimate) = self.effort(image);
+            Piece { items: index..index + 1, kind, estimate }
         };
-        let tensor = if self.data_type == DataType::U8 {
-            Tensor::U8(self.fill(images, stages, Preprocessing::apply_u8)?)
-        } else {
-            let values = self.fill(images, stages, Preprocessing::apply)?;
-            match self.data_type {
-                DataType::F16 => Tensor::F16(values.mapv(half::f16::from_f32)),
-                DataType::F64 => Tensor::F64(values.mapv(f64::from)),
-                _ => Tensor::F32(values),
-            }
-        };
-        Ok(Rows::alike(Tensors(vec![(self.input.clone(), tensor)])))
+        images.map(piece).collect()
+    }
+
+    fn encode_piece(
+        &self,
+        input: &Input,
+        items: Range<usize>,
+        _: &Parameters,
+        stages: &Stages,
+    ) -> Result<Part, Error> {
+        let beyond = || Error::internal("a piece beyond the images");
+        self.rows(images(input)?.get(items).ok_or_else(beyond)?, stages).map(Part::Rows)
     }
 
     fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error> {

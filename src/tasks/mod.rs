@@ -14,6 +14,7 @@ mod image_classification;
 mod input;
 mod looks;
 mod note;
+pub mod piece;
 mod pooling;
 mod scalar;
 mod sentence_transformers;
@@ -26,16 +27,19 @@ mod token_classification;
 mod unserved;
 mod varied;
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use cells::{Cells, Column, Features, Number, Numbers};
+pub use cells::{Cells, CellsSeed, Column, Features, Number, Numbers, Reading, Taken};
 pub use files::{ModelFiles, read_text};
 pub use input::{FeatureColumn, Image, ImageSource, Input, InputKind, Parameters, Text};
 
 pub use note::{ASSUMED, Note, WARM_UP};
+pub use piece::{Kind, Part, Piece};
 pub use scalar::Scalar;
 pub use stages::Stages;
 pub use unserved::Unserved;
@@ -183,6 +187,11 @@ pub trait Task: Send + Sync {
         Vec::new()
     }
 
+    /// What becomes of a column of this name.
+    fn takes(&self, _name: &str) -> Taken {
+        Taken::Unknown
+    }
+
     /// Whether each class has a probability of its own, so that an input may have several labels.
     fn is_multi_label(&self) -> bool {
         false
@@ -204,6 +213,34 @@ pub trait Task: Send + Sync {
         parameters: &Parameters,
         stages: &Stages,
     ) -> Result<Rows, Error>;
+
+    /// The pieces in which an input that is not small is encoded, by turns with those of other requests, in
+    /// the order of the items. Reads no more of it than tells what each takes.
+    fn pieces(&self, input: &Input) -> Vec<Piece> {
+        vec![Piece { items: 0..input.len(), kind: Kind::Other, estimate: Duration::ZERO }]
+    }
+
+    /// [`Self::encode`] of one of several pieces.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    fn encode_piece(
+        &self,
+        input: &Input,
+        _: Range<usize>,
+        parameters: &Parameters,
+        stages: &Stages,
+    ) -> Result<Part, Error> {
+        self.encode(input, parameters, stages).map(Part::Rows)
+    }
+
+    /// What [`Self::encode`] would have made of the whole.
+    ///
+    /// # Errors
+    /// Parts that do not fit together, which is a defect.
+    fn join(&self, _: &Input, parts: Vec<Part>) -> Result<Rows, Error> {
+        piece::rows(parts)
+    }
 
     /// Post-processing: one prediction for each row, in order.
     ///

@@ -8,13 +8,14 @@ mod layout;
 mod missing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::head::Head;
 use super::hugging_face::HfConfig;
 use super::note::SHAPES;
 use super::{
-    Cells, Column, FeatureColumn, Features, Input, InputKind, Material, Note, Parameters,
-    Prediction, Stages, Task, Unserved, varied,
+    Cells, Column, FeatureColumn, Features, Input, InputKind, Kind, Material, Note, Parameters,
+    Piece, Prediction, Stages, Taken, Task, Unserved, varied,
 };
 use crate::config::ExtraColumns;
 use crate::error::{Error, ErrorKind};
@@ -26,6 +27,8 @@ use missing::Missing;
 
 /// Numbers that are converted in a few microseconds.
 const FEW_CELLS: usize = 256;
+/// What a cell takes of a thread, about.
+const A_CELL: Duration = Duration::from_nanos(20);
 
 struct Tabular {
     layout: Layout,
@@ -74,6 +77,10 @@ impl Task for Tabular {
         self.layout.columns()
     }
 
+    fn takes(&self, name: &str) -> Taken {
+        self.layout.takes(name)
+    }
+
     fn is_multi_label(&self) -> bool {
         self.head.is_multi_label()
     }
@@ -92,6 +99,12 @@ impl Task for Tabular {
             Input::Features(features) => self.layout.encode(features),
             _ => Err(Error::internal("a tabular task was given another kind of input")),
         }
+    }
+
+    fn pieces(&self, input: &Input) -> Vec<Piece> {
+        let Input::Features(Features { cells, .. }) = input else { return Vec::new() };
+        let estimate = A_CELL * u32::try_from(cells.len()).unwrap_or(u32::MAX);
+        vec![Piece { items: 0..input.len(), kind: Kind::Other, estimate }]
     }
 
     fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error> {

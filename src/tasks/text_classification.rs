@@ -1,5 +1,6 @@
 //! A text, or a pair of texts, to classes or a value.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::head::Head;
@@ -7,7 +8,8 @@ use super::hugging_face::HfConfig;
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, TextEncoder};
 use super::{
-    Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Unserved, varied,
+    Input, InputKind, Material, Note, Parameters, Part, Piece, Prediction, Stages, Task, Unserved,
+    varied,
 };
 use crate::error::Error;
 use crate::rows::Rows;
@@ -71,6 +73,25 @@ impl Task for TextClassification {
 
     fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
         self.encoder.encode(text::texts(input, self.max_bytes)?, parameters)
+    }
+
+    fn pieces(&self, input: &Input) -> Vec<Piece> {
+        text::pieces(input)
+    }
+
+    fn encode_piece(
+        &self,
+        input: &Input,
+        items: Range<usize>,
+        parameters: &Parameters,
+        _: &Stages,
+    ) -> Result<Part, Error> {
+        let texts = text::of_piece(text::texts(input, self.max_bytes)?, items)?;
+        self.encoder.encode_piece(texts, parameters)
+    }
+
+    fn join(&self, _: &Input, parts: Vec<Part>) -> Result<Rows, Error> {
+        self.encoder.join(parts)
     }
 
     fn decode(&self, outputs: &Tensors, parameters: &Parameters) -> Result<Vec<Prediction>, Error> {

@@ -1,6 +1,7 @@
 //! A text to the parts of it that have a label: names of people and places, for example. Adjacent tokens
 //! of one label are joined as transformers' pipeline does with `aggregation_strategy="simple"`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{Array3, ArrayView1, Axis, Ix3};
@@ -12,8 +13,8 @@ use super::note::SHAPES;
 use super::sentence_transformers::SentenceTransformer;
 use super::text::{self, Offsets, TokenEncoder};
 use super::{
-    Entity, Input, InputKind, Material, Note, Parameters, Prediction, Stages, Task, Text, Unserved,
-    varied,
+    Entity, Input, InputKind, Material, Note, Parameters, Part, Piece, Prediction, Stages, Task,
+    Text, Unserved, piece, varied,
 };
 use crate::error::Error;
 use crate::rows::Rows;
@@ -209,11 +210,34 @@ impl Task for TokenClassification {
         text::is_small(input)
     }
 
-    fn encode(&self, input: &Input, parameters: &Parameters, _: &Stages) -> Result<Rows, Error> {
-        let texts = text::texts(input, self.max_bytes)?;
+    fn encode(
+        &self,
+        input: &Input,
+        parameters: &Parameters,
+        stages: &Stages,
+    ) -> Result<Rows, Error> {
+        self.join(input, vec![self.encode_piece(input, 0..input.len(), parameters, stages)?])
+    }
+
+    fn pieces(&self, input: &Input) -> Vec<Piece> {
+        text::pieces(input)
+    }
+
+    fn encode_piece(
+        &self,
+        input: &Input,
+        items: Range<usize>,
+        parameters: &Parameters,
+        _: &Stages,
+    ) -> Result<Part, Error> {
+        let texts = text::of_piece(text::texts(input, self.max_bytes)?, items)?;
         texts.iter().try_for_each(text::refuse_pair)?;
-        let encodings = self.encoder.encodings(texts, parameters, Offsets::CodePoints)?;
-        let aside = self.aside(texts, &encodings);
+        self.encoder.encodings(texts, parameters, Offsets::CodePoints).map(Part::Tokens)
+    }
+
+    fn join(&self, input: &Input, parts: Vec<Part>) -> Result<Rows, Error> {
+        let encodings = piece::tokens(parts)?;
+        let aside = self.aside(text::texts(input, self.max_bytes)?, &encodings);
         let mut rows = self.encoder.rows(&encodings);
         rows.aside = aside;
         Ok(rows)

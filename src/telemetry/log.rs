@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::bound::Bound;
 use super::writer::{Form, Writer};
 use crate::config::{Log, LogFormat};
 
@@ -16,22 +18,23 @@ pub fn start(log: &Log) -> anyhow::Result<Writer> {
         Err(_) => EnvFilter::try_new(&log.filter).context("log.filter")?,
     };
     let form = form(log.format, std::io::stderr().is_terminal());
-    let writer = Writer::start(std::io::stderr(), form).context("cannot start the log's thread")?;
+    let bound = Bound::new(log.failures_per_second);
+    let told = bound.clone();
+    let writer = Writer::start(std::io::stderr(), form, move || told.tell())
+        .context("cannot start the log's thread")?;
     let lines = writer.lines();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         // Colours are escape sequences, which nothing in a line may have.
         .with_ansi(false)
         .with_writer(move || lines.clone());
+    let registry = tracing_subscriber::registry().with(filter).with(bound);
     match form {
-        Form::Json => subscriber
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .finish()
-            .try_init(),
-        Form::Text => subscriber.finish().try_init(),
+        Form::Json => {
+            let json = layer.json().flatten_event(true);
+            let json = json.with_current_span(false).with_span_list(false);
+            registry.with(json).try_init()
+        }
+        Form::Text => registry.with(layer).try_init(),
     }
     .context("the log is started already")?;
     std::panic::set_hook(Box::new(panicked));

@@ -1,5 +1,6 @@
 //! What is told about the work: logs on standard error, and spans to a collector.
 
+mod bound;
 mod log;
 mod otlp;
 pub mod trace;

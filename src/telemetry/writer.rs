@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 /// Lines that may wait to be written; one more is dropped.
 const WAITING: usize = 4096;
+/// How often what has no line of its own is told.
+const TELL: Duration = Duration::from_secs(1);
 /// How long the last lines are waited for at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,7 @@ enum Message {
 /// The thread that writes. Dropping it writes what waits.
 pub struct Writer {
     lines: Lines,
+    tell: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Where lines are left. Takes a whole line in each call of `write`.
@@ -57,20 +60,33 @@ pub struct Lines {
 }
 
 impl Writer {
+    /// `tell` may leave lines; it is called every second, and at the end.
+    ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(output: impl Write + Send + 'static, form: Form) -> io::Result<Self> {
-        Self::with_room(output, form, WAITING)
+    pub fn start(
+        output: impl Write + Send + 'static,
+        form: Form,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::with_room(output, form, WAITING, tell)
     }
 
-    fn with_room(output: impl Write + Send + 'static, form: Form, room: usize) -> io::Result<Self> {
+    fn with_room(
+        output: impl Write + Send + 'static,
+        form: Form,
+        room: usize,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let (waiting, lines) = bounded(room);
+        let tell: Arc<dyn Fn() + Send + Sync> = Arc::new(tell);
+        let telling = tell.clone();
         let dropped = Dropped::default();
         let failed = dropped.clone();
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write(output, &lines, &failed))?;
-        Ok(Self { lines: Lines { waiting, dropped, form } })
+            .spawn(move || write(output, &lines, &failed, &*telling))?;
+        Ok(Self { lines: Lines { waiting, dropped, form }, tell })
     }
 
     #[must_use]
@@ -86,6 +102,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        (self.tell)();
         let deadline = Instant::now() + FLUSH;
         let (done, written) = bounded(1);
         // An output that blocks must not keep the process.
@@ -96,18 +113,31 @@ impl Drop for Writer {
 }
 
 /// The thread, for as long as the process may log.
-fn write(mut output: impl Write, lines: &Receiver<Message>, failed: &Dropped) {
-    for message in lines {
-        match message {
-            Message::Line(line) => {
+fn write(
+    mut output: impl Write,
+    lines: &Receiver<Message>,
+    failed: &Dropped,
+    tell: &(dyn Fn() + Send + Sync),
+) {
+    let mut next = Instant::now() + TELL;
+    loop {
+        match lines.recv_deadline(next) {
+            Ok(Message::Line(line)) => {
                 if output.write_all(&line).is_err() {
                     failed.add_one();
                 }
             }
-            Message::Flush(done) => {
+            Ok(Message::Flush(done)) => {
                 let _ = output.flush();
                 let _ = done.send(());
             }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let now = Instant::now();
+        if now >= next {
+            next = now + TELL;
+            tell();
         }
     }
 }
@@ -191,7 +221,7 @@ mod tests {
         let (let_go, go) = bounded::<()>(0);
         let written = Arc::<Mutex<Vec<u8>>>::default();
         let output = Blocked { begun, go, written: written.clone() };
-        let writer = Writer::with_room(output, Form::Text, 2).unwrap();
+        let writer = Writer::with_room(output, Form::Text, 2, || ()).unwrap();
         let mut lines = writer.lines();
         writeln!(lines, "written").unwrap();
         writing.recv().unwrap();
@@ -210,7 +240,7 @@ mod tests {
     fn lines_into_a_closed_pipe_are_counted() {
         let (reader, pipe) = io::pipe().unwrap();
         drop(reader);
-        let writer = Writer::start(pipe, Form::Text).unwrap();
+        let writer = Writer::start(pipe, Form::Text, || ()).unwrap();
         let dropped = writer.dropped();
         for _ in 0..3 {
             writer.lines().write_all(b"a line\n").unwrap();
@@ -224,7 +254,7 @@ mod tests {
         let (begun, writing) = bounded(1);
         let (_let_go, go) = bounded::<()>(0);
         let output = Blocked { begun, go, written: Arc::default() };
-        let writer = Writer::with_room(output, Form::Text, 1).unwrap();
+        let writer = Writer::with_room(output, Form::Text, 1, || ()).unwrap();
         writer.lines().write_all(b"a line\n").unwrap();
         writing.recv().unwrap();
         writer.lines().write_all(b"another\n").unwrap();

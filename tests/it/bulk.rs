@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use onnxd::api::App;
 use onnxd::server::Drained;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{
     BUNDLED, Edge, Folder, MILLISECONDS_50, Server, app_with, assert_same, image, in_time,
+    with_slow,
 };
 
 const NDJSON: &str = "application/x-ndjson";
@@ -107,16 +107,6 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 fn row(id: usize) -> String {
     let width = 0.1 + (id % 25) as f64 / 10.0;
     format!("{{\"id\": {id}, \"features\": [[5.1, 3.5, 1.4, {width}]]}}\n")
-}
-
-/// A model whose rows wait in the queue for an hour, so that they surely are in work.
-fn waiting() -> (Folder, App) {
-    let folder = Folder::new();
-    folder
-        .copy("models/iris/model.onnx", "slow/model.onnx")
-        .write("slow/model.toml", "max_queue_delay = \"1h\"\nmax_batch_size = 32\n");
-    let app = folder.load().unwrap();
-    (folder, app)
 }
 
 async fn post(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Vec<Value> {
@@ -319,8 +309,8 @@ async fn a_client_that_never_reads_is_left() {
     let edge = Edge::start(app).await;
     let mut client = Raw::open(edge.data, "/predict/iris", "").await;
     let chunk = Raw::chunk(&row(1).repeat(1000));
-    while client.stream.write_all(&chunk).await.is_ok() {}
-    edge.counts("connections_closed_total{reason=\"keep_alive_timeout\"}", 1).await;
+    in_time(async { while client.stream.write_all(&chunk).await.is_ok() {} }).await;
+    edge.counts("connections_closed_total{reason=\"unread_answers\"}", 1).await;
     edge.counts("bulk_lines_in_work", 0).await;
 }
 
@@ -354,7 +344,7 @@ async fn a_line_that_does_not_end_in_time_ends_the_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_line_has_a_deadline_of_its_own() {
-    let (_folder, app) = waiting();
+    let (_folder, app) = with_slow("");
     let server = Server::start(app).await;
     let headers = "x-request-timeout-ms: 50\r\n";
     let mut client = Raw::open(server.address, "/predict/slow", headers).await;
@@ -368,7 +358,7 @@ async fn each_line_has_a_deadline_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_takes_its_lines_along() {
-    let (_folder, app) = waiting();
+    let (_folder, app) = with_slow("");
     let edge = Edge::counting(app).await;
     let mut client = Raw::open(edge.data, "/predict/slow", "").await;
     client.send(&format!("{ROW}\n{ROW}\n")).await;
@@ -426,19 +416,28 @@ async fn a_server_that_stops_says_after_which_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_holds_one_place_and_waits_where_a_request_would_be_refused() {
-    let app = app_with("[server]\nmax_concurrent_requests = 1\n[runtime]\n");
+async fn a_stream_holds_one_place_while_it_has_lines_in_work_and_waits_where_a_request_is_refused()
+{
+    let (_folder, app) = with_slow("server.max_concurrent_requests = 1\n");
     let edge = Edge::start(app).await;
-    let mut client = Raw::open(edge.data, "/predict/iris", "").await;
-    client.send(&row(1)).await;
-    client.answer().await.unwrap();
-    let refused = edge.predict(&reqwest::header::HeaderMap::new()).await.unwrap();
-    assert_eq!(refused.status, 429);
-    client.end().await;
-    assert_eq!(client.answer().await, None);
-    let is_served =
-        async || edge.predict(&reqwest::header::HeaderMap::new()).await.unwrap().status == 200;
-    in_time(async { while !is_served().await {} }).await;
+    let ask = async || edge.predict(&reqwest::header::HeaderMap::new()).await.unwrap().status;
+    let mut idle = Raw::open(edge.data, "/predict/iris", "").await;
+    idle.send(&row(1)).await;
+    idle.answer().await.unwrap();
+    // It holds nothing while it says nothing.
+    in_time(async { while ask().await != 200 {} }).await;
+    let mut busy = Raw::open(edge.data, "/predict/slow", "").await;
+    for _ in 0..3 {
+        busy.send(&format!("{ROW}\n")).await;
+    }
+    edge.counts("bulk_lines_in_work", 3).await;
+    edge.counts("requests_in_work", 1).await;
+    assert_eq!(ask().await, 429);
+    // A line waits for the place.
+    idle.send(&row(2)).await;
+    edge.counts("bulk_lines_in_work", 4).await;
+    drop(busy);
+    assert_eq!(idle.answer().await.unwrap()["id"], 2);
 
     // More rows than the queue takes at once.
     let small = Folder::new();

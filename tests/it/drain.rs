@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::process::{Process, line_with};
-use crate::support::{BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, onnxd};
+use crate::support::{BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, in_time, onnxd};
 
 /// A request in work: the server has asked for its body.
-pub async fn in_work(edge: &Edge) -> TcpStream {
+async fn in_work(edge: &Edge) -> TcpStream {
     let mut stream = TcpStream::connect(edge.data).await.unwrap();
     let head = format!(
         "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -36,7 +36,7 @@ async fn what_is_in_work_is_answered_and_nothing_new_is_accepted() {
     edge.stop();
     // An idle connection is closed, and no new one is accepted.
     assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
-    while TcpStream::connect(edge.data).await.is_ok() {}
+    in_time(async { while TcpStream::connect(edge.data).await.is_ok() {} }).await;
     let ready = edge.admin("/health/ready").await;
     assert_eq!((ready.status, &ready.body["reason"]), (503, &json!("draining")));
     assert_eq!(edge.admin("/health/live").await.status, 200);
@@ -56,7 +56,7 @@ async fn in_the_delay_new_requests_are_answered_and_asked_to_go() {
     app.server.drain_delay = Duration::from_hours(1);
     let mut edge = Edge::start(app).await;
     edge.stop();
-    while edge.admin("/health/ready").await.status == 200 {}
+    in_time(async { while edge.admin("/health/ready").await.status == 200 {} }).await;
     let answer = edge.predict(&HeaderMap::new()).await.unwrap();
     assert_eq!((answer.status, answer.headers["connection"].as_bytes()), (200, &b"close"[..]));
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
@@ -171,7 +171,7 @@ fn a_client_that_leaves_gives_its_place_back() {
                 _ = stream.read_u8() => {}
             }
         }
-        while is_taken().await {}
+        in_time(async { while is_taken().await {} }).await;
     });
 }
 

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::{
-    BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, app_with, default_config, loader,
+    BUNDLED, Edge, Folder, IRIS, MILLISECONDS_50, app_with, default_config, in_time, loader, post,
+    with_slow,
 };
 
 // printf %s first | sha256sum
@@ -26,11 +27,7 @@ const SECOND: &str = "16367aacb67a4a017c8da8ab95682ccb390863780f7114dda0a0e0c556
 
 /// A request for iris as it goes over the wire.
 fn iris() -> String {
-    format!(
-        "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{IRIS}",
-        IRIS.len()
-    )
+    post("/predict/iris", IRIS)
 }
 
 /// The bundled models, with another configuration.
@@ -118,17 +115,16 @@ async fn an_answer_reaches_a_client_that_is_still_sending() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_too_many_is_closed_and_the_admin_port_answers() {
-    let edge = Edge::start(bundled(|app| app.server.max_connections = 1.try_into().unwrap())).await;
-    let mut first = TcpStream::connect(edge.data).await.unwrap();
-    first.write_all(iris().as_bytes()).await.unwrap();
-    first.readable().await.unwrap();
+    let (_folder, app) = with_slow("server.max_connections = 1\n");
+    let edge = Edge::start(app).await;
+    let first = edge.in_work(1).await;
     let mut second = TcpStream::connect(edge.data).await.unwrap();
     assert_eq!(until_closed(&mut second).await, "");
     edge.counts("connections_closed_total{reason=\"max_connections\"}", 1).await;
     assert_eq!(edge.admin("/health/live").await.status, 200);
     // The place is free again, once the server has seen the end.
     drop(first);
-    while edge.predict(&HeaderMap::new()).await.is_err() {}
+    in_time(async { while edge.predict(&HeaderMap::new()).await.is_err() {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,8 +255,34 @@ async fn api_keys_are_asked_for_and_read_again() {
 
     folder.write("keys", "not a hash\n");
     folder.write("keys", format!("{SECOND}\n"));
-    while ask("x-api-key", "second").await.status == 401 {}
+    in_time(async { while ask("x-api-key", "second").await.status == 401 {} }).await;
     assert_eq!(ask("x-api-key", "first").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_of_the_data_port_need_no_key_where_that_is_configured() {
+    let folder = Folder::new();
+    folder.write("keys", format!("{FIRST}\n"));
+    let file = folder.path().join("keys");
+    for (public, status) in [(false, 401), (true, 200)] {
+        let keys = format!("[server]\napi_keys_file = {file:?}\npublic_health = {public}\n");
+        let edge = Edge::start(app_with(&keys)).await;
+        for path in ["/v2/health/live", "/v2/health/ready"] {
+            assert_eq!(edge.get(edge.data, path).await.status, status, "{path} {public}");
+        }
+        let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        let url = format!("http://{}/grpc.health.v1.Health/Check", edge.data);
+        let check = client.post(url).header("content-type", "application/grpc");
+        let check = check.body(vec![0; 5]).send().await.unwrap();
+        let code = check.headers().get("grpc-status").map(|code| code.to_str().unwrap());
+        // Told before the answer if it is an error: 16 is UNAUTHENTICATED.
+        assert_eq!(code, if public { None } else { Some("16") });
+        // Nothing else is public.
+        for path in ["/v2", "/v2/models", "/v2/models/iris", "/v2/models/iris/ready"] {
+            assert_eq!(edge.get(edge.data, path).await.status, 401, "{path} {public}");
+        }
+        assert_eq!(edge.predict(&HeaderMap::new()).await.unwrap().status, 401);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,22 +391,20 @@ async fn tls_with_a_certificate_that_is_read_again() {
     folder.write("cert.pem", certificate_2);
     tls(&edge, &trusted_1, b"h2").await.unwrap();
     folder.write("key.pem", key_2);
-    while tls(&edge, &trusted_2, b"h2").await.is_err() {}
+    in_time(async { while tls(&edge, &trusted_2, b"h2").await.is_err() {} }).await;
     assert!(tls(&edge, &trusted_1, b"h2").await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_too_much_together_are_refused_unread() {
-    let app = app_with("[server]\nmax_body_size = 2048\nmax_bodies_size = 2048\n");
+async fn bodies_that_are_too_much_together_are_refused() {
+    let (_folder, app) = with_slow("[server]\nmax_body_size = 100\nmax_bodies_size = 100\n");
     let edge = Edge::start(app).await;
     let mut first = TcpStream::connect(edge.data).await.unwrap();
-    let head = "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                content-length: 1500\r\nexpect: 100-continue\r\n\r\n";
-    first.write_all(head.as_bytes()).await.unwrap();
-    // Its body may come from now on, and takes all the room.
-    first.read_exact(&mut [0; 25]).await.unwrap();
+    first.write_all(post("/predict/slow", &format!("{IRIS:80}")).as_bytes()).await.unwrap();
+    edge.counts("body_bytes", 80).await;
     let refused = edge.predict(&HeaderMap::new()).await.unwrap();
     assert_eq!((refused.status, &refused.body["title"]), (429, &json!("Overloaded")));
+    edge.counts("refusals_total{reason=\"body_budget\"}", 1).await;
     drop(first);
-    while edge.predict(&HeaderMap::new()).await.unwrap().status == 429 {}
+    in_time(async { while edge.predict(&HeaderMap::new()).await.unwrap().status == 429 {} }).await;
 }

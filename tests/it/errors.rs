@@ -6,10 +6,13 @@ use std::net::TcpStream;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, BUNDLED, Folder, Server, app, default_config, image, root, send};
+use crate::support::{
+    Answer, BUNDLED, Edge, Folder, Server, app, default_config, image, root, send, with_slow,
+};
 
 /// Collects what came back, under the name of what was sent.
 struct Cases {
@@ -257,11 +260,11 @@ async fn content_types_and_bodies() {
             .server
             .request("POST", "/predict")
             .header("content-type", "image/jpeg")
-            .header("content-encoding", "gzip")
+            .header("content-encoding", "br")
             .body(photo.clone()),
     )
     .await;
-    cases.push("content-encoding: gzip", answer);
+    cases.push("content-encoding: br", answer);
     let form = Form::new().part("fille", Part::text("x"));
     let answer = send(cases.server.request("POST", "/predict").multipart(form)).await;
     cases.push("multipart with an unknown part", answer);
@@ -308,25 +311,21 @@ async fn not_a_number_from_the_model_is_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_over_the_bound_are_answered_at_once() {
-    let mut app = BUNDLED.clone();
-    app.server.max_concurrent_requests = 1.try_into().unwrap();
-    let server = Server::start(app).await;
-    // The server asks for the body once the request is admitted: it holds the only place then.
-    let mut holder = TcpStream::connect(server.address).unwrap();
-    let head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                content-length: 2\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n";
-    holder.write_all(head.as_bytes()).unwrap();
-    let mut asked = [0; 25];
-    holder.read_exact(&mut asked).unwrap();
-    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
-    let refused = server.json("/predict", json!({"text": "good"})).await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(refused.headers["retry-after"], "1");
-    holder.write_all(b"{}").unwrap();
-    let mut answer = String::new();
-    holder.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
-    assert_eq!(server.json("/predict", json!({"text": "good"})).await.status, 200);
+    let (_folder, app) = with_slow("server.max_concurrent_requests = 1\n");
+    let edge = Edge::start(app).await;
+    let holder = edge.in_work(1).await;
+    // Before its body comes.
+    let mut late = TcpStream::connect(edge.data).unwrap();
+    let head = "POST /predict/iris HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n";
+    late.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 1024];
+    let length = late.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    drop(holder);
+    edge.counts("requests_in_work", 0).await;
+    assert_eq!(edge.predict(&HeaderMap::new()).await.unwrap().status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

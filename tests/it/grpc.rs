@@ -1,9 +1,12 @@
 //! gRPC by a real client: one question and one answer. Streams are in `grpc_streams.rs`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use onnxd::api::App;
 use onnxd::api::grpc::proto::infer_parameter::ParameterChoice;
 use onnxd::api::grpc::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
@@ -17,14 +20,15 @@ use onnxd::api::grpc::proto::{
 };
 use prost::Message;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tonic::client::Grpc;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::support::{BUNDLED, Edge, Folder, app, app_with, default_config, in_time, root};
+use crate::support::{
+    BUNDLED, Edge, Folder, app, app_with, default_config, in_time, root, with_slow,
+};
 
 /// A client on a connection of its own.
 pub struct Client(pub Grpc<Channel>);
@@ -318,35 +322,27 @@ async fn limits_and_overload_are_resource_exhausted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_too_many_is_told_when_to_come_again_and_one_that_leaves_gives_its_place_back() {
-    let edge = Edge::start(app_with("server.max_concurrent_requests = 1")).await;
+    let (_folder, app) = with_slow("server.max_concurrent_requests = 1");
+    let edge = Edge::start(app).await;
     let mut client = Client::connect(edge.data).await;
-    let stream = TcpStream::connect(edge.data).await.unwrap();
-    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    let turned_away = async {
-        loop {
-            // Its body never comes.
-            let url = "http://localhost/inference.GRPCInferenceService/ModelInfer";
-            let request = http::Request::post(url).header("content-type", "application/grpc");
-            let request = request.body(()).unwrap();
-            let mut sender = sender.clone().ready().await.unwrap();
-            let held = sender.send_request(request, false).unwrap();
-            // Either of the two may come first.
-            if let Err(status) = client.infer(iris()).await {
-                break (held, status);
-            }
-        }
-    };
-    let (held, status) = in_time(turned_away).await;
+    let mut other = Client::connect(edge.data).await;
+    let slow = ModelInferRequest { model_name: "slow".to_owned(), ..iris() };
+    let held = tokio::spawn(async move { other.infer(slow).await });
+    edge.counts("requests_in_work", 1).await;
+    let status = client.infer(iris()).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert_eq!(status.metadata().get("retry-after").unwrap(), "1");
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
     // The client resets it.
-    drop(held);
-    while client.infer(iris()).await.is_err() {}
-    let labels = r#"model="(none)",outcome="cancelled",protocol="(none)",task="(none)""#;
-    let cancelled = format!(r#"onnxd_requests_total{{{labels},version="(none)"}} "#);
-    while !edge.admin("/metrics").await.body.as_str().unwrap().contains(&cancelled) {}
+    held.abort();
+    in_time(async { while client.infer(iris()).await.is_err() {} }).await;
+    let labels =
+        r#"model="slow",outcome="cancelled",protocol="grpc",task="tabular-classification""#;
+    let cancelled = format!(r#"onnxd_requests_total{{{labels},version="1"}} "#);
+    in_time(async {
+        while !edge.admin("/metrics").await.body.as_str().unwrap().contains(&cancelled) {}
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -407,8 +403,15 @@ async fn deadlines_and_framing_are_checked() {
         status(&[grpc, ("grpc-timeout", "soon")], &whole).await,
         code(Code::InvalidArgument)
     );
+    let snappy = ("grpc-encoding", "snappy");
+    assert_eq!(status(&[grpc, snappy], &compressed).await, code(Code::Unimplemented));
+    assert_eq!(status(&[grpc], &compressed).await, code(Code::Unimplemented));
+    let told = bare(&edge, &[grpc, snappy], compressed.clone()).await;
+    assert_eq!(told.headers()["grpc-accept-encoding"], "identity,gzip");
     let gzip = ("grpc-encoding", "gzip");
-    assert_eq!(status(&[grpc, gzip], &compressed).await, code(Code::Unimplemented));
+    assert_eq!(status(&[grpc, gzip], &compressed).await, code(Code::InvalidArgument));
+    // Of a client that could compress and did not.
+    assert_eq!(status(&[grpc, gzip], &whole).await, None);
     for broken in [cut_off, twice, nonsense, vec![], vec![0; 3]] {
         assert_eq!(status(&[grpc], &broken).await, code(Code::InvalidArgument), "{broken:?}");
     }
@@ -420,6 +423,27 @@ async fn deadlines_and_framing_are_checked() {
     let http1 = edge.request("POST", "/inference.GRPCInferenceService/ServerLive");
     let http1 = http1.header(grpc.0, grpc.1).body(vec![0; 5]).send().await.unwrap();
     assert_eq!(http1.headers()["grpc-status"], "3");
+}
+
+/// A message compressed by gzip.
+fn zipped(message: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(message).unwrap();
+    let packed = encoder.finish().unwrap();
+    [&[1], (packed.len() as u32).to_be_bytes().as_slice(), &packed].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_gzip_are_taken_up_to_twenty_times_themselves() {
+    let edge = Edge::start(BUNDLED.clone()).await;
+    let headers = [("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
+    let answer = bare(&edge, &headers, zipped(&iris().encode_to_vec())).await;
+    let plain = bare(&edge, &headers, framed(&iris())).await;
+    assert_eq!(answer.bytes().await.unwrap(), plain.bytes().await.unwrap());
+    let bomb = bare(&edge, &headers, zipped(&vec![0; 10_000_000])).await;
+    assert_eq!(bomb.headers()["grpc-status"], (Code::ResourceExhausted as i32).to_string());
+    let message = bomb.headers()["grpc-message"].to_str().unwrap();
+    assert!(message.contains("inflated"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,6 +127,9 @@ fn the_access_log_has_a_line_for_each_answer() {
 /// More than a pipe, and the lines that may wait, hold.
 const MANY: usize = 10_000;
 
+/// So that each has a line.
+const ALL: (&str, &str) = ("ONNXD_LOG__FAILURES_PER_SECOND", "0");
+
 /// Refused one after the other on one connection; how many had their answer.
 fn ask_many(process: &Process) -> usize {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -144,7 +147,7 @@ fn ask_many(process: &Process) -> usize {
 
 #[test]
 fn a_log_that_nobody_reads_stops_neither_answers_nor_the_end() {
-    let mut process = Process::alone(&[]);
+    let mut process = Process::alone(&[ALL]);
     assert_eq!(ask_many(&process), MANY);
     assert_eq!(process.ask("POST /predict/iris", "", IRIS), 200);
     assert!(process.stop().success());
@@ -156,11 +159,37 @@ fn a_log_that_nobody_reads_stops_neither_answers_nor_the_end() {
 
 #[test]
 fn a_log_that_is_closed_stops_neither_answers_nor_the_end() {
-    let mut process = Process::alone(&[]);
+    let mut process = Process::alone(&[ALL]);
     process.close_log();
     assert_eq!(ask_many(&process), MANY);
     assert_eq!(process.ask("POST /predict/iris", "", IRIS), 200);
     assert!(process.stop().success());
+}
+
+#[test]
+fn a_scan_of_paths_has_some_lines_a_second_and_a_count_of_the_others() {
+    const MOST: usize = 5;
+    let most = MOST.to_string();
+    let process = Process::alone(&[("ONNXD_LOG__FAILURES_PER_SECOND", &most)]);
+    assert_eq!(ask_many(&process), MANY);
+    // Another kind has its own lines, however many of the first there are.
+    assert_eq!(process.ask("POST /predict/unknown", "", IRIS), 404);
+    let lines = objects(&process.log());
+    let refused = with_message(&lines, "refused");
+    let others = with_message(&lines, "more refusals, which have no line of their own");
+    let of = |lines: &[&Value], kind: &str| -> Vec<Value> {
+        let lines = lines.iter().filter(|line| line["kind"] == kind);
+        lines.map(|line| (*line).clone()).collect()
+    };
+    assert_eq!(of(&refused, "unknown-model").len(), 1);
+    let routes = of(&refused, "unknown-route");
+    let told = of(&others, "unknown-route");
+    let left_out: u64 = told.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!(routes.len() + left_out as usize, MANY, "each has a line or is counted");
+    // A second has its lines, and whoever counts them begins where they do.
+    let seconds: std::collections::BTreeSet<_> =
+        routes.iter().map(|line| line["timestamp"].as_str().unwrap()[..19].to_owned()).collect();
+    assert!(routes.len() <= MOST * (seconds.len() + 1), "{} in {seconds:?}", routes.len());
 }
 
 #[test]

@@ -2,15 +2,19 @@
 //!
 //! ONNX Runtime has one environment a process, so all of them are one test binary.
 
+mod abuse;
 mod answers;
 mod bench;
 mod bulk;
 mod cli;
+mod compressed;
+mod disk;
 mod drain;
 mod edge;
 mod errors;
 mod evaluate;
 mod evaluate_reference;
+mod fairness;
 mod formats;
 mod gpu;
 mod graph_cache;

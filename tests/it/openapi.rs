@@ -306,3 +306,23 @@ async fn the_key_switches_both_off() {
         );
     }
 }
+
+#[test]
+fn every_route_that_reads_a_body_is_in_the_list_of_costs() {
+    let app = BUNDLED.clone();
+    let health = Health::new(app.clone());
+    let scrape = Scrape::new(app.clone(), health.clone());
+    let document = document();
+    let posts = operations(&document).into_iter().filter(|(_, method, _)| method == "POST");
+    let mut routes: BTreeSet<String> = posts.map(|(path, ..)| format!("POST {path}")).collect();
+    let data = onnxd::api::router(app.clone(), health.clone(), scrape.clone(), None);
+    for router in [data, admin::router(Admin::new(app, health, scrape), None)] {
+        let shown = format!("{router:?}");
+        let quoted = shown.split('"').skip(1).step_by(2);
+        let is_grpc = |path: &&str| path.starts_with("/inference.") || path.starts_with("/grpc.");
+        routes.extend(quoted.filter(is_grpc).map(str::to_owned));
+    }
+    let entries = onnxd::api::cost::ENTRIES.iter().flat_map(|entry| entry.routes);
+    let listed = entries.filter(|route| **route != "*").map(|route| (*route).to_owned());
+    assert_eq!(listed.collect::<BTreeSet<_>>(), routes);
+}

@@ -9,9 +9,9 @@ use onnxd::telemetry::Handle;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::drain::in_work;
 use crate::support::{
     Answer, BUNDLED, Edge, Folder, IRIS, Server, app_with, default_config, fixture, loader, send,
+    with_slow,
 };
 
 // printf %s first | sha256sum
@@ -246,8 +246,9 @@ async fn the_page_is_there_while_the_models_load_and_while_the_server_is_full() 
     let models = edge.get(edge.data, "/playground/models").await;
     assert_eq!((models.status, &models.body["type"]), (503, &json!("urn:onnxd:error:unavailable")));
 
-    let edge = Edge::start(app_with("[server]\nmax_concurrent_requests = 1\n")).await;
-    let _held = in_work(&edge).await;
+    let (_folder, app) = with_slow("server.max_concurrent_requests = 1\n");
+    let edge = Edge::start(app).await;
+    let _held = edge.in_work(1).await;
     assert_eq!(edge.predict(&HeaderMap::new()).await.unwrap().status, 429);
     for path in ["/", "/playground/models", "/playground/metrics"] {
         assert_eq!(edge.get(edge.data, path).await.status, 200, "{path}");

@@ -462,7 +462,7 @@ async fn models_are_loaded_and_unloaded_by_request() {
         let field = format!("parameters.{parameter}");
         assert_eq!(refused.body["field"], field);
     }
-    assert_eq!(live.control("/v2/repository/index", "[").await.status, 400);
+    assert_eq!(live.control("/v2/repository/index", "{").await.status, 400);
     for path in ["index", "models/iris/load", "models/iris/unload"] {
         let path = format!("/v2/repository/{path}");
         let on_data = send(live.edge.request("POST", &path)).await;

@@ -16,7 +16,8 @@ use onnxd::runtime::provider::ExecutionProvider;
 use onnxd::server::{self, Drained, Listeners};
 use onnxd::telemetry::Handle;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -174,12 +175,38 @@ pub const MILLISECONDS_50: Duration = Duration::from_millis(50);
 /// A body for `/predict/iris`.
 pub const IRIS: &str = r#"{"features": [[5.1, 3.5, 1.4, 0.2]]}"#;
 
-/// The bundled models under a configuration file.
-pub fn app_with(file: &str) -> App {
+/// A request of JSON as it goes over the wire.
+pub fn post(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A configuration file.
+pub fn config(file: &str) -> ServerConfig {
     let folder = Folder::new();
     folder.write("onnxd.toml", file);
     let path = folder.path().join("onnxd.toml");
-    let config = ServerConfig::load(Some(&path), &Flags::default()).unwrap();
+    ServerConfig::load(Some(&path), &Flags::default()).unwrap()
+}
+
+/// Iris under a configuration file, and a model `slow` whose rows wait in the queue for an hour, so that
+/// they surely are in work.
+pub fn with_slow(file: &str) -> (Folder, App) {
+    let folder = Folder::new();
+    folder
+        .copy("models/iris/model.onnx", "iris/model.onnx")
+        .copy("models/iris/model.onnx", "slow/model.onnx")
+        .write("slow/model.toml", "max_queue_delay = \"1h\"\nmax_batch_size = 32\n");
+    let app = app(&config(file), folder.path(), None).unwrap();
+    (folder, app)
+}
+
+/// The bundled models under a configuration file.
+pub fn app_with(file: &str) -> App {
+    let config = config(file);
     let app = App::new(&config, BUNDLED.compute.clone(), Arc::default(), Handle::default());
     app.set_repository(BUNDLED.repository().unwrap().clone());
     app
@@ -227,6 +254,14 @@ impl Edge {
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path}", self.data);
         reqwest::Client::new().request(method.parse().unwrap(), url)
+    }
+
+    /// A request in work, the `number`th, on the model `slow` of [`with_slow`].
+    pub async fn in_work(&self, number: u64) -> TcpStream {
+        let mut stream = TcpStream::connect(self.data).await.unwrap();
+        stream.write_all(post("/predict/slow", IRIS).as_bytes()).await.unwrap();
+        self.counts("requests_in_work", number).await;
+        stream
     }
 
     /// To the admin port.

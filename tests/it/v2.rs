@@ -5,9 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::network::{FP32, INT64, Network};
-use crate::support::{
-    Answer, Edge, Folder, Server, app_with, assert_same, fixture, image, in_time, send,
-};
+use crate::support::{Answer, Edge, Folder, Server, assert_same, fixture, image, send, with_slow};
 
 const PHOTO: &str = "jpeg-coffee.jpg";
 const IRIS: &str = "/v2/models/iris/infer";
@@ -368,38 +366,17 @@ async fn a_deadline_in_the_parameters_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_are_answered_where_requests_are_refused_and_metrics_name_the_protocol() {
-    let edge =
-        Edge::start(app_with("[server]\nmax_concurrent_requests = 1\nmax_body_size = 1000\n"))
-            .await;
+    let (_folder, app) = with_slow("server.max_concurrent_requests = 1\n");
+    let edge = Edge::counting(app).await;
     let body = iris(json!([5.1, 3.5, 1.4, 0.2]), [1, 4]);
     let answer = send(edge.request("POST", IRIS).json(&body)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let labels = "model=\"iris\",outcome=\"ok\",protocol=\"v2\",task=\"tabular-classification\",version=\"1\"";
     edge.counts(&format!("requests_total{{{labels}}}"), 1).await;
 
-    // A request whose body does not end holds the only place.
-    let refused = async || send(edge.request("GET", "/v2/models/iris")).await.status == 429;
-    let holds = async {
-        loop {
-            let (sender, held) = tokio::sync::oneshot::channel::<()>();
-            let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("{") });
-            let rest = futures_util::stream::once(async move {
-                let _ = held.await;
-                Ok("")
-            });
-            let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, rest));
-            let holding = tokio::spawn(send(edge.request("POST", IRIS).body(body)));
-            while !refused().await && !holding.is_finished() {}
-            // It met one of the questions, which had the place, and was refused: once more.
-            if !holding.is_finished() {
-                break (sender, holding);
-            }
-        }
-    };
-    let (sender, holding) = in_time(holds).await;
+    let _held = edge.in_work(1).await;
+    assert_eq!(send(edge.request("GET", "/v2/models/iris")).await.status, 429);
     for path in ["/v2/health/live", "/v2/health/ready"] {
         assert_eq!(edge.get(edge.data, path).await.status, 200);
     }
-    drop(sender);
-    assert_eq!(holding.await.unwrap().status, 400);
 }

@@ -8,12 +8,14 @@ use super::Stream;
 use crate::api::account;
 use crate::api::envelope;
 use crate::api::error::{Problem, status};
-use crate::api::predict::Prepared;
+use crate::api::predict::{Prepared, Target};
 use crate::bulk::{Answered, Asked, Question};
 use crate::error::Error;
+use crate::meter::Meter;
 use crate::metrics::Outcome;
+use crate::model::repository::ModelRepository;
 use crate::runtime::compute;
-use crate::tasks::Prediction;
+use crate::tasks::{Parameters, Prediction};
 
 /// What an answer is told by.
 pub struct Tag {
@@ -48,20 +50,35 @@ struct Cut<'a> {
     stopped_after: u64,
 }
 
-/// Questions of the lines that are not blank; the first one has the number `first`.
-pub fn read(lines: &[u8], first: u64, stream: &Stream) -> Vec<Asked<Tag>> {
+/// Questions of the lines that are not blank; the first one has the number `first`. `waits`: whether
+/// somebody still does.
+pub fn read(
+    lines: &[u8],
+    first: u64,
+    (repository, target, parameters): (&ModelRepository, &Target, Parameters),
+    waits: &dyn Fn() -> bool,
+) -> Vec<Asked<Tag>> {
+    // What one line costs must not refuse the others, and all are kept together.
+    let shared = Meter::of_lines();
     let lines = lines.split(|byte| *byte == b'\n').zip(first..);
     let lines = lines.map(|(line, number)| (line.trim_ascii(), number));
-    let lines = lines.filter(|(line, _)| !line.is_empty());
-    lines.map(|(line, number)| question(line, number, stream)).collect()
+    let lines = lines.filter(|(line, _)| !line.is_empty()).take_while(|_| waits());
+    let question = |(line, number): (&[u8], u64)| {
+        let meter = Meter::of_line(line.len(), &shared, waits);
+        let parse =
+            || Ok(envelope::parse_line(line, target.clone(), parameters, repository, &meter));
+        // A panic is this line's, and not the block's.
+        let (id, prepared) = compute::here(parse).unwrap_or_else(|error| (None, Err(error)));
+        asked(id, prepared, number)
+    };
+    lines.map(question).collect()
 }
 
-fn question(line: &[u8], number: u64, stream: &Stream) -> Asked<Tag> {
-    let Stream { repository, target, parameters, .. } = stream;
-    // A panic is this line's, and not the block's.
-    let parsed =
-        compute::here(|| Ok(envelope::parse_line(line, target.clone(), *parameters, repository)));
-    let (id, prepared) = parsed.unwrap_or_else(|error| (None, Err(error)));
+fn asked(
+    id: Option<Box<RawValue>>,
+    prepared: std::result::Result<Prepared, Error>,
+    number: u64,
+) -> Asked<Tag> {
     let question = prepared.map(|prepared| {
         let Prepared { model, input, parameters } = prepared;
         Question { model, input, parameters }

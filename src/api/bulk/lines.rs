@@ -9,6 +9,8 @@ use http_body_util::BodyExt;
 use memchr::{memchr, memchr_iter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::api::peers::Taken;
+use crate::api::upload::Upload;
 use crate::api::{App, body};
 use crate::error::{Error, ErrorKind};
 
@@ -24,14 +26,15 @@ pub struct Block {
     pub last: u64,
     /// In the place of the lines: the one line was too long.
     pub refused: Option<Error>,
-    /// What a long line takes of the rooms for long lines.
-    pub room: Option<Room>,
+    pub room: Room,
 }
 
-/// A long line's part of what long lines of its stream, and bodies of the whole server, may take.
+/// What the lines of a block take.
 pub struct Room {
-    own: OwnedSemaphorePermit,
-    all: OwnedSemaphorePermit,
+    /// Of what bodies of the whole server may take.
+    _all: Option<Taken>,
+    /// Of a long line: of what those of its stream may take.
+    _long: Option<OwnedSemaphorePermit>,
 }
 
 /// The lines of one request's body.
@@ -45,15 +48,22 @@ pub struct Lines {
     taken: u64,
     ended: bool,
     app: App,
+    /// Has the room for what is in the buffer.
+    upload: Option<Arc<Upload>>,
     /// KiB that long lines of this stream may still take.
     long: Arc<Semaphore>,
-    room: Option<Room>,
+    room: Option<OwnedSemaphorePermit>,
     /// Lines that were given out and not answered yet.
     in_work: Arc<AtomicUsize>,
 }
 
 impl Lines {
-    pub fn new(body: Body, app: App, in_work: Arc<AtomicUsize>) -> Self {
+    pub fn new(
+        body: Body,
+        app: App,
+        upload: Option<Arc<Upload>>,
+        in_work: Arc<AtomicUsize>,
+    ) -> Self {
         let long = Arc::new(Semaphore::new(body::kib(app.server.max_body_size)));
         Self {
             body,
@@ -62,6 +72,7 @@ impl Lines {
             taken: 0,
             ended: false,
             app,
+            upload,
             long,
             room: None,
             in_work,
@@ -72,7 +83,7 @@ impl Lines {
     ///
     /// # Errors
     /// [`ErrorKind::BodyTimeout`]: a line came too slowly, or nothing came for long while nothing was
-    /// in work.
+    /// in work. Those of [`body::broken`].
     pub async fn next(&mut self, most: usize) -> Result<Option<Block>, Error> {
         if !self.ended && self.buffer.is_empty() {
             self.first_bytes().await?;
@@ -80,7 +91,7 @@ impl Lines {
         if let Err(error) = self.whole_line().await? {
             let app = self.app.clone();
             let came = AtomicU64::new(0);
-            body::in_time(&app.server, &came, self.throw_away(&came)).await?;
+            body::in_time(&app.server, &came, self.throw_away(&came)).await??;
             return Ok(Some(self.block(Bytes::new(), 1, Some(error))));
         }
         let (end, count) = self.cut(most);
@@ -99,7 +110,9 @@ impl Lines {
     fn block(&mut self, lines: Bytes, count: u64, refused: Option<Error>) -> Block {
         let first = self.taken + 1;
         self.taken += count;
-        Block { lines, first, last: self.taken, refused, room: self.room.take() }
+        let all = self.upload.as_ref().and_then(|upload| upload.split(lines.len()));
+        let room = Room { _all: all, _long: self.room.take() };
+        Block { lines, first, last: self.taken, refused, room }
     }
 
     /// Where to cut the buffer, and how many lines are before that.
@@ -126,7 +139,7 @@ impl Lines {
             let more = tokio::time::timeout(idle, self.more()).await;
             match more {
                 Ok(more) => {
-                    self.ended = !more;
+                    self.ended = !more?;
                     return Ok(());
                 }
                 Err(_) if self.in_work.load(Ordering::Relaxed) > 0 => {}
@@ -152,53 +165,50 @@ impl Lines {
                 return Ok(Ok(()));
             }
             // Not under the client's time.
-            if let Err(error) = self.make_room().await {
-                return Ok(Err(error));
-            }
+            self.make_room().await?;
             let came = AtomicU64::new(0);
             let filled = self.fill(self.room().min(limit), &came);
-            body::in_time(&app.server, &came, filled).await?;
+            body::in_time(&app.server, &came, filled).await??;
         }
     }
 
     /// Reads to the end of the line, or until the buffer has more than `bytes` bytes.
-    async fn fill(&mut self, bytes: usize, came: &AtomicU64) {
+    async fn fill(&mut self, bytes: usize, came: &AtomicU64) -> Result<(), Error> {
         while self.end_of_line().is_none() && self.buffer.len() <= bytes && !self.ended {
             let before = self.buffer.len();
-            self.ended = !self.more().await;
+            self.ended = !self.more().await?;
             came.fetch_add((self.buffer.len() - before) as u64, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     /// Leaves the buffer after the end of its line.
-    async fn throw_away(&mut self, came: &AtomicU64) {
+    async fn throw_away(&mut self, came: &AtomicU64) -> Result<(), Error> {
         self.room = None;
         loop {
-            if let Some(end) = self.end_of_line() {
-                let _ = self.buffer.split_to(end + 1);
-                self.searched = 0;
-                return;
-            }
-            came.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
-            self.buffer = BytesMut::new();
+            let end = self.end_of_line();
+            let gone = self.buffer.split_to(end.map_or(self.buffer.len(), |end| end + 1)).len();
+            drop(self.upload.as_ref().map(|upload| upload.split(gone)));
             self.searched = 0;
-            if !self.more().await {
+            if end.is_some() {
+                return Ok(());
+            }
+            came.fetch_add(gone as u64, Ordering::Relaxed);
+            self.buffer = BytesMut::new();
+            if !self.more().await? {
                 self.ended = true;
-                return;
+                return Ok(());
             }
         }
     }
 
     /// Bytes of a line for which there is room.
     fn room(&self) -> usize {
-        self.room.as_ref().map_or(BLOCK, |Room { own, .. }| own.num_permits() << 10)
+        self.room.as_ref().map_or(BLOCK, |room| room.num_permits() << 10)
     }
 
-    /// Takes room for a line that is longer than what there is: twice as much, first of this stream,
-    /// whose earlier long lines end by themselves, then of the server.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Overloaded`].
+    /// Takes room for a line that is longer than what there is: twice as much, of this stream, whose
+    /// earlier long lines end by themselves.
     async fn make_room(&mut self) -> Result<(), Error> {
         let has = self.room();
         if self.buffer.len() <= has {
@@ -209,13 +219,9 @@ impl Lines {
         let further_kib = u32::try_from(further).unwrap_or(u32::MAX);
         let own = self.long.clone().acquire_many_owned(further_kib).await;
         let own = own.map_err(Error::internal)?;
-        let all = body::reserve(&self.app, further << 10)?;
         match &mut self.room {
-            Some(room) => {
-                room.own.merge(own);
-                room.all.merge(all);
-            }
-            None => self.room = Some(Room { own, all }),
+            Some(room) => room.merge(own),
+            None => self.room = Some(own),
         }
         Ok(())
     }
@@ -232,18 +238,17 @@ impl Lines {
     }
 
     /// Waits for more bytes; `false` at the end.
-    async fn more(&mut self) -> bool {
+    async fn more(&mut self) -> Result<bool, Error> {
         loop {
             match self.body.frame().await {
-                None => return false,
-                // The client has left, which drops the stream where it waits.
-                Some(Err(_)) => std::future::pending().await,
+                None => return Ok(false),
+                Some(Err(error)) => return Err(body::broken(error)),
                 Some(Ok(frame)) => {
                     // Trailers of a request mean nothing.
                     let Ok(data) = frame.into_data() else { continue };
                     if !data.is_empty() {
                         self.buffer.extend_from_slice(&data);
-                        return true;
+                        return Ok(true);
                     }
                 }
             }
@@ -270,7 +275,7 @@ mod tests {
             .map(|piece| Ok::<_, axum::Error>(Bytes::from((*piece).to_owned())))
             .collect();
         let body = Body::from_stream(stream::iter(pieces));
-        let mut lines = Lines::new(body, app, Arc::default());
+        let mut lines = Lines::new(body, app, None, Arc::default());
         let mut told = Vec::new();
         while let Some(Block { lines, first, last, refused, .. }) = lines.next(most).await.unwrap()
         {

@@ -6,12 +6,11 @@
 //! the client does. When it does not, blocks wait for it, the reader waits for them, and so does the
 //! client's socket.
 
-mod line;
+pub(super) mod line;
 mod lines;
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -27,18 +26,22 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::account::{self, Account, Deferred};
 use super::error::status;
-use super::finish;
+use super::outgoing::until_sent;
+use super::peers::Taken;
 use super::predict::{Target, find_model};
 use super::request_id::Asked;
+use super::resource::Resource;
 use super::streaming::{LongLived, Stopping};
-use super::{App, Place, body};
+use super::upload::Upload;
+use super::{App, body, encoding, finish};
+use crate::api::asker::Asker;
 use crate::bulk::{self, Pace, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::model::repository::ModelRepository;
 use crate::runtime::job::Priority;
 use crate::tasks::Parameters;
-use lines::{BLOCK, Block, Lines};
+use lines::{Block, Lines};
 
 /// As in the metrics.
 const PROTOCOL: &str = "bulk";
@@ -48,8 +51,8 @@ const CONTENT_TYPES: [&[u8]; 4] =
     [b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonl"];
 /// Asks nginx to pass answers on as they come.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Part of `max_bodies_size` that a stream takes: its blocks in work, and what is read beside them.
-const ROOM: usize = (bulk::IN_WORK + 2) * BLOCK;
+/// Bytes of a block's answers, as long as there were none.
+const FIRST_SIZE: usize = 64 << 10;
 /// Failures within one stream that are logged one by one.
 const LOGGED: usize = 10;
 
@@ -72,6 +75,13 @@ pub struct Stream {
     terms: Terms,
     /// Lines that were read and whose answers were not taken yet.
     in_work: Arc<AtomicUsize>,
+    upload: Option<Arc<Upload>>,
+    /// The one place of all blocks that are in work, if some are.
+    place: tokio::sync::Mutex<Weak<Taken>>,
+    /// Bytes of the last block's answers.
+    size: AtomicUsize,
+    /// The client has left in the middle of its lines.
+    left: CancellationToken,
     logged: AtomicUsize,
 }
 
@@ -89,6 +99,24 @@ impl Stream {
         {
             asked.log_failed(status(error.kind), error);
         }
+    }
+
+    /// A place among the requests in work, for which lines wait.
+    async fn place(&self) -> Option<Arc<Taken>> {
+        let upload = self.upload.as_ref()?;
+        let mut place = self.place.lock().await;
+        if let Some(taken) = place.upgrade() {
+            return Some(taken);
+        }
+        let taken = Arc::new(upload.peer.wait_for(Resource::Places, 1).await);
+        *place = Arc::downgrade(&taken);
+        Some(taken)
+    }
+
+    /// Room for a further block's answers, until they are sent.
+    async fn sending(&self) -> Option<OwnedSemaphorePermit> {
+        let upload = self.upload.as_ref()?;
+        upload.link.stream_room(self.size.load(Ordering::Relaxed)).await
     }
 
     /// Counts and logs what ends the stream before its input does.
@@ -113,18 +141,20 @@ pub fn predict(
     let headers = &head.headers;
     let priority = finish::priority_or(headers, Priority::Bulk)?;
     let client = finish::client_timeout(headers)?;
-    body::refuse_encoding(headers)?;
+    encoding::refuse(headers)?;
     let repository = app.repository()?.clone();
     let mut device = None;
     if target.model.is_some() {
         let model = find_model(&repository, &target, None)?;
         account.note(&model, PROTOCOL);
-        model.check_load(priority)?;
+        model.check_load(Asker::of(&head.extensions).terms(priority, None))?;
         device = HeaderValue::try_from(model.provider.to_string()).ok();
         target.found = Some(model);
     }
-    let room = body::reserve(&app, ROOM)?;
-    let place = head.extensions.get::<Place>().map(|Place { place, .. }| place.clone());
+    let upload = head.extensions.get::<Arc<Upload>>().cloned();
+    if let Some(upload) = &upload {
+        upload.by_parts();
+    }
     let limit = app.server.request_timeout;
     let stopping = head
         .extensions
@@ -136,6 +166,10 @@ pub fn predict(
         pace: Pace::default(),
         terms: Terms { priority, timeout, stopping },
         in_work: Arc::default(),
+        upload,
+        place: tokio::sync::Mutex::default(),
+        size: AtomicUsize::new(FIRST_SIZE),
+        left: CancellationToken::new(),
         logged: AtomicUsize::new(0),
         app,
         repository,
@@ -143,8 +177,8 @@ pub fn predict(
         parameters,
     });
     let deferred = Deferred::default();
-    let held = Held { deferred: deferred.clone(), _room: room, _place: place };
-    let mut response = Response::new(Body::new(StreamBody::new(frames(stream, body, held))));
+    let frames = frames(stream, body, deferred.clone());
+    let mut response = Response::new(Body::new(StreamBody::new(frames)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -156,13 +190,6 @@ pub fn predict(
     Ok(response)
 }
 
-/// What a stream has until its end.
-struct Held {
-    deferred: Deferred,
-    _room: OwnedSemaphorePermit,
-    _place: Option<Arc<OwnedSemaphorePermit>>,
-}
-
 /// The answers of a block.
 struct Part {
     lines: Vec<u8>,
@@ -170,7 +197,17 @@ struct Part {
     ends: Option<(u64, Error)>,
     /// The last line of the block.
     last: u64,
-    _counted: InWork,
+    /// What the answers take until they are sent.
+    held: Option<(Option<OwnedSemaphorePermit>, Taken)>,
+    _counted: Option<InWork>,
+}
+
+impl Part {
+    /// The end, after this line.
+    fn end(after: u64, error: Error, counted: Option<InWork>) -> Self {
+        let ends = Some((after, error));
+        Self { lines: Vec::new(), ends, last: after, held: None, _counted: counted }
+    }
 }
 
 /// Lines in work, as long as this lives.
@@ -197,12 +234,13 @@ impl Drop for InWork {
     }
 }
 
-/// What the reader gives: lines, or why it reads no more.
-type Read = Result<(Block, InWork), Error>;
+/// What the reader gives: lines, with the room for their answers, or why it reads no more.
+type Read = Result<(Block, InWork, Option<OwnedSemaphorePermit>), Error>;
 
-/// Reads to the end of the body, or until the server stops.
+/// Reads to the end of the body, or until the server stops or the client leaves.
 async fn read(stream: Arc<Stream>, body: Body, blocks: mpsc::Sender<Read>) {
-    let mut lines = Lines::new(body, stream.app.clone(), stream.in_work.clone());
+    let (upload, in_work) = (stream.upload.clone(), stream.in_work.clone());
+    let mut lines = Lines::new(body, stream.app.clone(), upload, in_work);
     loop {
         // A place first, so that the number of lines is what suits now.
         let Ok(place) = blocks.reserve().await else { return };
@@ -215,7 +253,15 @@ async fn read(stream: Arc<Stream>, body: Body, blocks: mpsc::Sender<Read>) {
             None => return,
             Some(Ok(block)) => {
                 let counted = InWork::new(&block, &stream);
-                place.send(Ok((block, counted)));
+                let sending = tokio::select! {
+                    biased;
+                    () = stream.terms.stopping.cancelled() => None,
+                    sending = stream.sending() => sending,
+                };
+                place.send(Ok((block, counted, sending)));
+            }
+            Some(Err(error)) if error.reason() == body::CUT_OFF => {
+                return stream.left.cancel();
             }
             Some(Err(error)) => return place.send(Err(error)),
         }
@@ -229,23 +275,26 @@ fn stopping() -> Error {
 
 /// Answers one block.
 async fn work(stream: Arc<Stream>, read: Read) -> Part {
-    let (block, counted) = match read {
+    let (block, counted, sending) = match read {
         Ok(read) => read,
-        Err(error) => {
-            let none = InWork {
-                lines: 0,
-                of_stream: stream.in_work.clone(),
-                metrics: stream.app.metrics.clone(),
-            };
-            return Part { lines: Vec::new(), ends: Some((0, error)), last: 0, _counted: none };
-        }
+        Err(error) => return Part::end(0, error, None),
     };
     let Block { lines, first, last, refused, room } = block;
+    let working = stream.upload.as_ref().map(Upload::works);
+    let place = tokio::select! {
+        biased;
+        // Then nothing of it is begun.
+        () = stream.terms.stopping.cancelled() => None,
+        place = stream.place() => place,
+    };
     let (began, count) = (Instant::now(), (last + 1 - first) as usize);
     let reading = stream.clone();
     let bytes = lines.len();
-    let read = move || match refused {
-        None => line::read(&lines, first, &reading),
+    let read = move |waits: &dyn Fn() -> bool| match refused {
+        None => {
+            let Stream { repository, target, parameters, .. } = &*reading;
+            line::read(&lines, first, (repository, target, *parameters), waits)
+        }
         Some(error) => {
             let tag = line::Tag { line: first, id: None };
             vec![bulk::Asked { tag, question: Err(error) }]
@@ -254,35 +303,46 @@ async fn work(stream: Arc<Stream>, read: Read) -> Part {
     let writing = stream.clone();
     let write = move |answers| line::write(answers, &writing);
     let written = bulk::block(&stream.app.compute, bytes, &stream.terms, read, write).await;
-    drop(room);
-    match written {
-        Ok(line::Written { lines, stopped_at }) => {
-            stream.pace.learn(count, began.elapsed(), lines.len());
-            let ends = stopped_at.map(|line| (line - 1, stopping()));
-            Part { lines, ends, last, _counted: counted }
-        }
-        Err(error) => {
-            Part { lines: Vec::new(), ends: Some((first - 1, error)), last, _counted: counted }
-        }
-    }
+    // Whether the client reads the answers or not.
+    drop((room, place, working));
+    let line::Written { lines, stopped_at } = match written {
+        Ok(written) => written,
+        Err(error) => return Part::end(first - 1, error, Some(counted)),
+    };
+    stream.pace.learn(count, began.elapsed(), lines.len());
+    stream.size.store(lines.len(), Ordering::Relaxed);
+    let held = match &stream.upload {
+        None => None,
+        Some(upload) => match upload.link.answers(lines.len()).await {
+            Ok(taken) => Some((sending, taken)),
+            Err(error) => return Part::end(first - 1, error, Some(counted)),
+        },
+    };
+    let ends = stopped_at.map(|line| (line - 1, stopping()));
+    Part { lines, ends, last, held, _counted: Some(counted) }
 }
 
 /// The answers so far.
 struct Answers {
     parts: BoxStream<'static, Result<Part, Error>>,
     stream: Arc<Stream>,
-    held: Held,
+    deferred: Deferred,
     /// The last line that was answered or blank.
     answered: u64,
     _reader: AbortOnDropHandle<()>,
 }
 
+/// The client has left, so that nobody reads the rest.
+#[derive(Debug, thiserror::Error)]
+#[error("the client left in the middle of its lines")]
+struct Left;
+
 /// The response's body.
 fn frames(
     stream: Arc<Stream>,
     body: Body,
-    held: Held,
-) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>> {
+    deferred: Deferred,
+) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, Left>> {
     let (sender, receiver) = mpsc::channel(1);
     let reader = AbortOnDropHandle::new(tokio::spawn(read(stream.clone(), body, sender)));
     let blocks = stream::unfold(receiver, async |mut receiver| {
@@ -290,16 +350,17 @@ fn frames(
     });
     let working = stream.clone();
     let parts = bulk::ordered(blocks, move |read| work(working.clone(), read)).boxed();
-    let answers = Answers { parts, stream, held, answered: 0, _reader: reader };
+    let answers = Answers { parts, stream, deferred, answered: 0, _reader: reader };
     stream::unfold(Some(answers), async |answers| {
         let mut answers = answers?;
         loop {
-            let (lines, goes_on) = answers.next().await;
-            if !lines.is_empty() {
-                return Some((Ok(Frame::data(lines)), goes_on.then_some(answers)));
-            }
-            if !goes_on {
-                return None;
+            match answers.next().await {
+                Err(left) => return Some((Err(left), None)),
+                Ok((lines, goes_on)) if !lines.is_empty() => {
+                    return Some((Ok(Frame::data(lines)), goes_on.then_some(answers)));
+                }
+                Ok((_, true)) => {}
+                Ok((_, false)) => return None,
             }
         }
     })
@@ -307,25 +368,34 @@ fn frames(
 
 impl Answers {
     /// The next lines, and whether more come.
-    async fn next(&mut self) -> (Bytes, bool) {
-        let Some(part) = self.parts.next().await else {
-            self.held.deferred.end(None);
-            return (Bytes::new(), false);
+    async fn next(&mut self) -> Result<(Bytes, bool), Left> {
+        let part = tokio::select! {
+            biased;
+            () = self.stream.left.cancelled() => return Err(Left),
+            part = self.parts.next() => part,
         };
-        let (mut lines, ends) = match part {
-            Ok(Part { lines, ends, last, .. }) => {
+        let Some(part) = part else {
+            // Just now.
+            if self.stream.left.is_cancelled() {
+                return Err(Left);
+            }
+            self.deferred.end(None);
+            return Ok((Bytes::new(), false));
+        };
+        let (mut lines, ends, held) = match part {
+            Ok(Part { lines, ends, last, held, .. }) => {
                 if ends.is_none() {
                     self.answered = last;
                 }
-                (lines, ends)
+                (lines, ends, held)
             }
-            Err(error) => (Vec::new(), Some((0, error))),
+            Err(error) => (Vec::new(), Some((0, error)), None),
         };
-        let Some((line, error)) = ends else { return (lines.into(), true) };
+        let Some((line, error)) = ends else { return Ok((until_sent(lines, held), true)) };
         self.answered = self.answered.max(line);
         self.stream.ends(&error);
-        self.held.deferred.end(Some(&error));
+        self.deferred.end(Some(&error));
         lines.extend(line::last(&error, self.answered, &self.stream));
-        (lines.into(), false)
+        Ok((until_sent(lines, held), false))
     }
 }

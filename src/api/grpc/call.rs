@@ -10,15 +10,18 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use prost::Message;
 
+use super::fields::{Fields, refused};
 use super::wire::{self, Messages};
+use crate::api::App;
 use crate::api::account;
 use crate::api::error::{self, ApiError};
 use crate::api::finish::{self, Deadline};
 use crate::api::health::Health;
 use crate::api::request_id::Asked;
 use crate::api::streaming::Stopping;
-use crate::api::{App, Gate, Place};
+use crate::api::upload::Upload;
 use crate::error::{Error, ErrorKind, excerpt};
+use crate::runtime::compute::FEW;
 use crate::runtime::job::Priority;
 
 /// What all methods share.
@@ -32,7 +35,7 @@ pub struct Service {
 pub struct Call {
     pub app: App,
     pub health: Arc<Health>,
-    pub gate: Option<Gate>,
+    pub upload: Option<Arc<Upload>>,
     stopping: Option<Stopping>,
     asked: Option<Asked>,
     pub priority: Priority,
@@ -75,8 +78,9 @@ impl Call {
     }
 }
 
-/// Bytes of a question that is not for inference, of which the largest is a configuration.
-pub const MAX_PLAIN: usize = 64 * 1024;
+/// Bytes and fields of a question that is not for inference: it is read where it is.
+pub const MAX_PLAIN: usize = FEW;
+const MAX_FIELDS: usize = 256;
 
 /// A method that takes a message and gives one.
 pub fn unary<Q, A, F, R>(method: F) -> MethodRouter<Service>
@@ -118,7 +122,7 @@ pub fn begin(service: Service, request: Request) -> Result<(Arc<Call>, Messages)
     let timeout = timeout(&head.headers)?;
     let extensions = head.extensions;
     let call = Call {
-        gate: extensions.get().map(|Place { gate, .. }| gate.clone()),
+        upload: extensions.get().cloned(),
         stopping: extensions.get().cloned(),
         asked: extensions.get().cloned(),
         app: service.app.clone(),
@@ -127,16 +131,24 @@ pub fn begin(service: Service, request: Request) -> Result<(Arc<Call>, Messages)
         began: Instant::now(),
         timeout,
     };
-    Ok((Arc::new(call), Messages::new(&head.headers, body, service.app)))
+    let messages = Messages::new(&head.headers, body, service.app, call.upload.clone());
+    Ok((Arc::new(call), messages))
 }
 
+/// Reads a question that is not for inference.
+///
 /// # Errors
-/// Bytes that are not such a message.
+/// Bytes that are not such a message, or too many fields.
 pub fn decode<Q: Message + Default>(bytes: Bytes) -> Result<Q, Error> {
-    Q::decode(bytes).map_err(|error| {
-        let expected = "a message of this method";
-        Error::field(ErrorKind::Syntax, "message", expected, format!("another ({error})"))
-    })
+    let (mut fields, mut count) = (Fields(&bytes), 0);
+    while fields.next_field()?.is_some() {
+        count += 1;
+        if count > MAX_FIELDS {
+            let expected = format!("at most {MAX_FIELDS} fields");
+            return Err(Error::too_large("message", expected, "more"));
+        }
+    }
+    Q::decode(bytes).map_err(|error| refused(&error.to_string()))
 }
 
 /// The client's limit: at most eight digits and a unit.

@@ -1,146 +1,13 @@
-//! Between the protocol's messages and an inference that no protocol knows of.
+//! An inference's outputs as the protocol's messages.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bytes::Bytes;
-use ndarray::ArrayD;
 
-use super::proto::infer_parameter::ParameterChoice;
-use super::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use super::proto::model_infer_response::InferOutputTensor;
-use super::proto::{InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse};
+use super::proto::{InferTensorContents, ModelInferResponse};
 use crate::api::oip::binary;
-use crate::api::oip::infer::{
-    InferRequest, InputTensor, InputValue, RequestedOutput, data_type, priority,
-};
-use crate::error::{Error, excerpt};
-use crate::tensor::{DataType, Tensor};
-
-type Parameters = HashMap<String, InferParameter>;
-
-/// # Errors
-/// Tensors that are not as they are described, parameters of another type, shared memory, sequences.
-pub fn request(question: ModelInferRequest) -> Result<InferRequest, Error> {
-    let ModelInferRequest { model_version, id, parameters, inputs, outputs, .. } = question;
-    let raw = question.raw_input_contents;
-    if !raw.is_empty() && raw.len() != inputs.len() {
-        let expected = format!("one entry for each of the {} inputs, or none", inputs.len());
-        return Err(Error::invalid("raw_input_contents", expected, raw.len().to_string()));
-    }
-    let mut raw = raw.into_iter();
-    let mut tensors = Vec::with_capacity(inputs.len());
-    for (index, input) in inputs.into_iter().enumerate() {
-        tensors.push(tensor(&format!("inputs[{index}]"), input, raw.next())?);
-    }
-    let read = |name| number(&parameters, "parameters", name);
-    if read("sequence_id")?.is_some_and(|id| id > 0) {
-        let expected = "no sequence, since models here keep no state between requests";
-        return Err(Error::invalid("parameters.sequence_id", expected, "one"));
-    }
-    let outputs = outputs.into_iter().enumerate().map(|(index, output)| {
-        let InferRequestedOutputTensor { name, parameters } = output;
-        let field = format!("outputs[{index}].parameters");
-        no_shared_memory(&parameters, &field)?;
-        let classes = number(&parameters, &field, "classification")?.filter(|count| *count > 0);
-        let classification = classes.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(RequestedOutput { name, classification })
-    });
-    Ok(InferRequest {
-        pinned: !model_version.is_empty(),
-        as_json: false,
-        id: Some(id).filter(|id| !id.is_empty()),
-        priority: priority(read("priority")?.unwrap_or(0)),
-        timeout: read("timeout")?.filter(|timeout| *timeout > 0).map(Duration::from_micros),
-        outputs: outputs.collect::<Result<_, Error>>()?,
-        inputs: tensors,
-    })
-}
-
-fn tensor(field: &str, input: InferInputTensor, raw: Option<Bytes>) -> Result<InputTensor, Error> {
-    let InferInputTensor { name, datatype, shape, parameters, contents } = input;
-    let data_type = data_type(field, &name, &datatype)?;
-    no_shared_memory(&parameters, &format!("{field}.parameters"))?;
-    let axis = |axis: &i64| {
-        usize::try_from(*axis).map_err(|_| {
-            let expected = format!("axes from 0 on (`{}`)", excerpt(&name));
-            Error::invalid(format!("{field}.shape"), expected, axis.to_string())
-        })
-    };
-    let shape: Vec<usize> = shape.iter().map(axis).collect::<Result<_, Error>>()?;
-    let value = match (raw, contents) {
-        (Some(_), Some(_)) => {
-            let expected = "no contents beside `raw_input_contents`";
-            return Err(Error::invalid(format!("{field}.contents"), expected, "some"));
-        }
-        (Some(bytes), None) => binary::read(data_type, &shape, bytes),
-        (None, contents) => typed(data_type, &shape, contents.unwrap_or_default()),
-    };
-    let value = value.map_err(|wrong| {
-        let (expected, got) = wrong.split_once(", got ").unwrap_or((&wrong, "others"));
-        Error::invalid(field, format!("{expected} (`{}`)", excerpt(&name)), got)
-    })?;
-    Ok(InputTensor { name, value })
-}
-
-/// Elements from the field of their type.
-fn typed(
-    data_type: DataType,
-    shape: &[usize],
-    contents: InferTensorContents,
-) -> Result<InputValue, String> {
-    let expected = binary::count(shape)?;
-    let counted = |field: &str, got: usize| match got == expected {
-        true => Ok(()),
-        false => Err(format!("{expected} elements in `{field}` for {shape:?}, got {got}")),
-    };
-    macro_rules! narrow {
-        ($field:ident, $element:ty) => {{
-            counted(stringify!($field), contents.$field.len())?;
-            let element = |value| {
-                <$element>::try_from(value)
-                    .map_err(|_| format!("elements that fit {}, got {value}", data_type.name()))
-            };
-            array(shape, contents.$field.into_iter().map(element).collect::<Result<Vec<_>, _>>()?)
-        }};
-    }
-    macro_rules! whole {
-        ($field:ident) => {{
-            counted(stringify!($field), contents.$field.len())?;
-            array(shape, contents.$field)
-        }};
-    }
-    let tensor = match data_type {
-        DataType::Bool => whole!(bool_contents),
-        DataType::I8 => narrow!(int_contents, i8),
-        DataType::I16 => narrow!(int_contents, i16),
-        DataType::I32 => whole!(int_contents),
-        DataType::I64 => whole!(int64_contents),
-        DataType::U8 => narrow!(uint_contents, u8),
-        DataType::U16 => narrow!(uint_contents, u16),
-        DataType::U32 => whole!(uint_contents),
-        DataType::U64 => whole!(uint64_contents),
-        DataType::F32 => whole!(fp32_contents),
-        DataType::F64 => whole!(fp64_contents),
-        DataType::F16 | DataType::BF16 => {
-            let name = data_type.name();
-            return Err(format!("{name} in `raw_input_contents`, got `contents`"));
-        }
-        DataType::String => {
-            let elements = contents.bytes_contents;
-            counted("bytes_contents", elements.len())?;
-            return Ok(InputValue::Bytes { shape: shape.to_vec(), elements });
-        }
-    };
-    tensor.map(InputValue::Numbers)
-}
-
-fn array<T>(shape: &[usize], values: Vec<T>) -> Result<Tensor, String>
-where
-    Tensor: From<ArrayD<T>>,
-{
-    ArrayD::from_shape_vec(shape, values).map(Into::into).map_err(|error| error.to_string())
-}
+use crate::tensor::Tensor;
 
 /// The answer with these outputs: as bytes if the inputs came so, and where a type has no other form.
 pub fn response(
@@ -192,40 +59,26 @@ fn contents(tensor: &Tensor) -> InferTensorContents {
     contents
 }
 
-fn no_shared_memory(parameters: &Parameters, field: &str) -> Result<(), Error> {
-    match parameters.contains_key("shared_memory_region") {
-        true => {
-            let field = format!("{field}.shared_memory_region");
-            Err(Error::invalid(field, "tensors in the request, not in shared memory", "a region"))
-        }
-        false => Ok(()),
-    }
-}
-
-fn number(parameters: &Parameters, at: &str, name: &str) -> Result<Option<u64>, Error> {
-    let Some(parameter) = parameters.get(name) else { return Ok(None) };
-    let number = match &parameter.parameter_choice {
-        Some(ParameterChoice::Int64Param(number)) => u64::try_from(*number).ok(),
-        Some(ParameterChoice::Uint64Param(number)) => Some(*number),
-        _ => None,
-    };
-    number.map(Some).ok_or_else(|| {
-        let got = match &parameter.parameter_choice {
-            Some(ParameterChoice::Int64Param(number)) => number.to_string(),
-            Some(ParameterChoice::BoolParam(_)) => "a truth value".to_owned(),
-            Some(ParameterChoice::DoubleParam(_)) => "a number with a fraction".to_owned(),
-            Some(ParameterChoice::StringParam(_)) => "text".to_owned(),
-            Some(ParameterChoice::Uint64Param(_)) | None => "nothing".to_owned(),
-        };
-        Error::invalid(format!("{at}.{name}"), "a whole number from 0 on", got)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use half::{bf16, f16};
+    use ndarray::ArrayD;
+    use prost::Message;
 
+    use super::super::proto::ModelInferRequest;
+    use super::super::proto::model_infer_request::InferInputTensor;
+    use super::super::question::{self, Outline};
     use super::*;
+    use crate::api::oip::infer::{InputTensor, InputValue};
+    use crate::error::Error;
+    use crate::meter::Meter;
+
+    fn read(question: &ModelInferRequest) -> Result<Vec<InputTensor>, Error> {
+        let bytes = Bytes::from(question.encode_to_vec());
+        let meter = Meter::new(bytes.len(), &|| true);
+        let outline = Outline::read(&bytes, &meter)?;
+        question::read(&bytes, &outline, [1, 1], &meter).map(|(_, inputs)| inputs)
+    }
 
     /// An answer's only output as a question's only input.
     fn turned(answer: ModelInferResponse) -> ModelInferRequest {
@@ -239,11 +92,10 @@ mod tests {
     fn back(tensor: &Tensor, raw: bool) -> Tensor {
         let outputs = vec![("x".to_owned(), tensor.clone())];
         let question = turned(response(ModelInferResponse::default(), outputs, raw));
-        match request(question).unwrap().inputs.remove(0).value {
+        match read(&question).unwrap().remove(0).value {
             InputValue::Numbers(tensor) => tensor,
             InputValue::Bytes { shape, elements } => {
-                let text = |element: &Bytes| String::from_utf8(element.to_vec()).unwrap();
-                let texts = elements.iter().map(text).collect();
+                let texts = elements.into_texts("x", &Meter::unbounded()).unwrap();
                 ArrayD::from_shape_vec(shape, texts).unwrap().into()
             }
         }
@@ -293,7 +145,7 @@ mod tests {
                 ..Default::default()
             };
             let question = ModelInferRequest { inputs: vec![input], ..Default::default() };
-            request(question).unwrap_err().detail
+            read(&question).unwrap_err().detail
         };
         let ints = InferTensorContents { int_contents: vec![300], ..Default::default() };
         let said = refused("INT8", ints.clone());

@@ -9,17 +9,23 @@ use bytes::Bytes;
 
 use super::call::{self, Call, Service};
 use super::convert;
-use super::proto::{ModelInferRequest, ModelInferResponse};
+use super::proto::ModelInferResponse;
+use super::question::{self, Outline};
 use super::{PROTOCOL, wire};
-use crate::api::PARSE_INLINE;
 use crate::api::account::Account;
 use crate::api::error::ApiError;
 use crate::api::finish::{Answered, Finish};
-use crate::api::oip::infer::{InferAnswer, InferRequest, infer};
-use crate::error::Error;
+use crate::api::oip::infer::{InferAnswer, InferRequest, infer, most_named, understand};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::meter::Meter;
 use crate::model::repository::ModelRepository;
 use crate::model::{Model, Timings};
 use crate::runtime::provider::ExecutionProvider;
+
+/// Bytes of memory for each byte of a message: one byte may be an element of eight.
+const PER_BYTE: usize = 5;
+/// Bytes of a model's name that come back with an error.
+const MAX_NAME: usize = 256;
 
 /// An answer as a framed message, where its time went, and what ran it.
 pub struct Answer {
@@ -83,11 +89,17 @@ pub async fn answer(
     let app = &call.app;
     let repository = app.repository()?.clone();
     let account = account.clone();
-    let large = bytes.len() > PARSE_INLINE;
-    let read = move || read(&repository, &account, bytes);
-    let asked = if large { app.compute.run(move || Ok(read())).await? } else { read() };
-    let Asked { model, mut request, raw, named } = asked?;
+    let size = bytes.len();
+    let read = move |waits: &dyn Fn() -> bool| {
+        Ok(read(&repository, &account, &bytes, &meter(bytes.len(), waits)))
+    };
+    let reading = app.compute.bytes_watching(size, read);
+    let asked = tokio::time::timeout_at(deadline.into(), reading).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before it was read"))
+    });
+    let Asked { model, mut request, raw, named } = asked??;
     request.priority = request.priority.max(call.priority);
+    request.asker = call.upload.clone().into();
     let head = ModelInferResponse {
         model_name: model.name.clone(),
         model_version: model.version.to_string(),
@@ -99,32 +111,53 @@ pub async fn answer(
         Ok(answer) => answer,
         Err(error) => return Err(failed(error)),
     };
-    let large = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum::<usize>() > PARSE_INLINE;
+    let size = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
     let write = move || write(convert::response(head, outputs, raw));
-    let frame = if large { app.compute.run(write).await } else { write() };
-    let frame = frame.map_err(failed)?;
+    let frame = app.compute.bytes(size, write).await.map_err(failed)?;
     Ok(Answer { frame, timings, provider: model.provider })
+}
+
+/// For a message of so many bytes.
+pub fn meter(bytes: usize, waits: &dyn Fn() -> bool) -> Meter<'_> {
+    Meter::rated(bytes, PER_BYTE, waits)
 }
 
 fn read(
     repository: &ModelRepository,
     account: &Account,
-    bytes: Bytes,
+    bytes: &Bytes,
+    meter: &Meter<'_>,
 ) -> Result<Asked, Box<Failure>> {
     let mut named = ModelInferResponse::default();
-    let read = || {
-        let question: ModelInferRequest = call::decode(bytes)?;
-        named.model_name.clone_from(&question.model_name);
-        named.model_version.clone_from(&question.model_version);
-        named.id.clone_from(&question.id);
-        let version = Some(question.model_version.as_str()).filter(|version| !version.is_empty());
-        let model = repository.find(&question.model_name, version)?;
+    let mut read = || {
+        let outline = Outline::read(bytes, meter)?;
+        let Outline { model_name, model_version, id, .. } = outline;
+        named.model_name = short(model_name);
+        named.model_version = short(model_version);
+        id.clone_into(&mut named.id);
+        let version = Some(model_version).filter(|version| !version.is_empty());
+        let model = repository.find(model_name, version)?;
         account.note(&model, PROTOCOL);
-        let raw = !question.raw_input_contents.is_empty();
-        Ok((model, convert::request(question)?, raw))
+        let (mut request, inputs) = question::read(bytes, &outline, most_named(&model), meter)?;
+        request.inputs = understand(&model, inputs, false, meter)?;
+        Ok((model, request, outline.is_raw()))
     };
     match read() {
         Ok((model, request, raw)) => Ok(Asked { model, request, raw, named }),
         Err(error) => Err(Box::new(Failure { error, named })),
     }
+}
+
+/// A name that comes back with the error of its question.
+fn short(name: &str) -> String {
+    if name.len() <= MAX_NAME { name.to_owned() } else { excerpt(name) }
+}
+
+/// Whether a message is understood.
+///
+/// # Errors
+/// Why not.
+#[cfg(test)]
+pub fn parse(repository: &ModelRepository, bytes: &Bytes, meter: &Meter<'_>) -> Result<(), Error> {
+    read(repository, &Account::default(), bytes, meter).map(|_| ()).map_err(|failure| failure.error)
 }

@@ -2,15 +2,19 @@
 //! service, and reflection.
 //!
 //! `wire.rs` is the framing, `call.rs` one call, `status.rs` how errors are told. `service.rs` and
-//! `control.rs` hold the methods with one answer, `infer.rs` and `convert.rs` those for inference,
+//! `control.rs` hold the methods with one answer, `infer.rs` inference: `question.rs`, `contents.rs` and
+//! `fields.rs` read what is asked within the bounds of its bytes, `convert.rs` makes the answer.
 //! `stream.rs` streams, `health.rs` the health service. The layers are those of HTTP: an error is an `ApiError` here as
 //! well, and the outermost layer renders it as its client reads it.
 
-mod call;
+pub(super) mod call;
+mod contents;
 mod control;
 mod convert;
+mod fields;
 mod health;
 mod infer;
+mod question;
 mod service;
 pub mod status;
 mod stream;
@@ -30,6 +34,8 @@ use super::health::Health;
 use crate::reload::Reloading;
 use call::{Service, unary};
 
+#[cfg(test)]
+pub(super) use infer::{meter, parse};
 pub use wire::is_grpc;
 
 /// The messages of `proto/`.
@@ -48,6 +54,9 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors
 /// The service of the Open Inference Protocol.
 const INFERENCE: &str = "inference.GRPCInferenceService";
 const HEALTH: &str = "grpc.health.v1.Health";
+
+/// Bytes of a question of reflection, which comes back with its answer.
+const MAX_REFLECTED: usize = 256;
 
 /// Longer than any model loads.
 const LOAD_TIMEOUT: Duration = Duration::from_hours(24);
@@ -110,8 +119,10 @@ pub fn reflection<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let builder = || Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
     let v1 = builder().build_v1();
     let v1 = v1.unwrap_or_else(|error| unreachable!("what was compiled in: {error}"));
+    let v1 = v1.max_decoding_message_size(MAX_REFLECTED);
     let v1alpha = builder().build_v1alpha();
     let v1alpha = v1alpha.unwrap_or_else(|error| unreachable!("what was compiled in: {error}"));
+    let v1alpha = v1alpha.max_decoding_message_size(MAX_REFLECTED);
     Router::new()
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
         .route_service("/grpc.reflection.v1alpha.ServerReflection/{method}", v1alpha)

@@ -45,7 +45,7 @@ pub fn trailers(error: Option<&Error>) -> HeaderMap {
             trailers.insert(PUSHBACK, seconds.saturating_mul(1000).into());
         }
         if error.field.as_deref() == Some(GRPC_ENCODING) {
-            trailers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            trailers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip"));
         }
     }
     trailers

@@ -1,5 +1,6 @@
 //! gRPC's framing: messages out of a request's body within its bounds, and messages into a response.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
@@ -7,9 +8,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::status;
+use crate::api::encoding::{self, Encoding};
+use crate::api::peers::Taken;
+use crate::api::upload::Upload;
 use crate::api::{App, body};
 use crate::error::{Error, ErrorKind, excerpt};
 
@@ -20,7 +23,13 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 /// One message, and its part of `max_bodies_size`.
 pub struct Message {
     pub bytes: Bytes,
-    pub room: OwnedSemaphorePermit,
+    pub room: Option<Taken>,
+}
+
+/// A message as it came.
+struct Framed {
+    message: Message,
+    encoding: Encoding,
 }
 
 /// The messages of one request's body.
@@ -32,12 +41,15 @@ pub struct Messages {
     /// Bytes of one message.
     limit: usize,
     app: App,
+    /// Has the room for what is in the buffer.
+    upload: Option<Arc<Upload>>,
 }
 
 impl Messages {
-    pub fn new(headers: &HeaderMap, body: Body, app: App) -> Self {
+    pub fn new(headers: &HeaderMap, body: Body, app: App, upload: Option<Arc<Upload>>) -> Self {
+        let (buffer, limit) = (BytesMut::new(), app.server.max_body_size);
         let encoding = headers.get("grpc-encoding").cloned();
-        Self { body, buffer: BytesMut::new(), encoding, limit: app.server.max_body_size, app }
+        Self { body, buffer, encoding, limit, app, upload }
     }
 
     /// Lowers the limit on a message's bytes.
@@ -60,14 +72,16 @@ impl Messages {
                 false => Err(one("more")),
             }
         };
-        body::in_time(&app.server, &came, reading).await?
+        let framed = body::in_time(&app.server, &came, reading).await??;
+        self.inflated(framed).await
     }
 
     /// The next message; `None` at the end. Until it begins, the client may take any time.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] as soon as the message tells its length; [`ErrorKind::Overloaded`] if
-    /// there is no room for it; [`ErrorKind::BodyTimeout`]; a compressed message; broken framing.
+    /// [`ErrorKind::TooLarge`] as soon as the message tells its length, or is inflated to more;
+    /// [`ErrorKind::Overloaded`] if there is no room for what has come; [`ErrorKind::BodyTimeout`]; a message
+    /// that is compressed otherwise than by gzip; broken framing.
     pub async fn next(&mut self) -> Result<Option<Message>, Error> {
         let came = AtomicU64::new(0);
         while self.buffer.is_empty() {
@@ -76,10 +90,33 @@ impl Messages {
             }
         }
         let app = self.app.clone();
-        body::in_time(&app.server, &came, self.message(&came)).await?
+        match body::in_time(&app.server, &came, self.message(&came)).await?? {
+            Some(framed) => self.inflated(framed).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    async fn message(&mut self, came: &AtomicU64) -> Result<Option<Message>, Error> {
+    /// The message itself. The time that this takes is not the client's.
+    async fn inflated(&mut self, Framed { message, encoding }: Framed) -> Result<Message, Error> {
+        let Message { bytes, room } = message;
+        let (bytes, room) = match encoding {
+            Encoding::Identity => (bytes, room),
+            Encoding::Gzip => {
+                let upload = self.upload.as_ref();
+                let (bytes, rooms) =
+                    encoding::inflate(&self.app, "message", bytes, upload, self.limit).await?;
+                let joined = room.into_iter().chain(rooms.into_iter().flatten());
+                let joined = joined.reduce(|mut room, more| {
+                    room.join(more);
+                    room
+                });
+                (bytes, joined)
+            }
+        };
+        Ok(Message { bytes, room })
+    }
+
+    async fn message(&mut self, came: &AtomicU64) -> Result<Option<Framed>, Error> {
         let cut_off = || Error::field(ErrorKind::Syntax, "body", "whole messages", "a part of one");
         while self.buffer.len() < PREFIX {
             match self.more(came).await? {
@@ -88,24 +125,30 @@ impl Messages {
                 false => return Err(cut_off()),
             }
         }
-        let compressed = self.buffer.get_u8();
-        if compressed != 0 {
-            return Err(self.refuse_encoding());
-        }
+        let encoding = match self.buffer.get_u8() {
+            0 => Encoding::Identity,
+            1 if self.takes_gzip() => Encoding::Gzip,
+            _ => return Err(self.refuse_encoding()),
+        };
         let length = self.buffer.get_u32() as usize;
         let limit = self.limit;
         if length > limit {
             let expected = format!("at most {limit} bytes");
             return Err(Error::too_large("message", expected, format!("{length} bytes")));
         }
-        let room = body::reserve(&self.app, length)?;
-        self.buffer.reserve(length.saturating_sub(self.buffer.len()));
         while self.buffer.len() < length {
             if !self.more(came).await? {
                 return Err(cut_off());
             }
         }
-        Ok(Some(Message { bytes: self.buffer.split_to(length).freeze(), room }))
+        let room = self.upload.as_ref().and_then(|upload| upload.split(PREFIX + length));
+        let message = Message { bytes: self.buffer.split_to(length).freeze(), room };
+        Ok(Some(Framed { message, encoding }))
+    }
+
+    fn takes_gzip(&self) -> bool {
+        let name = self.encoding.as_ref().map(HeaderValue::as_bytes);
+        name.and_then(Encoding::named) == Some(Encoding::Gzip)
     }
 
     /// Waits for more bytes; `false` at the end.
@@ -113,8 +156,7 @@ impl Messages {
         loop {
             match self.body.frame().await {
                 None => return Ok(false),
-                // The client has left, which drops the call where it waits.
-                Some(Err(_)) => std::future::pending().await,
+                Some(Err(error)) => return Err(body::broken(error)),
                 Some(Ok(frame)) => {
                     // Trailers of a request mean nothing.
                     let Ok(data) = frame.into_data() else { continue };
@@ -131,7 +173,7 @@ impl Messages {
     fn refuse_encoding(&self) -> Error {
         let encoding = self.encoding.as_ref().map_or(&b"none"[..], HeaderValue::as_bytes);
         let got = format!("`{}`", excerpt(&String::from_utf8_lossy(encoding)));
-        let expected = "messages that are not compressed";
+        let expected = "`gzip`, or messages that are not compressed";
         Error::field(ErrorKind::UnsupportedMediaType, status::GRPC_ENCODING, expected, got)
     }
 }

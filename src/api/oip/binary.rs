@@ -1,28 +1,39 @@
 //! Tensors as bytes: little-endian, row-major, without padding; BOOL as one byte 0 or 1, an element
 //! of BYTES as its length in 32 bits and its bytes.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use half::{bf16, f16};
 use ndarray::ArrayD;
 
+use super::data::{Mismatch, Wrong};
+use super::elements::Elements;
 use super::infer::InputValue;
+use crate::error::told_shape;
+use crate::meter::Meter;
 use crate::tensor::{DataType, Tensor};
 
 /// Reads a tensor of this type and shape from exactly these bytes.
 ///
 /// # Errors
 /// Another number of bytes than type and shape make; a truth value that is neither 0 nor 1.
-pub fn read(data_type: DataType, shape: &[usize], bytes: Bytes) -> Result<InputValue, String> {
-    let count = count(shape)?;
+pub fn read(
+    data_type: DataType,
+    shape: &[usize],
+    bytes: Bytes,
+    meter: &Meter<'_>,
+) -> Result<InputValue, Wrong> {
+    let told = |expected| Mismatch::of(expected, told_shape(shape));
+    let count = count(shape).map_err(told)?;
     if data_type == DataType::String {
-        return Ok(InputValue::Bytes { shape: shape.to_vec(), elements: elements(bytes, count)? });
+        let elements = Elements::framed(bytes, count, meter)?;
+        return Ok(InputValue::Bytes { shape: shape.to_vec(), elements });
     }
-    let size = size(data_type);
-    let expected = count.checked_mul(size).ok_or("a shape of fewer elements")?;
+    let expected = count.checked_mul(size(data_type)).ok_or_else(|| told(UNCOUNTED.to_owned()))?;
     if bytes.len() != expected {
-        let name = data_type.name();
-        return Err(format!("{expected} bytes for {name} {shape:?}, got {}", bytes.len()));
+        let expected = format!("{expected} bytes for {} {}", data_type.name(), told_shape(shape));
+        return Err(Mismatch::of(expected, bytes.len().to_string()).into());
     }
+    meter.take(expected)?;
     macro_rules! numbers {
         ($($variant:ident: $element:ty),+) => {
             match data_type {
@@ -61,20 +72,24 @@ pub fn append(tensor: &Tensor, out: &mut Vec<u8>) {
     numbers!(U8, U16, U32, U64, I8, I16, I32, I64, F16, BF16, F32, F64);
 }
 
+/// What is expected of a shape whose elements cannot be counted.
+const UNCOUNTED: &str = "a shape of fewer elements";
+
 /// Elements of a shape.
 ///
 /// # Errors
 /// More than can be counted.
 pub fn count(shape: &[usize]) -> Result<usize, String> {
     let product = shape.iter().try_fold(1_usize, |product, axis| product.checked_mul(*axis));
-    product.ok_or_else(|| "a shape of fewer elements".to_owned())
+    product.ok_or_else(|| UNCOUNTED.to_owned())
 }
 
-fn array<T>(shape: &[usize], values: Vec<T>) -> Result<Tensor, String>
+fn array<T>(shape: &[usize], values: Vec<T>) -> Result<Tensor, Wrong>
 where
     Tensor: From<ArrayD<T>>,
 {
-    ArrayD::from_shape_vec(shape, values).map(Into::into).map_err(|error| error.to_string())
+    let array = ArrayD::from_shape_vec(shape, values).map(Into::into);
+    array.map_err(|error| Mismatch::of("data", error.to_string()).into())
 }
 
 /// Bytes of an element; 0 for strings, which have none of their own.
@@ -89,31 +104,10 @@ pub fn size(data_type: DataType) -> usize {
     }
 }
 
-fn booleans(bytes: &[u8]) -> Result<Vec<bool>, String> {
-    let value = |byte: &u8| match byte {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(format!("bytes of 0 or 1 for BOOL, got {other}")),
-    };
-    bytes.iter().map(value).collect()
-}
-
-fn elements(mut bytes: Bytes, count: usize) -> Result<Vec<Bytes>, String> {
-    let whole = bytes.len();
-    // Each takes four bytes at least, so that a wrong shape reserves no more than came.
-    let mut elements = Vec::with_capacity(count.min(whole / 4));
-    let short =
-        || format!("{count} elements of BYTES, each with its length before it, got {whole} bytes");
-    for _ in 0..count {
-        let length = bytes.try_get_u32_le().map_err(|_| short())? as usize;
-        if length > bytes.len() {
-            return Err(short());
-        }
-        elements.push(bytes.split_to(length));
-    }
-    match bytes.len() {
-        0 => Ok(elements),
-        more => Err(format!("{count} elements of BYTES, got {more} bytes more")),
+fn booleans(bytes: &[u8]) -> Result<Vec<bool>, Mismatch> {
+    match bytes.iter().find(|byte| **byte > 1) {
+        Some(other) => Err(Mismatch::of("bytes of 0 or 1 for BOOL", other.to_string())),
+        None => Ok(bytes.iter().map(|byte| *byte == 1).collect()),
     }
 }
 
@@ -127,7 +121,8 @@ mod tests {
             ArrayD::from_shape_vec(vec![2, 2], vec![1.5_f32, f32::NAN, -0.0, 3e38]).unwrap();
         let mut bytes = vec![7];
         append(&values.into(), &mut bytes);
-        let read = read(DataType::F32, &[2, 2], Bytes::from(bytes.clone()).slice(1..)).unwrap();
+        let (meter, part) = (Meter::new(0, &|| true), Bytes::from(bytes.clone()).slice(1..));
+        let read = read(DataType::F32, &[2, 2], part, &meter).unwrap();
         let InputValue::Numbers(read) = read else { unreachable!() };
         let mut again = vec![7];
         append(&read, &mut again);
@@ -136,8 +131,17 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_shape_is_refused() {
-        let read = |data_type, shape: &[usize], bytes: &'static [u8]| {
-            read(data_type, shape, Bytes::from_static(bytes)).unwrap_err()
+        let meter = Meter::new(0, &|| true);
+        let read = |data_type, shape: &[usize], bytes: &'static [u8]| match read(
+            data_type,
+            shape,
+            Bytes::from_static(bytes),
+            &meter,
+        ) {
+            Err(Wrong::Mismatch(Mismatch { expected, got, .. })) => {
+                format!("{expected}, got {got}")
+            }
+            other => panic!("{other:?}"),
         };
         assert_eq!(read(DataType::I32, &[2], &[0; 7]), "8 bytes for INT32 [2], got 7");
         assert!(read(DataType::F64, &[usize::MAX, 2], &[]).contains("fewer elements"));

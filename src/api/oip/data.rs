@@ -1,14 +1,19 @@
 //! The `data` of a tensor in JSON, straight into a typed buffer.
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
 use half::{bf16, f16};
+use memchr::memchr_iter;
 use ndarray::ArrayD;
 
+use super::elements::Elements;
 use super::infer::InputValue;
-use crate::error::excerpt;
-use crate::tensor::DataType;
+use crate::error::{Error, excerpt, told_shape};
+use crate::meter::Meter;
+use crate::tensor::{DataType, Tensor};
+
+/// Axes of a tensor at most, as of one of numpy.
+pub const MAX_AXES: usize = 64;
+/// Elements between two looks at whether anybody waits.
+const LOOK: u64 = 1024;
 
 /// Reads nested lists, or one flat list for any shape. Without a shape it is that of the nesting.
 /// `json` is valid JSON already.
@@ -20,27 +25,144 @@ pub fn read(
     data_type: DataType,
     shape: Option<&[usize]>,
     json: &str,
-) -> Result<InputValue, Mismatch> {
-    macro_rules! numbers {
+    meter: &Meter<'_>,
+) -> Result<InputValue, Wrong> {
+    let mut building = builder(data_type, shape, || likely(data_type, json), meter)?;
+    building.feed(json)?;
+    building.finish()
+}
+
+/// How many elements there are in a list: of numbers not fewer, since a comma is between any two; of
+/// strings, which may hold commas, about as many.
+#[must_use]
+pub fn likely(data_type: DataType, json: &str) -> usize {
+    let count = |byte| memchr_iter(byte, json.as_bytes()).count();
+    match data_type {
+        DataType::String => (count(b'"') / 2).max(1),
+        _ => count(b',').min(json.len() / 2) + 1,
+    }
+}
+
+/// A tensor in the making, of which the JSON may come in pieces: whole values, and brackets around them.
+pub trait Building {
+    /// # Errors
+    /// As [`read`].
+    fn feed(&mut self, json: &str) -> Result<(), Wrong>;
+
+    /// # Errors
+    /// As [`read`].
+    fn finish(self: Box<Self>) -> Result<InputValue, Wrong>;
+}
+
+/// Begins a tensor of about so many elements.
+///
+/// # Errors
+/// A shape that has more elements than can be counted.
+pub fn builder<'m>(
+    data_type: DataType,
+    shape: Option<&[usize]>,
+    likely: impl FnOnce() -> usize,
+    meter: &'m Meter<'m>,
+) -> Result<Box<dyn Building + 'm>, Wrong> {
+    macro_rules! builders {
         ($($variant:ident: $element:ty),+) => {
             match data_type {
-                $(DataType::$variant => {
-                    let (shape, values) = values::<$element>(shape, json)?;
-                    InputValue::Numbers(
-                        ArrayD::from_shape_vec(shape, values).map_err(|e| Mismatch::of("data", e.to_string()))?.into(),
-                    )
-                })+
-                DataType::String => {
-                    let (shape, elements) = values::<Bytes>(shape, json)?;
-                    InputValue::Bytes { shape, elements }
-                }
+                $(DataType::$variant => Box::new(Builder::<$element>::new(shape, likely, meter)?),)+
             }
         };
     }
-    Ok(numbers! {
+    Ok(builders! {
         Bool: bool, U8: u8, U16: u16, U32: u32, U64: u64, I8: i8, I16: i16, I32: i32, I64: i64,
-        F16: f16, BF16: bf16, F32: f32, F64: f64
+        F16: f16, BF16: bf16, F32: f32, F64: f64, String: String
     })
+}
+
+struct Builder<'m, T> {
+    shape: Option<Vec<usize>>,
+    /// Of the shape.
+    expected: Option<usize>,
+    values: Vec<T>,
+    /// Elements beyond those of the shape, which are counted alone.
+    more: usize,
+    scan: Scan,
+    meter: &'m Meter<'m>,
+}
+
+impl<'m, T: Element> Builder<'m, T> {
+    fn new(
+        shape: Option<&[usize]>,
+        likely: impl FnOnce() -> usize,
+        meter: &'m Meter<'m>,
+    ) -> Result<Self, Wrong> {
+        let told = || told_shape(shape.unwrap_or_default());
+        let expected = shape.map(super::binary::count).transpose();
+        let expected = expected.map_err(|expected| Mismatch::of(expected, told()))?;
+        // No shape reserves more than came.
+        let most = likely().min(expected.unwrap_or(usize::MAX));
+        let mut values = Vec::new();
+        if most > 0 {
+            meter.room(&mut values, || most)?;
+        }
+        let (shape, scan) = (shape.map(<[usize]>::to_vec), Scan::default());
+        Ok(Self { shape, expected, values, more: 0, scan, meter })
+    }
+}
+
+impl<T: Element> Building for Builder<'_, T> {
+    fn feed(&mut self, json: &str) -> Result<(), Wrong> {
+        let Self { expected, values, more, scan, meter, .. } = self;
+        let most = expected.unwrap_or(usize::MAX);
+        scan.feed(json, meter, |token| {
+            if values.len() >= most {
+                *more += 1;
+                return Ok(());
+            }
+            let value = T::parse(token).ok_or_else(|| Mismatch {
+                element: Some(values.len()),
+                expected: match token {
+                    "null" => format!("{}, which has no missing value", T::EXPECTED),
+                    _ => T::EXPECTED.to_owned(),
+                },
+                got: excerpt(token),
+            })?;
+            meter.room(values, || 0)?;
+            if T::HAS_HEAP {
+                meter.take(token.len())?;
+            }
+            values.push(value);
+            Ok(())
+        })
+    }
+
+    fn finish(self: Box<Self>) -> Result<InputValue, Wrong> {
+        let Self { shape, expected, values, more, scan, .. } = *self;
+        let nesting = scan.shape();
+        let Some(shape) = shape else { return T::value(nesting, values) };
+        let count = values.len() + more;
+        if Some(count) != expected {
+            let (expected, shape) = (expected.unwrap_or(0), told_shape(&shape));
+            let expected = format!("{expected} elements for the shape {shape}");
+            return Err(Mismatch::of(expected, count.to_string()).into());
+        }
+        // Of an empty axis there are no lists further in.
+        let nested = nesting == shape || (expected == Some(0) && shape.starts_with(&nesting));
+        if nesting.len() > 1 && !nested {
+            let expected =
+                format!("a flat list, or lists nested as the shape {}", told_shape(&shape));
+            let got = format!("lists nested as {}", told_shape(&nesting));
+            return Err(Mismatch::of(expected, got).into());
+        }
+        T::value(shape, values)
+    }
+}
+
+/// Why there is no tensor.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// It does not fit.
+    Mismatch(Mismatch),
+    /// The request as a whole ends.
+    Ended(Error),
 }
 
 /// What does not fit.
@@ -53,93 +175,113 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    fn of(expected: impl Into<String>, got: impl Into<String>) -> Self {
+    pub fn of(expected: impl Into<String>, got: impl Into<String>) -> Self {
         Self { element: None, expected: expected.into(), got: got.into() }
     }
 }
 
-fn values<T: Element>(
-    shape: Option<&[usize]>,
-    json: &str,
-) -> Result<(Vec<usize>, Vec<T>), Mismatch> {
-    let expected = shape.map(super::binary::count).transpose();
-    let expected = expected.map_err(|expected| Mismatch::of(expected, format!("{shape:?}")))?;
-    // An element and its comma take two characters, so that no shape reserves more than came.
-    let most = json.len() / 2 + 1;
-    let mut values = Vec::with_capacity(expected.map_or(0, |count| count.min(most)));
-    let nesting = scan(json, |token| {
-        values.push(T::parse(token).ok_or_else(|| Mismatch {
-            element: Some(values.len()),
-            expected: match token {
-                "null" => format!("{}, which has no missing value", T::EXPECTED),
-                _ => T::EXPECTED.to_owned(),
-            },
-            got: excerpt(token),
-        })?);
-        Ok(())
-    })?;
-    let Some(shape) = shape else { return Ok((nesting, values)) };
-    if Some(values.len()) != expected {
-        let expected = format!("{} elements for the shape {shape:?}", expected.unwrap_or(0));
-        return Err(Mismatch::of(expected, values.len().to_string()));
+impl From<Mismatch> for Wrong {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(mismatch)
     }
-    // Of an empty axis there are no lists further in.
-    let nested = nesting == shape || (expected == Some(0) && shape.starts_with(&nesting));
-    if nesting.len() > 1 && !nested {
-        let expected = format!("a flat list, or lists nested as the shape {shape:?}");
-        return Err(Mismatch::of(expected, format!("lists nested as {nesting:?}")));
-    }
-    Ok((shape.to_vec(), values))
 }
 
-/// Gives every element that is no list to `leaf`, and the lengths of the lists by depth.
-fn scan<'a>(
-    json: &'a str,
-    mut leaf: impl FnMut(&'a str) -> Result<(), Mismatch>,
-) -> Result<Vec<usize>, Mismatch> {
-    let ragged = || Mismatch::of("lists of one length at each depth", "ragged lists");
-    let bytes = json.as_bytes();
-    let (mut at, mut counts) = (0, Vec::<usize>::new());
-    let (mut lengths, mut leaf_depth) = (Vec::<Option<usize>>::new(), None);
-    while at < bytes.len() {
-        match bytes[at] {
-            b' ' | b'\t' | b'\n' | b'\r' | b',' => at += 1,
-            b'[' => {
-                if leaf_depth.is_some_and(|depth| depth <= counts.len()) {
-                    return Err(ragged());
-                }
-                if let Some(count) = counts.last_mut() {
-                    *count += 1;
-                }
-                counts.push(0);
-                if lengths.len() < counts.len() {
-                    lengths.push(None);
-                }
-                at += 1;
-            }
-            b']' => {
-                let depth = counts.len();
-                let count = counts.pop().unwrap_or(0);
-                if *lengths[depth - 1].get_or_insert(count) != count {
-                    return Err(ragged());
-                }
-                at += 1;
-            }
-            _ => {
-                let depth = counts.len();
-                if *leaf_depth.get_or_insert(depth) != depth || lengths.len() > depth {
-                    return Err(ragged());
-                }
-                if let Some(count) = counts.last_mut() {
-                    *count += 1;
-                }
-                let end = end_of(bytes, at);
-                leaf(&json[at..end])?;
-                at = end;
-            }
+impl From<Error> for Wrong {
+    fn from(error: Error) -> Self {
+        Self::Ended(error)
+    }
+}
+
+impl Wrong {
+    /// As an error, of which `tell` knows the field.
+    pub fn told(self, tell: impl FnOnce(Mismatch) -> Error) -> Error {
+        match self {
+            Self::Mismatch(mismatch) => tell(mismatch),
+            Self::Ended(error) => error,
         }
     }
-    Ok(lengths.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// How lists are nested, as far as they were read.
+#[derive(Default)]
+struct Scan {
+    /// Elements so far of the lists that are open.
+    counts: Vec<usize>,
+    /// Of the lists by depth, once one has ended.
+    lengths: Vec<Option<usize>>,
+    leaf_depth: Option<usize>,
+    seen: u64,
+}
+
+impl Scan {
+    /// Gives every element that is no list to `leaf`.
+    fn feed<'a>(
+        &mut self,
+        json: &'a str,
+        meter: &Meter<'_>,
+        mut leaf: impl FnMut(&'a str) -> Result<(), Wrong>,
+    ) -> Result<(), Wrong> {
+        let ragged = || Mismatch::of("lists of one length at each depth", "ragged lists");
+        let Self { counts, lengths, leaf_depth, seen } = self;
+        let bytes = json.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            match bytes[at] {
+                b' ' | b'\t' | b'\n' | b'\r' | b',' => {
+                    at += 1;
+                    continue;
+                }
+                b']' => {
+                    let depth = counts.len();
+                    let count = counts.pop().unwrap_or(0);
+                    if *lengths[depth - 1].get_or_insert(count) != count {
+                        return Err(ragged().into());
+                    }
+                    at += 1;
+                    continue;
+                }
+                b'[' => {
+                    if leaf_depth.is_some_and(|depth| depth <= counts.len()) {
+                        return Err(ragged().into());
+                    }
+                    if counts.len() == MAX_AXES {
+                        let expected = format!("lists nested at most {MAX_AXES} deep");
+                        return Err(Mismatch::of(expected, "deeper ones").into());
+                    }
+                    if let Some(count) = counts.last_mut() {
+                        *count += 1;
+                    }
+                    counts.push(0);
+                    if lengths.len() < counts.len() {
+                        lengths.push(None);
+                    }
+                    at += 1;
+                }
+                _ => {
+                    let depth = counts.len();
+                    if *leaf_depth.get_or_insert(depth) != depth || lengths.len() > depth {
+                        return Err(ragged().into());
+                    }
+                    if let Some(count) = counts.last_mut() {
+                        *count += 1;
+                    }
+                    let end = end_of(bytes, at);
+                    leaf(&json[at..end])?;
+                    at = end;
+                }
+            }
+            *seen += 1;
+            if seen.is_multiple_of(LOOK) {
+                meter.steps(LOOK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lengths of the lists by depth.
+    fn shape(self) -> Vec<usize> {
+        self.lengths.into_iter().map(Option::unwrap_or_default).collect()
+    }
 }
 
 /// Where the string, object or plain word at `start` ends.
@@ -167,8 +309,22 @@ const EXACT: f64 = (1_u64 << 53) as f64;
 /// An element as JSON spells it. `null` is a missing value: NaN, or an empty string.
 trait Element: Sized {
     const EXPECTED: &'static str;
+    /// Whether it takes memory of its own.
+    const HAS_HEAP: bool = false;
 
     fn parse(token: &str) -> Option<Self>;
+
+    /// Elements of this shape.
+    fn value(shape: Vec<usize>, values: Vec<Self>) -> Result<InputValue, Wrong>;
+}
+
+fn numbers<T>(shape: Vec<usize>, values: Vec<T>) -> Result<InputValue, Wrong>
+where
+    Tensor: From<ArrayD<T>>,
+{
+    let array = ArrayD::from_shape_vec(shape, values);
+    let array = array.map_err(|error| Mismatch::of("data", error.to_string()))?;
+    Ok(InputValue::Numbers(array.into()))
 }
 
 impl Element for bool {
@@ -185,17 +341,29 @@ impl Element for bool {
             },
         }
     }
+
+    fn value(shape: Vec<usize>, values: Vec<Self>) -> Result<InputValue, Wrong> {
+        numbers(shape, values)
+    }
 }
 
-impl Element for Bytes {
+impl Element for String {
     const EXPECTED: &'static str = "a string";
+    const HAS_HEAP: bool = true;
 
     fn parse(token: &str) -> Option<Self> {
         if token == "null" {
             return Some(Self::new());
         }
-        let text: Cow<'_, str> = serde_json::from_str(token).ok()?;
-        Some(Self::from(text.into_owned()))
+        let text = token.strip_prefix('"')?;
+        match text.strip_suffix('"') {
+            Some(text) if !text.contains('\\') => Some(text.to_owned()),
+            _ => serde_json::from_str(token).ok(),
+        }
+    }
+
+    fn value(shape: Vec<usize>, texts: Vec<Self>) -> Result<InputValue, Wrong> {
+        Ok(InputValue::Bytes { shape, elements: Elements::Texts(texts) })
     }
 }
 
@@ -217,6 +385,10 @@ macro_rules! integers {
                 let number: f64 = token.parse().ok().filter(|_| is_number(token))?;
                 let whole = number as Self;
                 (whole as f64 == number && number.abs() < EXACT).then_some(whole)
+            }
+
+            fn value(shape: Vec<usize>, values: Vec<Self>) -> Result<InputValue, Wrong> {
+                numbers(shape, values)
             }
         }
     )+};
@@ -241,6 +413,10 @@ macro_rules! floats {
                 }
                 token.parse().ok().filter(|number: &Self| is_number(token) && number.is_finite())
             }
+
+            fn value(shape: Vec<usize>, values: Vec<Self>) -> Result<InputValue, Wrong> {
+                numbers(shape, values)
+            }
         }
     )+};
 }
@@ -258,14 +434,33 @@ mod tests {
     use super::*;
     use crate::tensor::Tensor;
 
+    fn value(
+        data_type: DataType,
+        shape: Option<&[usize]>,
+        json: &str,
+    ) -> Result<InputValue, Mismatch> {
+        let meter = Meter::new(json.len(), &|| true);
+        read(data_type, shape, json, &meter).map_err(|wrong| match wrong {
+            Wrong::Mismatch(mismatch) => mismatch,
+            Wrong::Ended(error) => panic!("{error}"),
+        })
+    }
+
     fn numbers(
         data_type: DataType,
         shape: Option<&[usize]>,
         json: &str,
     ) -> Result<Tensor, Mismatch> {
-        match read(data_type, shape, json)? {
+        match value(data_type, shape, json)? {
             InputValue::Numbers(tensor) => Ok(tensor),
             InputValue::Bytes { .. } => unreachable!(),
+        }
+    }
+
+    fn strings(shape: Option<&[usize]>, json: &str) -> Vec<String> {
+        match value(DataType::String, shape, json).unwrap() {
+            InputValue::Bytes { elements: Elements::Texts(texts), .. } => texts,
+            _ => unreachable!(),
         }
     }
 
@@ -301,12 +496,7 @@ mod tests {
         assert_eq!(flags, ndarray::arr1(&[true, false, true, false, true]).into_dyn().into());
         let whole = numbers(DataType::I8, None, "[true,false]").unwrap();
         assert_eq!(whole, ndarray::arr1(&[1_i8, 0]).into_dyn().into());
-        let InputValue::Bytes { elements, .. } =
-            read(DataType::String, None, "[null,\"null\"]").unwrap()
-        else {
-            unreachable!()
-        };
-        assert_eq!(elements, [Bytes::new(), Bytes::from("null")]);
+        assert_eq!(strings(None, "[null,\"null\"]"), ["", "null"]);
     }
 
     #[test]
@@ -349,8 +539,31 @@ mod tests {
 
     #[test]
     fn strings_keep_their_escapes_and_brackets() {
-        let read = read(DataType::String, Some(&[2]), r#"["a\"],[\n", "é\u00e9"]"#).unwrap();
-        let InputValue::Bytes { elements, .. } = read else { unreachable!() };
-        assert_eq!(elements, [Bytes::from("a\"],[\n"), Bytes::from("éé")]);
+        let read = strings(Some(&[2]), r#"["a\"],[\n", "é\u00e9"]"#);
+        assert_eq!(read, ["a\"],[\n", "éé"]);
+    }
+
+    #[test]
+    fn a_tensor_may_come_in_pieces() {
+        let meter = Meter::new(0, &|| true);
+        let built = |pieces: &[&str]| {
+            let mut building = builder(DataType::F32, None, || 4, &meter)?;
+            pieces.iter().try_for_each(|piece| building.feed(piece))?;
+            building.finish()
+        };
+        let Ok(InputValue::Numbers(tensor)) = built(&["[", "[1,2]", "[3, 4]", "]"]) else {
+            panic!()
+        };
+        assert_eq!(tensor, numbers(DataType::F32, None, "[[1,2],[3,4]]").unwrap());
+        assert!(built(&["[", "[1,2]", "[3]", "]"]).is_err());
+    }
+
+    #[test]
+    fn what_is_beyond_the_shape_is_counted_and_not_kept_and_lists_are_not_nested_for_ever() {
+        let error = numbers(DataType::F64, Some(&[1]), "[1,2,\"x\",[4]]");
+        assert_eq!(error.unwrap_err().got, "ragged lists");
+        assert_eq!(numbers(DataType::F64, Some(&[1]), "[1,2,3]").unwrap_err().got, "3");
+        let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+        assert_eq!(numbers(DataType::F32, None, &deep).unwrap_err().got, "deeper ones");
     }
 }

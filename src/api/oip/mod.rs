@@ -7,12 +7,13 @@ mod answer;
 pub mod binary;
 mod classification;
 pub mod data;
+pub mod elements;
 pub mod infer;
 pub mod json;
 pub mod metadata;
 pub mod missing;
 mod preprocessed;
-mod request;
+pub mod request;
 mod rest;
 
 pub use answer::Body as InferAnswerBody;

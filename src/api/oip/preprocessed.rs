@@ -6,19 +6,27 @@
 //! `value` (`FP32 [N]` or `[N,M]`) of a regression, `embedding` (`FP32 [N,H]`), or `entities`
 //! (`BYTES [N]`, a JSON list each).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ndarray::{ArrayD, IxDyn};
 
+use super::elements::Elements;
 use super::infer::{InferAnswer, InputTensor, InputValue, RequestedOutput};
 use super::missing::Missing;
 use crate::api::App;
-use crate::error::{Error, excerpt, one_of};
-use crate::model::{Model, Terms};
+use crate::api::asker::Asker;
+use crate::error::{Error, excerpt, one_of, told_shape};
+use crate::meter::Meter;
+use crate::model::{Answered, Model, Terms};
 use crate::tasks::image::Format;
 use crate::tasks::{
     Image, ImageSource, Input, InputKind, Label, Parameters, Prediction, Scalar, Text, Value,
 };
 use crate::tensor::Tensor;
+
+/// Bytes of an image or a text, beside its content: itself, and the field that it came from.
+const ITEM: usize = 2 * size_of::<Image>() + 32;
 
 /// The name of the input that the model's task takes, if it takes one by `BYTES`.
 #[must_use]
@@ -28,49 +36,69 @@ pub fn input_name(model: &Model) -> Option<&'static str> {
     Some(kind.field()).filter(|name| takes && model.signature.input(name).is_none())
 }
 
-/// The input for the model's task, or the inputs as they were if they are the network's own.
-///
-/// # Errors
-/// Text that is not UTF-8, or elements that are not one column.
-pub fn input(
-    model: &Model,
-    mut inputs: Vec<InputTensor>,
-) -> Result<Result<Input, Vec<InputTensor>>, Error> {
-    let kind = model.input_kind();
-    let [InputTensor { name, value: InputValue::Bytes { shape, elements } }] =
-        inputs.as_mut_slice()
-    else {
-        return Ok(Err(inputs));
-    };
-    if input_name(model) != Some(name) {
-        return Ok(Err(inputs));
-    }
-    if !matches!(shape.as_slice(), [_] | [_, 1]) {
-        let got = format!("BYTES {shape:?}");
-        return Err(Error::invalid(kind.field(), "BYTES [N] or [N,1]", got));
-    }
-    let elements = std::mem::take(elements).into_iter().enumerate();
-    let field = |index| format!("{}[{index}]", kind.field());
-    Ok(Ok(match kind {
-        InputKind::Image => Input::Images(
-            elements.map(|(i, file)| Image { field: field(i), source: source(file) }).collect(),
-        ),
-        _ => Input::Texts(
-            elements
-                .map(|(index, bytes)| match String::from_utf8(bytes.into()) {
-                    Ok(text) => Ok(Text { field: field(index), text, pair: None }),
-                    Err(_) => Err(Error::invalid(field(index), "text in UTF-8", "other bytes")),
-                })
-                .collect::<Result<_, _>>()?,
-        ),
-    }))
+/// Whether these are the input for the model's task, rather than the network's own.
+#[must_use]
+pub fn is_for_task(model: &Model, inputs: &[InputTensor]) -> bool {
+    let [InputTensor { name, value: InputValue::Bytes { .. } }] = inputs else { return false };
+    input_name(model).is_some_and(|known| known == name)
 }
 
-/// An image's file, or its base64, which is how JSON carries it.
-fn source(bytes: Bytes) -> ImageSource {
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if Format::sniff(&bytes).is_none() => ImageSource::Base64(text.to_owned()),
-        _ => ImageSource::File(bytes, None),
+/// The input for the model's task.
+///
+/// # Errors
+/// Text that is not UTF-8, elements that are not one column, too many of them.
+pub fn input(
+    model: &Model,
+    shape: &[usize],
+    elements: Elements,
+    meter: &Meter<'_>,
+) -> Result<Input, Error> {
+    let kind = model.input_kind();
+    if !matches!(shape, [_] | [_, 1]) {
+        let got = format!("BYTES {}", told_shape(shape));
+        return Err(Error::invalid(kind.field(), "BYTES [N] or [N,1]", got));
+    }
+    let (most, count) = (model.most_items(), elements.count());
+    if count > most {
+        let expected = format!("at most {most} items in one request");
+        return Err(Error::too_large(kind.field(), expected, count.to_string()));
+    }
+    meter.take(count.saturating_mul(ITEM))?;
+    let field = |index| format!("{}[{index}]", kind.field());
+    Ok(match kind {
+        InputKind::Image => {
+            let image = |(index, source)| Image { field: field(index), source };
+            Input::Images(sources(elements, meter)?.into_iter().enumerate().map(image).collect())
+        }
+        _ => {
+            let text = |(index, text)| Text { field: field(index), text, pair: None };
+            let texts = elements.into_texts(kind.field(), meter)?;
+            Input::Texts(texts.into_iter().enumerate().map(text).collect())
+        }
+    })
+}
+
+/// Images' files, or their base64, which is how JSON carries them.
+fn sources(elements: Elements, meter: &Meter<'_>) -> Result<Vec<ImageSource>, Error> {
+    let is_file = |bytes: &[u8]| Format::sniff(bytes).is_some();
+    match elements {
+        Elements::Texts(texts) => {
+            let source = |text: String| match is_file(text.as_bytes()) {
+                true => ImageSource::File(text.into(), None),
+                false => ImageSource::Base64(text),
+            };
+            Ok(texts.into_iter().map(source).collect())
+        }
+        framed @ Elements::Framed { .. } => {
+            let source = |bytes: Bytes| match std::str::from_utf8(&bytes) {
+                Ok(text) if !is_file(&bytes) => {
+                    meter.take(text.len())?;
+                    Ok(ImageSource::Base64(text.to_owned()))
+                }
+                _ => Ok(ImageSource::File(bytes, None)),
+            };
+            framed.into_bytes().map(source).collect()
+        }
     }
 }
 
@@ -78,35 +106,40 @@ fn source(bytes: Bytes) -> ImageSource {
 /// An output that the task does not give; those of [`Model::predict`].
 pub async fn infer(
     app: &App,
-    model: &Model,
+    model: &Arc<Model>,
     input: Input,
-    asked: &[RequestedOutput],
-    terms: Terms,
+    asked: Vec<RequestedOutput>,
+    terms: (&Asker, Terms),
     pinned: bool,
 ) -> Result<InferAnswer, Error> {
     let classes = asked.iter().filter_map(|output| output.classification).max();
     let parameters = Parameters { top_k: classes.unwrap_or(1), ..Parameters::default() };
-    let answered = app.predict(model, input, parameters, terms, pinned).await?;
-    let all = outputs(&answered.predictions)?;
-    let named = |(index, asked): (usize, &RequestedOutput)| {
-        let RequestedOutput { name, classification } = asked;
-        let found = all.iter().find(|(known, _)| known == name);
-        let Some((_, tensor)) = found else {
-            let expected = one_of(name, all.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-            let got = format!("`{}`", excerpt(name));
-            return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+    let Answered { predictions, timings } =
+        app.predict(model, input, parameters, terms, pinned).await?;
+    let (size, model) = (model.expected_answer(predictions.len(), parameters), model.clone());
+    let select = move || {
+        let all = outputs(&predictions)?;
+        let named = |(index, asked): (usize, &RequestedOutput)| {
+            let RequestedOutput { name, classification } = asked;
+            let found = all.iter().find(|(known, _)| known == name);
+            let Some((_, tensor)) = found else {
+                let expected = one_of(name, all.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+                let got = format!("`{}`", excerpt(name));
+                return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
+            };
+            let tensor = match classification {
+                Some(count) => best(&predictions, &model, *count, index)?,
+                None => tensor.clone(),
+            };
+            Ok((name.clone(), tensor))
         };
-        let tensor = match classification {
-            Some(count) => best(&answered.predictions, model, *count, index)?,
-            None => tensor.clone(),
+        let outputs = match &*asked {
+            [] => all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect(),
+            some => some.iter().enumerate().map(named).collect::<Result<_, _>>()?,
         };
-        Ok((name.clone(), tensor))
+        Ok(InferAnswer { outputs, missing: Missing::default(), timings })
     };
-    let outputs = match asked {
-        [] => all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect(),
-        some => some.iter().enumerate().map(named).collect::<Result<_, _>>()?,
-    };
-    Ok(InferAnswer { outputs, missing: Missing::default(), timings: answered.timings })
+    app.convert(size, select).await
 }
 
 /// What the task gives, as tensors with a row for each prediction.
@@ -187,9 +220,10 @@ fn best(
             return Err(Error::invalid(field, "a model with classes", model.task()));
         };
         lines.extend(classes.iter().take(count).map(|class| {
-            match model.labels().iter().position(|label| *label == class.label) {
-                Some(number) => format!("{:.6}:{number}:{}", class.score.to_f64(), class.label),
-                None => format!("{:.6}:{}", class.score.to_f64(), class.label),
+            let (number, score) = (class.index, class.score.to_f64());
+            match model.labels().get(number).is_some_and(|label| *label == class.label) {
+                true => format!("{score:.6}:{number}:{}", class.label),
+                false => format!("{score:.6}:{}", class.label),
             }
         }));
     }

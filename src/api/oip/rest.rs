@@ -20,11 +20,13 @@ use super::metadata::{
 };
 use super::{PROTOCOL, request};
 use crate::api::account::Account;
+use crate::api::asker::Asker;
 use crate::api::error::ApiError;
 use crate::api::finish::{self, Answered, Finish};
 use crate::api::health::Health;
 use crate::api::{App, body, method_not_allowed};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, excerpt};
+use crate::meter::Meter;
 use crate::model::Model;
 
 /// Length of the JSON before binary tensors.
@@ -140,7 +142,7 @@ async fn infer(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
-    let work = answer(&app, &account, &named, &head.headers, body, deadline.at);
+    let work = answer(&app, &account, &named, &head, body, deadline.at);
     finish.by(deadline, &account, work).await
 }
 
@@ -148,31 +150,31 @@ async fn answer(
     app: &App,
     account: &Account,
     named: &Named,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     deadline: Instant,
 ) -> Result<Answered, Error> {
+    let headers = &head.headers;
     let model = named.find(app)?;
     account.note(&model, PROTOCOL);
-    let priority = finish::priority(headers)?;
-    model.check_load(priority)?;
+    let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
+    model.check_load(asker.terms(priority, None))?;
     let json = header_length(headers)?;
-    // Held as long as the request is in work.
-    let (bytes, _room) = body::read(headers, body, app).await?;
+    let bytes = body::read(head, body, app).await?;
     let length = bytes.len();
     let parse = {
         let model = model.clone();
-        move || match json {
-            Some(0) => request::raw(bytes, &model),
-            json => request::parse(&bytes, json.unwrap_or(bytes.len())),
+        move |meter: &Meter<'_>| match json {
+            Some(0) => request::raw(bytes, &model, meter),
+            json => request::parse(&bytes, json.unwrap_or(bytes.len()), &model, meter),
         }
     };
-    let parsed = app.convert(length, parse).await?;
+    let parsed = app.read(length, parse).await?;
     let request::Parsed { mut request, binary } = parsed;
     request.priority = request.priority.max(priority);
     request.pinned = named.version.is_some();
+    request.asker = asker;
     let id = request.id.take();
-    request.as_json = !binary.of_all();
     let InferAnswer { outputs, missing, timings } =
         infer::infer(app, &model, request, deadline).await?;
     let length = outputs.iter().map(|(_, tensor)| tensor.bytes()).sum();
@@ -188,7 +190,7 @@ async fn answer(
 fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Error> {
     let Some(given) = headers.get(HEADER_LENGTH) else { return Ok(None) };
     let given = String::from_utf8_lossy(given.as_bytes());
-    let wrong = |expected| Error::invalid(HEADER_LENGTH.as_str(), expected, given.clone());
+    let wrong = |expected| Error::invalid(HEADER_LENGTH.as_str(), expected, excerpt(&given));
     let length = given.parse().map_err(|_| wrong("the length of the JSON in bytes"))?;
     // Else what was meant as JSON could pass for the bytes of a tensor.
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);

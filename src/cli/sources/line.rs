@@ -10,7 +10,10 @@ use serde_json::value::RawValue;
 use crate::api::cells::features;
 use crate::api::envelope;
 use crate::api::inputs;
-use crate::tasks::{Cells, Column, Features, Input, InputKind, Number, Numbers, Parameters, Text};
+use crate::meter::Meter;
+use crate::tasks::{
+    Cells, Column, Features, Input, InputKind, Number, Numbers, Parameters, Reading, Text,
+};
 
 /// What an input asks, and the name that its line has given itself.
 #[derive(Debug)]
@@ -234,10 +237,14 @@ fn json(line: &str, kind: InputKind, parameters: Parameters) -> Asked {
         let (id, question) = envelope::parse_item(line.as_bytes(), kind, parameters);
         return Asked { id, question: question.map_err(Error::from) };
     }
+    let meter = Meter::unbounded();
+    let reading = Reading::unbounded(&meter);
     let input = match kind {
-        InputKind::Features => features(FIELD, line).map(Input::Features),
-        InputKind::Text => inputs::texts("text", line).map(Input::Texts),
-        InputKind::Image | InputKind::Tensors => inputs::images("image", line).map(Input::Images),
+        InputKind::Features => features(FIELD, line, reading).map(Input::Features),
+        InputKind::Text => inputs::texts("text", line, reading).map(Input::Texts),
+        InputKind::Image | InputKind::Tensors => {
+            inputs::images("image", line, reading).map(Input::Images)
+        }
     };
     let told = |error| match serde_json::from_str::<IgnoredAny>(line) {
         Ok(_) => Error::from(error),

@@ -163,6 +163,14 @@ impl ModelRepository {
         loaded.iter().map(|(_, model)| ((*model).clone(), is_taker(model))).collect()
     }
 
+    /// The version that is given copies of what this one answers.
+    #[must_use]
+    pub fn shadow_of(&self, model: &Model) -> Option<Arc<Model>> {
+        let served = self.served();
+        let (_, shadow) = served.get(&model.name)?.shadow(model)?;
+        Some(shadow.clone())
+    }
+
     /// A copy of a request that names no version for the shadow of the model that answers it, if it
     /// has one with room.
     #[must_use]

@@ -48,7 +48,7 @@ impl Shadow {
         parameters: Parameters,
     ) -> Option<Mirrored> {
         let room = self.room.clone().try_acquire_owned().ok();
-        let room = room.filter(|_| shadow.check_load(Priority::Interactive).is_ok());
+        let room = room.filter(|_| shadow.check_load(Terms::default()).is_ok());
         let Some(room) = room else {
             shadow.metrics.compared(Agreement::Dropped);
             return None;
@@ -63,7 +63,7 @@ impl Mirrored {
     pub fn compare(self, live: Vec<Prediction>) {
         tokio::spawn(async move {
             let Self { shadow, input, parameters, _room } = self;
-            let terms = Terms { priority: Priority::Bulk, deadline: None };
+            let terms = Terms { priority: Priority::Bulk, ..Terms::default() };
             let agreement = match shadow.predict(input, parameters, terms).await {
                 Ok(answered) if agree(&live, &answered.predictions) => Agreement::Agrees,
                 Ok(_) => Agreement::Differs,

@@ -312,7 +312,7 @@ async fn too_much_is_told_when_to_come_back() {
     let full = pool.infer(rows(&[5.0, 6.0]), &names, Priority::Interactive).await;
     let full = full.unwrap_err();
     assert_eq!((full.kind, full.retry_after), (ErrorKind::Overloaded, Some(2)));
-    let ahead = pool.ahead(Priority::Interactive, 2);
+    let ahead = pool.ahead(Order::default(), 1, 2);
     assert_eq!((ahead.rows, ahead.wait.as_millis(), ahead.run.as_millis()), (5, 2000, 400));
     for _ in 0..2 {
         gate.permits.send(()).unwrap();

@@ -3,6 +3,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::rows::{Lengths, Rows};
+use crate::runtime::patience::{Due, Patience};
 use crate::tensor::Tensors;
 
 const BOUNDS: Bounds = Bounds {
@@ -76,7 +77,8 @@ fn a_long_list_runs_in_batches_with_others() {
     let first = waiting.take(&BOUNDS);
     assert_eq!(first[0].rows, 0..8);
     let second = waiting.take(&BOUNDS);
-    assert_eq!((second[0].rows.clone(), second.len()), (8..12, 2));
+    let second: Vec<_> = second.iter().map(|share| share.rows.clone()).collect();
+    assert_eq!(second, [0..1, 8..12], "the other first, and what is left of the list beside it");
 }
 
 #[test]
@@ -151,6 +153,43 @@ fn a_row_waits_for_no_more_batches_than_there_were_rows_before_it() {
 }
 
 #[test]
+fn a_job_of_one_row_waits_for_a_batch_of_each_job_and_not_for_all_their_rows() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_tokens: 100, ..BOUNDS };
+    for length in [50, 60] {
+        callers.push(&mut waiting, &[length; 40]);
+    }
+    let before = |waiting: &Waiting, rows| waiting.before(false, rows, &bounds).rows;
+    let of_two = [1, 9, 400].map(|rows| before(&waiting, rows));
+    assert_eq!(of_two, [3, 6, 80], "two rows of one and one of the other in each turn");
+    callers.push(&mut waiting, &[3]);
+    waiting.idle = 1;
+    let take = |waiting: &mut Waiting| lengths(&waiting.take(&bounds));
+    assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]]);
+    assert_eq!(take(&mut waiting), [3]);
+    assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]], "by turns");
+    assert_eq!(before(&waiting, 1), 0, "these are begun");
+    callers.push(&mut waiting, &[3]);
+    assert_eq!(take(&mut waiting), [3]);
+}
+
+#[test]
+fn a_long_job_goes_on_while_others_keep_coming() {
+    let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
+    let bounds = Bounds { max_batch_size: 1, ..BOUNDS };
+    callers.push(&mut waiting, &[7; 3]);
+    waiting.idle = 1;
+    let order = (0..20).map(|_| {
+        let taken = lengths(&waiting.take(&bounds));
+        callers.push(&mut waiting, &[5]);
+        taken[0]
+    });
+    let order: Vec<usize> = order.collect();
+    let places: Vec<usize> = (0..20).filter(|place| order[*place] == 7).collect();
+    assert_eq!(places, [0, 1 + PASSED_OVER as usize, 2 + 2 * PASSED_OVER as usize]);
+}
+
+#[test]
 fn a_batch_looks_only_so_far_ahead() {
     let (mut callers, mut waiting) = (Callers::default(), Waiting::default());
     let bounds = Bounds { max_batch_size: 2, ..BOUNDS };
@@ -177,7 +216,7 @@ fn interactive_work_goes_first_and_bulk_work_is_not_starved() {
     waiting.idle = 1;
     let order: Vec<usize> = (0..21).flat_map(|_| lengths(&waiting.take(&bounds))).collect();
     let place = order.iter().position(|length| *length == 7);
-    assert_eq!(place, Some(INTERACTIVE_IN_A_ROW as usize));
+    assert_eq!(place, Some(PASSED_OVER as usize));
 }
 
 #[test]
@@ -207,4 +246,30 @@ fn a_closed_queue_hands_out_what_waits_and_then_ends() {
     queue.close();
     assert_eq!(queue.take().map(|batch| batch.len()), Some(1));
     assert!(queue.take().is_none());
+}
+
+#[test]
+fn what_has_waited_too_long_is_refused_and_what_has_begun_is_not() {
+    let mut waiting = Waiting::default();
+    let now = Instant::now();
+    let patience = Arc::new(Patience::new(Duration::from_secs(5), now));
+    let mut push = |since: Instant| {
+        let rows = Rows::alike(Tensors(vec![(
+            "x".into(),
+            Array2::<i64>::zeros((9, 1)).into_dyn().into(),
+        )]));
+        let due = Some(Due { since, times: 1, patience: patience.clone() });
+        let (job, answer) = Job::by(rows, Arc::new([]), Order::default(), due);
+        waiting.push(&job, &BOUNDS).unwrap();
+        answer
+    };
+    let long_ago = now.checked_sub(Duration::from_secs(6)).unwrap();
+    let (mut late, mut begun) = (push(long_ago), push(now));
+    waiting.idle = 1;
+    assert_eq!(waiting.take(&BOUNDS).len(), 1, "the first eight rows of the second");
+    let refused = late.try_recv().unwrap().unwrap_err();
+    assert_eq!((refused.reason(), waiting.work.rows, waiting.forgotten), ("overload", 1, 0));
+    patience.tighten(Duration::ZERO, now + Duration::from_hours(1));
+    assert_eq!(waiting.take(&BOUNDS).len(), 1, "the ninth");
+    assert!(begun.try_recv().is_err(), "nobody has refused it");
 }

@@ -3,8 +3,13 @@
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
+use crate::error::Error;
+use crate::meter::Meter;
+
 /// From here on FP64 no longer tells a whole number from its neighbours.
 const EXACT: u64 = 1 << 53;
+/// Numbers for which too much room is not worth a copy.
+const MUCH: usize = 1024;
 /// What pandas and R write into an empty cell, beside NaN in any case.
 const MISSING: [&str; 7] = ["", "NA", "<NA>", "N/A", "null", "NULL", "None"];
 
@@ -23,8 +28,8 @@ pub enum Number {
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     values: Vec<f64>,
-    /// By place, rising.
-    exact: Vec<(usize, i128)>,
+    /// By place, rising, without their signs, which the values have.
+    exact: Vec<(usize, u64)>,
 }
 
 impl Number {
@@ -85,13 +90,13 @@ impl Numbers {
             Number::Fraction(value) => self.values.push(value),
             Number::Signed(whole) => {
                 if whole.unsigned_abs() >= EXACT {
-                    self.keep(whole.into());
+                    self.keep(whole.unsigned_abs());
                 }
                 self.values.push(whole as f64);
             }
             Number::Unsigned(whole) => {
                 if whole >= EXACT {
-                    self.keep(whole.into());
+                    self.keep(whole);
                 }
                 self.values.push(whole as f64);
             }
@@ -100,8 +105,43 @@ impl Numbers {
 
     /// Keeps the digits of the number that is pushed next.
     #[cold]
-    fn keep(&mut self, whole: i128) {
+    fn keep(&mut self, whole: u64) {
         self.exact.push((self.values.len(), whole));
+    }
+
+    /// Makes room for one more, as [`Meter::room`].
+    ///
+    /// # Errors
+    /// As [`Meter::room`].
+    #[inline]
+    pub fn room(
+        &mut self,
+        meter: &Meter<'_>,
+        expected: impl FnOnce() -> usize,
+    ) -> Result<(), Error> {
+        meter.room(&mut self.values, expected)
+    }
+
+    /// Makes room for all that come, unless that is done.
+    ///
+    /// # Errors
+    /// As [`Meter::room`].
+    #[inline]
+    pub fn room_for_all(
+        &mut self,
+        meter: &Meter<'_>,
+        expected: impl FnOnce() -> usize,
+    ) -> Result<(), Error> {
+        if self.values.capacity() > 0 { Ok(()) } else { self.room(meter, expected) }
+    }
+
+    /// Frees what room was made for and did not come, if that is much.
+    pub fn shrink(&mut self, meter: &Meter<'_>) {
+        let before = self.values.capacity();
+        if before - self.values.len() > MUCH {
+            self.values.shrink_to_fit();
+            meter.give_back((before - self.values.capacity()) * size_of::<f64>());
+        }
     }
 
     pub fn push_missing(&mut self) {
@@ -133,7 +173,8 @@ impl Numbers {
             return (value.fract() == 0.0).then_some(value as i128);
         }
         let found = self.exact.binary_search_by_key(&place, |(at, _)| *at).ok()?;
-        Some(self.exact[found].1)
+        let whole = i128::from(self.exact[found].1);
+        Some(if value < 0.0 { -whole } else { whole })
     }
 
     /// Whether at least one value is missing.
@@ -180,18 +221,16 @@ impl Numbers {
         }
     }
 
-    /// Rows of so many numbers as columns.
-    #[must_use]
-    pub fn columns(&self, width: usize) -> Vec<Self> {
-        let column = |index| Self {
-            values: self.values.iter().skip(index).step_by(width).copied().collect(),
-            exact: Vec::new(),
-        };
-        let mut columns: Vec<Self> = (0..width).map(column).collect();
+    /// Rows of so many numbers as columns, one after the other.
+    pub fn columns(&self, width: usize) -> impl Iterator<Item = Self> + '_ {
+        let mut exact = vec![Vec::new(); width];
         for (place, whole) in &self.exact {
-            columns[place % width].exact.push((place / width, *whole));
+            exact[place % width].push((place / width, *whole));
         }
-        columns
+        exact.into_iter().enumerate().map(move |(index, exact)| Self {
+            values: self.values.iter().skip(index).step_by(width).copied().collect(),
+            exact,
+        })
     }
 
     /// The reverse of [`Self::columns`], of columns that all have `rows` numbers.
@@ -272,7 +311,7 @@ mod tests {
         let mut all = numbers(&["1", "9007199254740993"]);
         all.append(numbers(&["9007199254740995", "4"]));
         assert_eq!(all.part(1..3), numbers(&["9007199254740993", "9007199254740995"]));
-        let columns = all.columns(2);
+        let columns: Vec<_> = all.columns(2).collect();
         assert_eq!(columns[0], numbers(&["1", "9007199254740995"]));
         assert_eq!(columns[1], numbers(&["9007199254740993", "4"]));
         assert_eq!(Numbers::of_columns(&columns.iter().collect::<Vec<_>>(), 2), all);

@@ -1,52 +1,112 @@
 //! The forms of rows that are read from JSON, straight into their final form: lists of numbers,
-//! records (`[{"age": 30}, ..]`) and columns (`{"age": [30, ..]}`).
+//! records (`[{"age": 30}, ..]`) and columns (`{"age": [30, ..]}`, in `named.rs`).
 //!
 //! In each of them `null` is a missing value, and `true` and `false` are 1 and 0. What does not fit is
 //! said as `expected; got what`, which the caller takes apart.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::fmt;
 
+use memchr::memchr_iter;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Cells, Column, Number, Numbers};
+use super::named::{Records, columns};
+use super::{Cells, Number, Numbers, Reading};
+use crate::error;
+use crate::json::text_there;
+use crate::meter::Meter;
 
 const FORMS: &str = "rows [[1.0, 2.0], ..], records [{\"name\": 1.0, ..}, ..] or named features {\"name\": [1.0, ..]}";
 /// Of a cell that has no name.
 const NUMBER: &str = "a number, true, false or null (text goes into named features)";
-/// Of a cell that has one. pandas' other forms nest lists and objects here.
-const CELL: &str = "a number, a string, true, false or null (pandas' forms that are read here are to_dict(\"records\"), to_dict(\"list\") and values.tolist())";
+/// Cells between two looks at whether anybody waits.
+const LOOK: usize = 1024;
 
-impl<'de> Deserialize<'de> for Cells {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Cells;
+/// Reads the value of `field`, which is `json`.
+pub struct CellsSeed<'a> {
+    field: &'a str,
+    json: &'a str,
+    pub(super) reading: Reading<'a>,
+    cells: OnceCell<usize>,
+    records: OnceCell<usize>,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(FORMS)
-            }
+impl<'a> CellsSeed<'a> {
+    #[must_use]
+    pub fn new(field: &'a str, json: &'a str, reading: Reading<'a>) -> Self {
+        Self { field, json, reading, cells: OnceCell::new(), records: OnceCell::new() }
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Cells, A::Error> {
-                rows(list)
-            }
+    /// Not fewer than there are cells, since a comma is between any two.
+    pub(super) fn cells(&self) -> usize {
+        *self.cells.get_or_init(|| {
+            let commas = memchr_iter(b',', self.json.as_bytes()).count();
+            commas.min(self.json.len() / 2) + 1
+        })
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Cells, A::Error> {
-                columns(map)
-            }
-        }
-        deserializer.deserialize_any(Any)
+    /// Not fewer than there are records.
+    pub(super) fn records(&self) -> usize {
+        let count = || memchr_iter(b'{', self.json.as_bytes()).count();
+        (*self.records.get_or_init(count)).min(self.reading.most)
+    }
+
+    pub(super) fn too_many<E: Error>(&self) -> E {
+        let expected = format!("at most {} items in one request", self.reading.most);
+        self.ends(error::Error::too_large(self.field, expected, "more"))
+    }
+
+    pub(super) fn ends<E: Error>(&self, error: error::Error) -> E {
+        self.reading.meter.ends(error)
     }
 }
 
-fn rows<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Cells, A::Error> {
+/// For the operator's own files.
+impl<'de> Deserialize<'de> for Cells {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let meter = Meter::unbounded();
+        CellsSeed::new("", "", Reading::unbounded(&meter)).deserialize(deserializer)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for CellsSeed<'_> {
+    type Value = Cells;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cells, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for CellsSeed<'_> {
+    type Value = Cells;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FORMS)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cells, E> {
+        Err(text_there(text, &self))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Cells, A::Error> {
+        rows(list, &self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Cells, A::Error> {
+        columns(map, &self)
+    }
+}
+
+fn rows<'de, A: SeqAccess<'de>>(mut list: A, seed: &CellsSeed<'_>) -> Result<Cells, A::Error> {
+    let Reading { meter, most, .. } = seed.reading;
     // Mostly there are none, so that nothing is made for them.
     let (mut values, mut records) = (Numbers::default(), None::<Box<Records>>);
     let mut rows = 0;
     let mut first = None;
-    while let Some(item) =
-        list.next_element_seed(ItemSeed { values: &mut values, records: &mut records })?
-    {
+    loop {
+        let item = ItemSeed { values: &mut values, records: &mut records, seed };
+        let item = list.next_element_seed(item).inspect_err(|_| meter.at(rows))?;
+        let Some(item) = item else { break };
         match (first.get_or_insert(item), item) {
             (Item::Row(first), Item::Row(width)) if width != *first => {
                 return Err(A::Error::custom(format!(
@@ -54,9 +114,20 @@ fn rows<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Cells, A::Error> {
                      {rows}"
                 )));
             }
-            (Item::Row(_), Item::Row(_))
-            | (Item::Number, Item::Number)
-            | (Item::Record, Item::Record) => rows += 1,
+            (Item::Row(_), Item::Row(_)) | (Item::Record, Item::Record) => {
+                rows += 1;
+                if rows > most {
+                    return Err(seed.too_many());
+                }
+                meter.step().map_err(|error| seed.ends(error))?;
+            }
+            // The list itself is the only row.
+            (Item::Number, Item::Number) => {
+                rows += 1;
+                if rows % LOOK == 0 {
+                    meter.steps(LOOK as u64).map_err(|error| seed.ends(error))?;
+                }
+            }
             _ => {
                 let expected = "rows, records or one row of numbers";
                 return Err(A::Error::custom(format!("{expected}; got a mixture")));
@@ -66,7 +137,6 @@ fn rows<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Cells, A::Error> {
     Ok(match first {
         None => Cells::Rows { values, columns: 0, rows: 0 },
         Some(Item::Row(columns)) => Cells::Rows { values, columns, rows },
-        // Bare numbers: the list itself is the only row.
         Some(Item::Number) => Cells::row(values),
         Some(Item::Record) => records.unwrap_or_default().finish(),
     })
@@ -81,12 +151,20 @@ enum Item {
     Record,
 }
 
-struct ItemSeed<'a> {
+struct ItemSeed<'a, 's> {
     values: &'a mut Numbers,
     records: &'a mut Option<Box<Records>>,
+    seed: &'a CellsSeed<'s>,
 }
 
-impl<'de> DeserializeSeed<'de> for ItemSeed<'_> {
+impl ItemSeed<'_, '_> {
+    fn room<E: Error>(&mut self) -> Result<(), E> {
+        let room = self.values.room_for_all(self.seed.reading.meter, || self.seed.cells());
+        room.map_err(|error| self.seed.ends(error))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ItemSeed<'_, '_> {
     type Value = Item;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Item, D::Error> {
@@ -114,32 +192,48 @@ macro_rules! visit_numbers {
         }
     };
 }
+pub(super) use visit_numbers;
 
-impl<'de> Visitor<'de> for ItemSeed<'_> {
+impl<'de> Visitor<'de> for ItemSeed<'_, '_> {
     type Value = Item;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a row of numbers, or a record {\"name\": value, ..}")
     }
 
-    visit_numbers!(Item, |seed: Self, number| {
-        seed.values.push(number);
+    visit_numbers!(Item, |mut item: Self, number| {
+        item.room()?;
+        item.values.push(number);
         Ok(Item::Number)
     });
 
-    fn visit_unit<E: Error>(self) -> Result<Item, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<Item, E> {
+        Err(text_there(text, &self))
+    }
+
+    fn visit_unit<E: Error>(mut self) -> Result<Item, E> {
+        self.room()?;
         self.values.push_missing();
         Ok(Item::Number)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Item, A::Error> {
-        let start = self.values.len();
-        while list.next_element_seed(NumberSeed(self.values))?.is_some() {}
-        Ok(Item::Row(self.values.len() - start))
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Item, A::Error> {
+        self.room()?;
+        let (meter, start) = (self.seed.reading.meter, self.values.len());
+        loop {
+            let cell = list.next_element_seed(NumberSeed(self.values));
+            let cell = cell.inspect_err(|_| meter.at(self.values.len() - start))?;
+            if cell.is_none() {
+                return Ok(Item::Row(self.values.len() - start));
+            }
+            if self.values.len().is_multiple_of(LOOK) {
+                meter.steps(LOOK as u64).map_err(|error| self.seed.ends(error))?;
+            }
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
-        self.records.get_or_insert_default().read(map)?;
+        self.records.get_or_insert_default().read(map, self.seed)?;
         Ok(Item::Record)
     }
 }
@@ -162,10 +256,14 @@ impl Visitor<'_> for NumberSeed<'_> {
         f.write_str(NUMBER)
     }
 
-    visit_numbers!((), |seed: Self, number| {
-        seed.0.push(number);
+    visit_numbers!((), |cell: Self, number| {
+        cell.0.push(number);
         Ok(())
     });
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(text_there(text, &self))
+    }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         self.0.push_missing();
@@ -173,237 +271,21 @@ impl Visitor<'_> for NumberSeed<'_> {
     }
 }
 
-/// Appends a cell of a name to its column.
-struct CellSeed<'a>(&'a mut Column);
-
-impl CellSeed<'_> {
-    fn push<E: Error>(self, number: Number) -> Result<(), E> {
-        match self.0 {
-            Column::Numbers(numbers) => numbers.push(number),
-            _ => return Err(mixture("a number")),
-        }
-        Ok(())
-    }
-}
-
-fn mixture<E: Error>(got: &str) -> E {
-    E::custom(format!("a column of numbers or of texts; got {got} among the others"))
-}
-
-impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for CellSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(CELL)
-    }
-
-    visit_numbers!((), |seed: Self, number| seed.push(number));
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.visit_string(text.to_owned())
-    }
-
-    fn visit_string<E: Error>(self, text: String) -> Result<(), E> {
-        match self.0 {
-            Column::Texts(texts) => texts.push(Some(text)),
-            Column::Numbers(numbers) if numbers.are_missing() => {
-                let mut texts = vec![None; numbers.len()];
-                texts.push(Some(text));
-                *self.0 = Column::Texts(texts);
-            }
-            _ => return Err(mixture("a string")),
-        }
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        match self.0 {
-            Column::Texts(texts) => texts.push(None),
-            Column::Numbers(numbers) => numbers.push_missing(),
-            Column::Written(_) | Column::Lacking(_) => {}
-        }
-        Ok(())
-    }
-}
-
-fn columns<'de, A: MapAccess<'de>>(mut map: A) -> Result<Cells, A::Error> {
-    let mut columns: Vec<(String, Column)> = Vec::new();
-    let mut rows = None;
-    // Of another form than this, such as pandas' "split", the cells say more.
-    let mut uneven = None;
-    while let Some(name) = map.next_key::<String>()? {
-        let mut column = Column::Numbers(Numbers::default());
-        let length = map.next_value_seed(ColumnSeed(&mut column))?;
-        let first = *rows.get_or_insert(length);
-        if length != first && uneven.is_none() {
-            uneven = Some(format!(
-                "columns of one length, {first} as `{}` has; got {length} in `{name}`",
-                columns[0].0
-            ));
-        }
-        columns.push((name, column));
-    }
-    if let Some(uneven) = uneven {
-        return Err(A::Error::custom(uneven));
-    }
-    if let Some(name) = twice(&columns) {
-        return Err(A::Error::custom(format!("each name once; got `{name}` twice")));
-    }
-    Ok(Cells::Columns { columns, rows: rows.unwrap_or(0), records: false })
-}
-
-/// A name that is there more than once. Not pair by pair, which would take a hostile body's square.
-fn twice(columns: &[(String, Column)]) -> Option<&str> {
-    let mut names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
-}
-
-/// One cell, or a list of them; how many there were.
-struct ColumnSeed<'a>(&'a mut Column);
-
-impl<'de> DeserializeSeed<'de> for ColumnSeed<'_> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ColumnSeed<'_> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{CELL}, or a list of such")
-    }
-
-    visit_numbers!(usize, |seed: Self, number| CellSeed(seed.0).push(number).map(|()| 1));
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
-        CellSeed(self.0).visit_str(text).map(|()| 1)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<usize, E> {
-        CellSeed(self.0).visit_unit().map(|()| 1)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
-        let mut count = 0;
-        while list.next_element_seed(CellSeed(self.0))?.is_some() {
-            count += 1;
-        }
-        Ok(count)
-    }
-}
-
-/// Columns in the making, from records whose names may come in any order.
-#[derive(Default)]
-struct Records {
-    columns: Vec<(String, Column)>,
-    /// For each column, so many records up to the last one that had it.
-    seen: Vec<usize>,
-    places: HashMap<String, usize>,
-    rows: usize,
-}
-
-impl Records {
-    /// Apart from rows, which are the more frequent and quicker without it.
-    #[inline(never)]
-    fn read<'de, A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
-        let mut next = 0;
-        while let Some(place) = map.next_key_seed(NameSeed { records: self, next })? {
-            next = place + 1;
-            let (name, column) = &mut self.columns[place];
-            let seen = std::mem::replace(&mut self.seen[place], self.rows + 1);
-            if seen > self.rows {
-                return Err(A::Error::custom(format!("each name once; got `{name}` twice")));
-            }
-            // Whether a model takes the name, and so misses it, is not known here.
-            if seen < self.rows && !matches!(column, Column::Lacking(_)) {
-                *column = Column::Lacking(seen);
-            }
-            map.next_value_seed(CellOrNothing(column))?;
-        }
-        self.rows += 1;
-        Ok(())
-    }
-
-    fn finish(self) -> Cells {
-        let Self { mut columns, seen, rows, .. } = self;
-        for ((_, column), seen) in columns.iter_mut().zip(seen) {
-            if seen < rows && !matches!(column, Column::Lacking(_)) {
-                *column = Column::Lacking(seen);
-            }
-        }
-        Cells::Columns { columns, rows, records: true }
-    }
-}
-
-/// A cell of a record; of a name that some records lack it is read and not kept.
-struct CellOrNothing<'a>(&'a mut Column);
-
-impl<'de> DeserializeSeed<'de> for CellOrNothing<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.0 {
-            Column::Lacking(_) => serde::de::IgnoredAny::deserialize(deserializer).map(|_| ()),
-            column => deserializer.deserialize_any(CellSeed(column)),
-        }
-    }
-}
-
-/// The place of a name, which is mostly the one after the name before.
-struct NameSeed<'a> {
-    records: &'a mut Records,
-    next: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NameSeed<'_> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
-        let Records { columns, seen, places, .. } = self.records;
-        if columns.get(self.next).is_some_and(|(known, _)| known == name) {
-            return Ok(self.next);
-        }
-        if let Some(place) = places.get(name) {
-            return Ok(*place);
-        }
-        let place = columns.len();
-        places.insert(name.to_owned(), place);
-        columns.push((name.to_owned(), Column::Numbers(Numbers::default())));
-        seen.push(0);
-        Ok(place)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use crate::tasks::cells::{Column, Taken};
+
+    fn read_with(json: &str, most: usize, takes: &dyn Fn(&str) -> Taken) -> Result<Cells, String> {
+        let meter = Meter::new(json.len(), &|| true);
+        let seed = CellsSeed::new("features", json, Reading { meter: &meter, most, takes });
+        let read = seed.deserialize(&mut serde_json::Deserializer::from_str(json));
+        read.map_err(|error| meter.ended().map_or(error.to_string(), |error| error.detail))
+    }
+
     fn read(json: &str) -> Result<Cells, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string())
+        read_with(json, usize::MAX, &|_| Taken::Taken)
     }
 
     fn said(json: &str) -> String {
@@ -464,17 +346,37 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_many_names_takes_no_square_of_them() {
-        let names: Vec<String> = (0..20_000).map(|name| format!("\"{name}\":1")).collect();
-        let columns = format!("{{{}}}", names.join(","));
-        // Each record has a name of its own.
-        let records: Vec<String> = names.iter().map(|name| format!("{{{name}}}")).collect();
-        let records = format!("[{}]", records.join(","));
-        let Cells::Columns { columns, .. } = read(&columns).unwrap() else { unreachable!() };
-        assert_eq!(columns.len(), names.len());
-        let Cells::Columns { columns, rows, .. } = read(&records).unwrap() else { unreachable!() };
-        assert_eq!((columns.len(), rows), (names.len(), names.len()));
-        let kept = |(_, column): &(String, Column)| matches!(column, Column::Lacking(_));
-        assert!(columns.iter().all(kept));
+    fn items_over_the_limit_end_the_reading() {
+        let broken_after = ["[[1],[2],[3],[", "[{\"a\":1},{},{},{", "{\"a\":[1,2,3,"];
+        for json in broken_after {
+            let said = read_with(json, 2, &|_| Taken::Taken).unwrap_err();
+            assert!(said.contains("at most 2 items in one request, got more"), "{said}");
+        }
+        // Numbers of one row are no items.
+        assert_eq!(read_with("[1,2,3]", 2, &|_| Taken::Taken).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn of_columns_that_the_model_does_not_take_nothing_is_kept() {
+        let takes = |name: &str| match name {
+            "a" => Taken::Taken,
+            "b" => Taken::PassedOver,
+            _ => Taken::Unknown,
+        };
+        let one = |rows: &[f64]| ("a".to_owned(), Column::Numbers(rows.to_vec().into()));
+        for (json, records) in [
+            (r#"{"b": ["x", "y"], "a": [1, 2]}"#, false),
+            (r#"[{"b": "x", "a": 1}, {"a": 2, "b": 3}]"#, true),
+        ] {
+            let columns = vec![one(&[1.0, 2.0])];
+            let cells = Cells::Columns { columns, rows: 2, records };
+            assert_eq!(read_with(json, 9, &takes).unwrap(), cells, "{json}");
+        }
+        // Of those that it does not know the first is told.
+        let cells = read_with(r#"{"c": 1, "d": 1, "a": 2}"#, 9, &takes).unwrap();
+        let columns = vec![one(&[2.0]), ("c".to_owned(), Column::Lacking(0))];
+        assert_eq!(cells, Cells::Columns { columns, rows: 1, records: false });
+        // Their cells are looked at all the same.
+        assert!(read_with(r#"{"c": [[1]]}"#, 9, &takes).unwrap_err().contains("pandas"));
     }
 }

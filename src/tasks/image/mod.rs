@@ -18,6 +18,7 @@ mod kernel;
 mod orientation;
 mod png;
 mod preprocessor_config;
+pub mod probe;
 mod processor;
 mod resample;
 mod timm_config;

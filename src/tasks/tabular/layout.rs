@@ -9,7 +9,7 @@ use crate::config::ExtraColumns;
 use crate::error::{Error, excerpt, nearest, one_of};
 use crate::rows::Rows;
 use crate::signature::{Signature, TensorSpec};
-use crate::tasks::{Cells, Column, FeatureColumn, Features, Numbers};
+use crate::tasks::{Cells, Column, FeatureColumn, Features, Numbers, Taken};
 use crate::tensor::{DataType, Tensors};
 
 const NUMBERS: [DataType; 12] = [
@@ -150,6 +150,15 @@ impl Layout {
         match self {
             Self::Row { names, .. } => names.as_ref(),
             Self::Columns { names, .. } => Some(names),
+        }
+    }
+
+    /// What becomes of a column of this name.
+    pub fn takes(&self, name: &str) -> Taken {
+        match self.names() {
+            Some(names) if names.places.contains_key(name) => Taken::Taken,
+            Some(Names { extra: ExtraColumns::Ignore, .. }) => Taken::PassedOver,
+            _ => Taken::Unknown,
         }
     }
 

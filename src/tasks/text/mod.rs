@@ -9,10 +9,14 @@ mod tokenizer_class;
 mod tokenizer_config;
 mod tokens;
 
+use std::ops::Range;
+use std::time::Duration;
+
 use ndarray::{ArrayD, IxDyn};
 use serde_json::Value;
 
 use super::note::{Note, SHAPES};
+use super::piece::{self, Kind, Part, Piece};
 use super::sentence_transformers::SentenceTransformer;
 use super::{Input, Material, Parameters, Text, Unserved};
 use crate::error::Error;
@@ -64,6 +68,34 @@ const FEW_BYTES: usize = 1024;
 pub fn is_small(input: &Input) -> bool {
     let Input::Texts(texts) = input else { return false };
     texts.iter().map(Text::bytes).sum::<usize>() <= FEW_BYTES
+}
+
+/// Bytes of UTF-8 from which on texts are a piece of their own: some two milliseconds.
+const PIECE_BYTES: usize = 8 * 1024;
+/// What a byte takes of a thread, about.
+const A_BYTE: Duration = Duration::from_nanos(250);
+
+/// Texts in pieces: short ones together.
+pub fn pieces(input: &Input) -> Vec<Piece> {
+    let Input::Texts(texts) = input else { return Vec::new() };
+    let (mut pieces, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (index, text) in texts.iter().enumerate() {
+        bytes += text.bytes();
+        if bytes >= PIECE_BYTES || index + 1 == texts.len() {
+            let estimate = A_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX);
+            pieces.push(Piece { items: start..index + 1, kind: Kind::Text, estimate });
+            (start, bytes) = (index + 1, 0);
+        }
+    }
+    pieces
+}
+
+/// Some of the texts.
+///
+/// # Errors
+/// There are fewer.
+pub fn of_piece(texts: &[Text], items: Range<usize>) -> Result<&[Text], Error> {
+    texts.get(items).ok_or_else(|| Error::internal("a piece beyond the texts"))
 }
 
 /// For models that take one text at a time.
@@ -130,18 +162,38 @@ impl TextEncoder {
     /// # Errors
     /// A text that the model cannot take, or that is too long while `truncate` is off.
     pub fn encode(&self, texts: &[Text], parameters: &Parameters) -> Result<Rows, Error> {
+        self.join(vec![self.encode_piece(texts, parameters)?])
+    }
+
+    /// Some of a request's texts.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_piece(&self, texts: &[Text], parameters: &Parameters) -> Result<Part, Error> {
         match self {
             Self::Tokens(encoder) => {
                 let texts = encoder.prepared(texts);
-                Ok(encoder.rows(&encoder.encodings(&texts, parameters, Offsets::None)?))
+                Ok(Part::Tokens(encoder.encodings(&texts, parameters, Offsets::None)?))
             }
             Self::Strings { input, rank } => {
                 let strings = texts.iter().map(plain_string).collect::<Result<Vec<_>, _>>()?;
                 let shape = if *rank == 1 { vec![strings.len()] } else { vec![strings.len(), 1] };
                 let array =
                     ArrayD::from_shape_vec(IxDyn(&shape), strings).map_err(Error::internal)?;
-                Ok(Rows::alike(Tensors(vec![(input.clone(), Tensor::String(array))])))
+                let tensors = Tensors(vec![(input.clone(), Tensor::String(array))]);
+                Ok(Part::Rows(Rows::alike(tensors)))
             }
+        }
+    }
+
+    /// One row a text.
+    ///
+    /// # Errors
+    /// Parts of another encoder.
+    pub fn join(&self, parts: Vec<Part>) -> Result<Rows, Error> {
+        match self {
+            Self::Tokens(encoder) => Ok(encoder.rows(&piece::tokens(parts)?)),
+            Self::Strings { .. } => piece::rows(parts),
         }
     }
 }

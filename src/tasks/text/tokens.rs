@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use ndarray::Array2;
-use rayon::prelude::*;
 use tokenizers::tokenizer::{
     Decoder, EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationDirection,
     TruncationParams, TruncationStrategy,
@@ -174,11 +173,7 @@ impl TokenEncoder {
         parameters: &Parameters,
         offsets: Offsets,
     ) -> Result<Vec<Encoding>, Error> {
-        let tokenize = |text: &Text| self.tokenize(text, parameters, offsets);
-        match texts {
-            [only] => Ok(vec![tokenize(only)?]),
-            many => many.par_iter().map(tokenize).collect(),
-        }
+        texts.iter().map(|text| self.tokenize(text, parameters, offsets)).collect()
     }
 
     /// Tokens of a row: those of the longest encoding, or the model's fixed number.

@@ -49,6 +49,11 @@ fn eighths(width: u32, height: u32, reduction: &impl Fn(u32, u32) -> f64) -> u32
     (1..=4).find(|&scale| f64::from(scale) >= least).unwrap_or(8)
 }
 
+/// Whether an image of this size is decoded at a smaller scale.
+pub(super) fn is_reduced(width: u32, height: u32, reduction: &impl Fn(u32, u32) -> f64) -> bool {
+    eighths(width, height, reduction) < 8
+}
+
 /// None for a photo that is not much too large, and for a file that `scaled` leaves to the other decoder.
 fn decode_scaled(
     bytes: &[u8],
