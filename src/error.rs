@@ -247,7 +247,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The name of `known` that is most like `unknown`, if one is like enough to be what was meant. Of long
-/// names, and of more than [`COMPARED`] that may be meant, none is looked for.
+/// names, and of more than `COMPARED` that may be meant, none is looked for.
 #[must_use]
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if unknown.len() > LIKE {

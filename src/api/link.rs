@@ -203,7 +203,8 @@ impl Link {
     /// A part of `server.max_answers_size`. If there is not enough, connections go that read nothing.
     ///
     /// # Errors
-    /// As [`Self::hold`].
+    /// [`ErrorKind::Overloaded`]: too much of other answers is not read; [`ErrorKind::TooLarge`] for one that
+    /// never could be had.
     pub async fn answers(&self, bytes: usize) -> Result<Taken, Error> {
         let full = match self.peer.take(Resource::Answers, bytes) {
             Ok(taken) => return Ok(taken),

@@ -102,7 +102,7 @@ impl Upload {
     /// Room for more than came: what it becomes when it is inflated.
     ///
     /// # Errors
-    /// [`ErrorKind::Overloaded`].
+    /// [`crate::error::ErrorKind::Overloaded`].
     pub fn reserve(&self, bytes: usize) -> Result<Taken, Error> {
         take(&self.peer, Resource::Bodies, bytes)
     }
