@@ -119,9 +119,14 @@ def test_an_answer_may_be_compressed(http, algorithm):
     np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), rows["INPUT0"] + 3)
 
 
-def test_a_compressed_request_is_refused_with_the_reason(http):
+def test_a_request_may_be_compressed_by_gzip(http):
+    result = http.client.infer("sum-difference", http.inputs(ROWS), request_compression_algorithm="gzip")
+    np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), ROWS["INPUT0"] + 3)
+
+
+def test_a_request_that_is_compressed_otherwise_is_refused_with_the_reason(http):
     with pytest.raises(InferenceServerException, match="(?i)gzip|encoding|compress") as refused:
-        http.client.infer("sum-difference", http.inputs(ROWS), request_compression_algorithm="gzip")
+        http.client.infer("sum-difference", http.inputs(ROWS), request_compression_algorithm="deflate")
     assert refused.value.status() == "415"
 
 
