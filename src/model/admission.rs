@@ -85,7 +85,7 @@ pub struct Admitted {
 pub struct Begun {
     admission: Arc<Admission>,
     since: Instant,
-    pub order: Order,
+    order: Order,
     /// Seconds for which it keeps everything busy, and for which it waits as predicted.
     seconds: f64,
     wait: f64,

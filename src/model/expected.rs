@@ -1,5 +1,7 @@
 //! How large an answer will be, so that there is room for it before there is work on it.
 
+use std::sync::Arc;
+
 use super::Model;
 use crate::tasks::Parameters;
 
@@ -9,17 +11,18 @@ const NUMBER: usize = 24;
 /// Of a row, and of the whole.
 const ROW: usize = 100;
 
+/// Mean bytes of a label; 0 without any.
+pub fn mean_label(labels: &[Arc<str>]) -> usize {
+    labels.iter().map(|label| label.len()).sum::<usize>() / labels.len().max(1)
+}
+
 impl Model {
     /// Bytes of predictions and JSON for so many inputs, as good as.
     #[must_use]
     pub fn expected_answer(&self, rows: usize, parameters: Parameters) -> usize {
-        let labels = self.labels();
-        let row = match labels.len() {
+        let row = match self.labels().len() {
             0 => self.numbers_a_row() * NUMBER,
-            classes => {
-                let label = labels.iter().map(|label| label.len()).sum::<usize>() / classes;
-                parameters.top_k.min(classes) * (label + CLASS)
-            }
+            classes => parameters.top_k.min(classes) * (self.mean_label + CLASS),
         };
         rows.saturating_mul(row + ROW)
     }

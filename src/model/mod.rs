@@ -71,6 +71,8 @@ pub struct Model {
     engine: Arc<Engine>,
     flights: Flights<Asked, Result<Arc<Ran>, Error>>,
     limits: Limits,
+    /// Of the classes, in bytes.
+    mean_label: usize,
     crowd: Arc<Crowd>,
     open: Arc<OpenWith>,
     /// Rows of bulk work that may still be asked, of `bulk_rows`.
@@ -186,6 +188,7 @@ impl Model {
         let admission = Admission::new(parts.queue_objective, parts.compute.clone());
         let Bounds { max_batch_size, max_queue_size, .. } = parts.pool.bounds();
         let bulk = bulk::room(max_batch_size, parts.layout.instances, max_queue_size);
+        let mean_label = expected::mean_label(parts.task.labels());
         let engine = Engine {
             outputs: parts.task.outputs().into(),
             axis: parts.axis,
@@ -212,6 +215,7 @@ impl Model {
             engine: Arc::new(engine),
             flights: Flights::default(),
             limits,
+            mean_label,
             bulk_rows: bulk.available_permits(),
             bulk,
         }
