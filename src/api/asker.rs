@@ -1,4 +1,4 @@
-//! Who asks, as far as the work on a request has to know.
+//! The client of a request, and what the work on the request needs to know of it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::model::Terms;
 use crate::runtime::compute::FEW;
 use crate::runtime::job::Priority;
 
-/// The client of one request; none on a port without bounds.
+/// None on a port without bounds.
 #[derive(Clone, Default)]
 pub struct Asker(Option<Arc<Upload>>);
 

@@ -160,6 +160,10 @@ pub fn form(headers: &HeaderMap) -> Result<Form, Error> {
     let refuse = |expected: &str, got: String| {
         Err(Error::field(ErrorKind::UnsupportedMediaType, "content-type", expected, got))
     };
+    let malformed = |expected: String, got: String| {
+        let error = Error::field(ErrorKind::Syntax, "content-type", expected, got);
+        Err(error.because(MALFORMED))
+    };
     let Some(given) = text(headers, header::CONTENT_TYPE) else {
         return refuse(SERVED, "no content type".to_owned());
     };
@@ -183,16 +187,12 @@ pub fn form(headers: &HeaderMap) -> Result<Form, Error> {
         },
         ("multipart", "form-data") => match media.get_param(mime::BOUNDARY) {
             Some(_) if media.params().filter(|(name, _)| *name == mime::BOUNDARY).count() > 1 => {
-                let (expected, got) = ("one boundary", "several");
-                let error = Error::field(ErrorKind::Syntax, "content-type", expected, got);
-                Err(error.because(MALFORMED))
+                malformed("one boundary".to_owned(), "several".to_owned())
             }
-            Some(boundary) if !(1..=MAX_BOUNDARY).contains(&boundary.as_str().len()) => {
-                let expected = format!("a boundary of 1 to {MAX_BOUNDARY} bytes");
-                let got = format!("one of {}", boundary.as_str().len());
-                let error = Error::field(ErrorKind::Syntax, "content-type", expected, got);
-                Err(error.because(MALFORMED))
-            }
+            Some(boundary) if !(1..=MAX_BOUNDARY).contains(&boundary.as_str().len()) => malformed(
+                format!("a boundary of 1 to {MAX_BOUNDARY} bytes"),
+                format!("one of {}", boundary.as_str().len()),
+            ),
             Some(boundary) => Ok(Form::Multipart(boundary.to_string())),
             None => refuse("`multipart/form-data; boundary=…`", quoted),
         },

@@ -84,9 +84,8 @@ async fn answer(
     let terms = (&asker, asker.terms(priority, Some(deadline)));
     let answered = app.predict(&model, asked.input, asked.parameters, terms, false).await?;
     let (timings, provider) = (answered.timings, model.provider);
-    let size = model.expected_answer(answered.predictions.len(), asked.parameters);
-    let response =
-        app.convert(size, move || Ok(write(&answered.predictions, &model, asked.many))).await?;
+    let write = move |model: &Model, all: &[Prediction]| Ok(write(all, model, asked.many));
+    let response = app.write(model, answered.predictions, asked.parameters, write).await?;
     Ok(Answered { response, timings, provider })
 }
 

@@ -59,7 +59,7 @@ use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
 use crate::runtime::compute::Compute;
 use crate::shared::Shared;
-use crate::tasks::{Input, Parameters};
+use crate::tasks::{Input, Parameters, Prediction};
 use crate::telemetry;
 use asker::Asker;
 use error::ApiError;
@@ -145,6 +145,21 @@ impl App {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.compute.bytes(bytes, work).await
+    }
+
+    /// Writes the answer to these predictions: here if it is short, else on a compute thread.
+    ///
+    /// # Errors
+    /// Those of `write`, and [`ErrorKind::Internal`] if it panics.
+    async fn write<T: Send + 'static>(
+        &self,
+        model: Arc<Model>,
+        predictions: Vec<Prediction>,
+        parameters: Parameters,
+        write: impl FnOnce(&Model, &[Prediction]) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let bytes = model.expected_answer(predictions.len(), parameters);
+        self.convert(bytes, move || write(&model, &predictions)).await
     }
 
     /// [`Model::predict`], once there is room for the answer; where the client names no version (`pinned`),

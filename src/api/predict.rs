@@ -133,12 +133,10 @@ async fn answer(
     let asked = (&asker, asker.terms(priority, Some(deadline)));
     let answered = app.predict(&model, input, parameters, asked, names_version).await?;
     let (timings, provider) = (answered.timings, model.provider);
-    let size = model.expected_answer(answered.predictions.len(), parameters);
-    let write = move || {
-        let (model, result) = (&*model, &answered.predictions);
+    let write = |model: &Model, result: &[Prediction]| {
         Ok(Json(Answer { model: &model.name, version: model.version, result }).into_response())
     };
-    let response = app.convert(size, write).await?;
+    let response = app.write(model, answered.predictions, parameters, write).await?;
     Ok(Answered { response, timings, provider })
 }
 

@@ -170,9 +170,8 @@ async fn answer(
             let terms = (&asker, asker.terms(priority, Some(deadline)));
             let with = Parameters::default();
             let answered = app.predict(&model, input, with, terms, pinned).await?;
-            let size = model.expected_answer(answered.predictions.len(), with);
-            let write = move || write_predictions(&answered.predictions, by_row);
-            (app.convert(size, write).await?, answered.timings)
+            let write = move |_: &Model, all: &[Prediction]| write_predictions(all, by_row);
+            (app.write(model, answered.predictions, with, write).await?, answered.timings)
         }
         own @ Inputs::Own(..) => {
             let request =

@@ -177,7 +177,7 @@ pub struct Terms {
     pub priority: Priority,
     /// A request that cannot be answered by then is refused at once.
     pub deadline: Option<Instant>,
-    /// Who asks, if clients are told apart.
+    /// The client's number, where clients are told apart.
     pub client: Option<u64>,
 }
 

@@ -376,8 +376,8 @@ impl Queue {
         self.waiting().work
     }
 
-    /// What waits before a job of so many rows, as good as: interactive work goes first, and its jobs by turns.
-    /// Also the rows of all that waits.
+    /// Roughly the work that is done before a new job of so many rows: interactive work goes first, and its
+    /// jobs take turns. Also the number of all waiting rows.
     pub fn work_before(&self, Order { priority, modest }: Order, rows: usize) -> (Work, usize) {
         let waiting = self.waiting();
         let before = match priority {

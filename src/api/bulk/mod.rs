@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::account::{self, Account, Deferred};
+use super::asker::Asker;
 use super::error::status;
 use super::outgoing::until_sent;
 use super::peers::Taken;
@@ -34,7 +35,6 @@ use super::resource::Resource;
 use super::streaming::{LongLived, Stopping};
 use super::upload::Upload;
 use super::{App, body, encoding, finish};
-use crate::api::asker::Asker;
 use crate::bulk::{self, Pace, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;

@@ -116,9 +116,8 @@ pub async fn infer(
     let parameters = Parameters { top_k: classes.unwrap_or(1), ..Parameters::default() };
     let Answered { predictions, timings } =
         app.predict(model, input, parameters, terms, pinned).await?;
-    let (size, model) = (model.expected_answer(predictions.len(), parameters), model.clone());
-    let select = move || {
-        let all = outputs(&predictions)?;
+    let select = move |model: &Model, predictions: &[Prediction]| {
+        let all = outputs(predictions)?;
         let named = |(index, asked): (usize, &RequestedOutput)| {
             let RequestedOutput { name, classification } = asked;
             let found = all.iter().find(|(known, _)| known == name);
@@ -128,7 +127,7 @@ pub async fn infer(
                 return Err(Error::invalid(format!("outputs[{index}].name"), expected, got));
             };
             let tensor = match classification {
-                Some(count) => best(&predictions, &model, *count, index)?,
+                Some(count) => best(predictions, model, *count, index)?,
                 None => tensor.clone(),
             };
             Ok((name.clone(), tensor))
@@ -139,7 +138,7 @@ pub async fn infer(
         };
         Ok(InferAnswer { outputs, missing: Missing::default(), timings })
     };
-    app.convert(size, select).await
+    app.write(model.clone(), predictions, parameters, select).await
 }
 
 /// What the task gives, as tensors with a row for each prediction.

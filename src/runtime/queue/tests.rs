@@ -167,7 +167,7 @@ fn a_job_of_one_row_waits_for_a_batch_of_each_job_and_not_for_all_their_rows() {
     let take = |waiting: &mut Waiting| lengths(&waiting.take(&bounds));
     assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]]);
     assert_eq!(take(&mut waiting), [3]);
-    assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]], "by turns");
+    assert_eq!([take(&mut waiting), take(&mut waiting)], [vec![50, 50], vec![60]], "in turns");
     assert_eq!(before(&waiting, 1), 0, "these are begun");
     callers.push(&mut waiting, &[3]);
     assert_eq!(take(&mut waiting), [3]);

@@ -1,4 +1,4 @@
-//! Who asks for too much, beside somebody who asks little.
+//! One client asks for too much while another asks for little.
 
 use std::sync::Arc;
 

@@ -13,9 +13,12 @@ pub fn chunk(text: &str) -> String {
 async fn stream_of(edge: &Edge, lines: &str) -> TcpStream {
     let mut stream = connect(edge, LINES.to_owned() + lines).await;
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
+    let reading = async {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+    };
+    in_time(reading).await;
     assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
     stream
 }

@@ -59,13 +59,19 @@ async fn the_longest_silent_gives_way_to_a_new_request() {
     edge.counts("open_requests", 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_body_gives_its_room_to_one_that_comes() {
+/// A server whose room for bodies an upload has taken that does not end.
+async fn with_its_room_taken() -> (Edge, TcpStream) {
     let keys = "[server]\nmax_body_size = 2000\nmax_bodies_size = 2000\n\
                 body_rate_window = \"1h\"\nbody_timeout = \"1h\"\n";
     let edge = Edge::start(app_with(keys)).await;
-    let mut stalled = connect(&edge, upload(2000) + &" ".repeat(1990)).await;
+    let stalled = connect(&edge, upload(2000) + &" ".repeat(1990)).await;
     edge.counts("body_bytes", 1990).await;
+    (edge, stalled)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_body_gives_its_room_to_one_that_comes() {
+    let (edge, mut stalled) = with_its_room_taken().await;
     in_time(async { while ask(&edge).await != 200 {} }).await;
     let told = rest(&mut stalled).await;
     assert!(told.starts_with("HTTP/1.1 408") && told.contains("others need the room"), "{told}");
@@ -73,11 +79,7 @@ async fn a_stalled_body_gives_its_room_to_one_that_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_that_has_most_gives_way_where_all_are_sending() {
-    let keys = "[server]\nmax_body_size = 2000\nmax_bodies_size = 2000\n\
-                body_rate_window = \"1h\"\nbody_timeout = \"1h\"\n";
-    let edge = Edge::start(app_with(keys)).await;
-    let mut greedy = connect(&edge, upload(2000) + &" ".repeat(1990)).await;
-    edge.counts("body_bytes", 1990).await;
+    let (edge, mut greedy) = with_its_room_taken().await;
     // At once, since it is another address.
     assert_eq!(ask_from(OTHER, &edge).await, 200);
     let told = rest(&mut greedy).await;
@@ -137,15 +139,26 @@ async fn an_idle_connection_gives_way_to_a_new_one() {
     let mut silent = connect(&edge, "").await;
     let idle = connect(&edge, post("/predict/iris", IRIS)).await;
     idle.readable().await.unwrap();
-    loop {
+    let ask = async || {
         let client = reqwest::Client::new();
         let request = client.post(format!("http://{}/predict/iris", edge.data)).body(IRIS);
         match request.header("content-type", "application/json").send().await {
-            Ok(answer) => break assert_eq!(answer.status(), 200),
+            Ok(answer) => Some(answer.status()),
             // Closed at once, as long as none is idle for long.
-            Err(error) => assert!(!error.is_timeout(), "{error}"),
+            Err(error) => {
+                assert!(!error.is_timeout(), "{error}");
+                None
+            }
         }
-    }
+    };
+    let answered = async {
+        loop {
+            if let Some(status) = ask().await {
+                break status;
+            }
+        }
+    };
+    assert_eq!(in_time(answered).await, 200);
     assert_eq!(rest(&mut silent).await, "");
     edge.counts("connections_closed_total{reason=\"made_room\"}", 1).await;
 }

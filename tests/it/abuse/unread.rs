@@ -50,7 +50,7 @@ async fn small_requests_are_no_progress() {
             }
         }
     };
-    asks.await;
+    in_time(asks).await;
     edge.counts("connections_closed_total{reason=\"unread_answers\"}", 1).await;
     drop(unread);
 }
@@ -96,7 +96,7 @@ async fn an_answer_that_is_read_slowly_is_read_to_its_end() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let ((), answers) = tokio::join!(sent, read);
+    let ((), answers) = in_time(Box::pin(async { tokio::join!(sent, read) })).await;
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 20);
     assert!(answers.ends_with("]}"));
 }
