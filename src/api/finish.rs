@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
@@ -48,12 +49,12 @@ impl<S: Sync> FromRequestParts<S> for Finish {
 
 impl Finish {
     /// Does the work by `deadline`; when that passes, the work is dropped, which abandons what has not
-    /// started.
+    /// started. In a box, since it takes kilobytes and is moved on several times.
     pub async fn by(
         self,
         deadline: Deadline,
         account: &Account,
-        work: impl Future<Output = Result<Answered, Error>>,
+        work: Pin<Box<impl Future<Output = Result<Answered, Error>>>>,
     ) -> Result<Response, ApiError> {
         let answered = tokio::time::timeout_at(deadline.at.into(), work).await;
         if let (Some(span), Some(model)) = (&self.0, account.model()) {

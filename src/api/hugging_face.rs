@@ -55,7 +55,7 @@ async fn predict(
     let deadline = finish::deadline(&head.headers, &app)?;
     let model = path.iter().next().map(|(_, name)| name.to_owned());
     let work = answer(&app, &account, model, &head, body, deadline.at);
-    finish.by(deadline, &account, work).await
+    finish.by(deadline, &account, Box::pin(work)).await
 }
 
 async fn answer(

@@ -99,18 +99,18 @@ impl Link {
     }
 
     /// Something happened.
-    pub fn is_active(&self) {
-        self.active.store(self.peer.bounds().now(), Ordering::Relaxed);
+    pub fn is_active(&self, now: Instant) {
+        self.active.store(self.peer.bounds().at(now), Ordering::Relaxed);
     }
 
-    pub fn begins(&self) {
+    pub fn begins(&self, now: Instant) {
         self.running.fetch_add(1, Ordering::AcqRel);
-        self.is_active();
+        self.is_active(now);
     }
 
-    pub fn ends(&self) {
+    pub fn ends(&self, now: Instant) {
         self.running.fetch_sub(1, Ordering::AcqRel);
-        self.is_active();
+        self.is_active(now);
     }
 
     /// One of its requests waits for its client, or does not any more.

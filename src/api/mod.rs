@@ -47,6 +47,7 @@ use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -207,8 +208,24 @@ pub fn router(
     keys: Option<Arc<Reloading<auth::Keys>>>,
 ) -> Router {
     let within = app.server.request_timeout;
-    let taken_on = middleware::from_fn(move |request, next| admit::admit(request, next, within));
-    let metrics = app.metrics.clone();
+    // Layers that stand together are one, from the outside in: each of its own would be in a box, with all
+    // boxes within copied for each request.
+    let work = ServiceBuilder::new()
+        // What pays is compressed,
+        .layer(compression::layer(&app.server))
+        // requests over the bound are answered before their body is read,
+        .layer(middleware::from_fn(move |request, next| admit::admit(request, next, within)))
+        // and a panic in a handler is that request's 500.
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError(Error::internal("a handler panicked")).into_response()
+        }));
+    let all = ServiceBuilder::new()
+        // Outermost, since it writes every error's body: the request id, the log and the span.
+        .layer(middleware::from_fn_with_state(app.telemetry.clone(), request_id::assign))
+        // Every request is counted, however it ends,
+        .layer(middleware::from_fn_with_state(app.metrics.clone(), account::count))
+        // and a browser asks without a key whether it may ask at all, and reads errors as well.
+        .layer(option_layer(cors::layer(&app.server)));
     let probes = Router::new()
         .merge(grpc::health(app.clone(), health.clone()))
         .merge(oip::health().layer(Extension(health.clone())));
@@ -216,7 +233,7 @@ pub fn router(
         true => (Router::new(), probes),
         false => (probes, Router::new()),
     };
-    Router::new()
+    let bounded = Router::new()
         .route("/predict", post(predict::predict))
         .route("/predict/{model}", post(predict::predict))
         .route("/predict/{model}/versions/{version}", post(predict::predict))
@@ -227,33 +244,24 @@ pub fn router(
         .merge(hugging_face::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        // From the inside out:
-        // a panic in a handler is that request's 500,
-        .layer(CatchPanicLayer::custom(|_| {
-            ApiError(Error::internal("a handler panicked")).into_response()
-        }))
-        // requests over the bound are answered before their body is read,
-        .layer(taken_on)
-        // and what pays is compressed,
-        .layer(compression::layer(&app.server))
-        // past which probes always get,
+        .layer(work)
+        // Past the bounds probes always get,
         .merge(guarded)
-        // as does whoever watches the server,
-        .merge(playground::data(&app.server, scrape))
-        // and so are those without a key, which hold no place,
-        .layer(option_layer(keys.map(|keys| middleware::from_fn_with_state(keys, auth::check))))
-        // but for probes where that is configured,
+        // as does whoever watches the server.
+        .merge(playground::data(&app.server, scrape));
+    let router = match keys {
+        // Who has none is refused before a place is taken.
+        Some(keys) => bounded.layer(middleware::from_fn_with_state(keys, auth::check)),
+        None => bounded,
+    };
+    router
+        // Without a key one may probe, where that is configured,
         .merge(public)
-        // for the page itself, which asks a person for a key,
+        // load the page, which asks a person for a key,
         .merge(playground::page(&app.server))
-        // nor does anybody need one to read what there is to ask,
+        // and read what there is to ask.
         .merge(openapi::routes(&app.server))
-        // a browser asks without a key whether it may ask at all, and reads errors as well,
-        .layer(option_layer(cors::layer(&app.server)))
-        // every request is counted, however it ends,
-        .layer(middleware::from_fn_with_state(metrics, account::count))
-        // and outermost, since it writes every error's body: the request id, the log and the span.
-        .layer(middleware::from_fn_with_state(app.telemetry.clone(), request_id::assign))
+        .layer(all)
         .with_state(app)
 }
 

@@ -127,7 +127,11 @@ impl Bounds {
 
     /// Milliseconds; only differences mean something.
     pub(super) fn now(&self) -> u64 {
-        self.epoch.elapsed().as_millis() as u64
+        self.at(Instant::now())
+    }
+
+    pub(super) fn at(&self, moment: Instant) -> u64 {
+        moment.duration_since(self.epoch).as_millis() as u64
     }
 
     pub(super) fn instant(&self, milliseconds: u64) -> Instant {

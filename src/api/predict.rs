@@ -82,7 +82,7 @@ pub async fn predict(
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
     let work = answer(&app, &account, target, parameters, &head, body, deadline.at);
-    finish.by(deadline, &account, work).await
+    finish.by(deadline, &account, Box::pin(work)).await
 }
 
 /// What the path and the query say.

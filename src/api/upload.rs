@@ -187,10 +187,11 @@ impl Upload {
 
     /// So many bytes came.
     fn comes(&self, bytes: usize) -> Result<(), Error> {
-        self.link.is_active();
+        let now = Instant::now();
+        self.link.is_active(now);
         let more = take(&self.peer, Resource::Bodies, bytes)?;
         let mut state = lock(&self.state);
-        state.came = Instant::now();
+        state.came = now;
         state.waits = None;
         self.tell(&mut state);
         if let Some(error) = &state.dropped {

@@ -140,7 +140,7 @@ async fn predict(
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
     let work = answer(&app, &account, &path, &head, body, deadline.at);
-    finish.by(deadline, &account, work).await
+    finish.by(deadline, &account, Box::pin(work)).await
 }
 
 async fn answer(

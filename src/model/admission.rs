@@ -154,7 +154,7 @@ impl Admission {
     #[must_use]
     pub fn asking(&self, rows: usize, terms: Terms, pieces: &[Piece]) -> Asking {
         let cost = |piece: &Piece| self.piece_cost.predict(piece.kind as usize, piece.estimate);
-        let (order, client) = (self.order(terms), terms.client);
+        let (order, client) = (self.order(terms, Instant::now()), terms.client);
         Asking { rows, order, client, costs: pieces.iter().map(cost).collect() }
     }
 
@@ -170,29 +170,23 @@ impl Admission {
             self.usual.add(seconds);
             self.usual_rows.add(rows as f64);
         }
-        let (wait, is_bounded) = self.taken_on(pool, asking, seconds, None)?;
+        let now = Instant::now();
+        let (wait, is_bounded) = self.taken_on(pool, asking, (seconds, now), None)?;
         self.encoding.fetch_add(rows, Ordering::Relaxed);
-        let begun = Begun {
-            admission: self.clone(),
-            since: Instant::now(),
-            order,
-            seconds,
-            wait,
-            is_bounded,
-        };
-        self.came(asking, seconds);
+        let begun = Begun { admission: self.clone(), since: now, order, seconds, wait, is_bounded };
+        self.came(asking, seconds, now);
         Ok(Admitted { rows, begun })
     }
 
-    fn order(&self, Terms { priority, client, .. }: Terms) -> Order {
-        Order { priority, modest: self.clients.is_modest(client, Instant::now()) }
+    fn order(&self, Terms { priority, client, .. }: Terms, now: Instant) -> Order {
+        Order { priority, modest: self.clients.is_modest(client, now) }
     }
 
     /// A request came, whatever becomes of it.
-    fn came(&self, asking: &Asking, seconds: f64) {
+    fn came(&self, asking: &Asking, seconds: f64, now: Instant) {
         if asking.order.priority == Priority::Interactive {
             self.pressure.came(seconds);
-            self.clients.asks(asking.client, seconds, Instant::now());
+            self.clients.asks(asking.client, seconds, now);
         }
     }
 
@@ -203,13 +197,14 @@ impl Admission {
     pub fn check(&self, pool: &SessionPool, terms: Terms) -> Result<(), Error> {
         let encode = self.usual_encode.get();
         let costs = if encode > 0.0 { vec![Duration::from_secs_f64(encode)] } else { Vec::new() };
-        let (order, client) = (self.order(terms), terms.client);
+        let now = Instant::now();
+        let (order, client) = (self.order(terms, now), terms.client);
         // A modest client's request is not like those of the others.
         let rows = if order.modest { 1 } else { (self.usual_rows.get() as usize).max(1) };
         let asking = Asking { rows, order, client, costs };
         let reading =
             self.compute.before(0, order.priority, READING).work / self.side_by_side(usize::MAX);
-        self.taken_on(pool, &asking, self.usual.get(), Some(reading)).map(|_| ())
+        self.taken_on(pool, &asking, (self.usual.get(), now), Some(reading)).map(|_| ())
     }
 
     /// The seconds for which it waits, before they are corrected, and whether its wait is bounded. What is
@@ -219,23 +214,24 @@ impl Admission {
         &self,
         pool: &SessionPool,
         asking: &Asking,
-        seconds: f64,
+        (seconds, now): (f64, Instant),
         unread: Option<Duration>,
     ) -> Result<(f64, bool), Error> {
         let Asking { rows, order, .. } = *asking;
         let (rows, reading) = unread.map_or((rows, Duration::ZERO), |reading| (1, reading));
-        pool.has_room(self.encoding() + rows, order).inspect_err(|_| self.came(asking, seconds))?;
+        pool.has_room(self.encoding() + rows, order)
+            .inspect_err(|_| self.came(asking, seconds, now))?;
         let waits = || {
             let mut waits = self.waits(pool, asking);
             waits.ahead.wait += reading;
             waits
         };
-        let now = waits();
-        let mut ahead = now.ahead;
+        let first = waits();
+        let mut ahead = first.ahead;
         if order.priority == Priority::Bulk {
             return Ok((0.0, false));
         }
-        let limit = self.pressure.limit(self.load(pool, now), Instant::now());
+        let limit = self.pressure.limit(self.load(pool, first), now);
         let limit = limit * times(order.modest);
         // What one batch for each session takes is never too much.
         let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round() || reading > LEAST;
@@ -249,7 +245,7 @@ impl Admission {
         if !is_too_much(ahead) {
             return Ok((wait.as_secs_f64() / self.correction.get(), is_bounded(ahead)));
         }
-        self.came(asking, seconds);
+        self.came(asking, seconds, now);
         let detail = format!(
             "about {} ms of work wait for this model already; try again later",
             wait.as_millis()

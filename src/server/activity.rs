@@ -137,7 +137,8 @@ impl Activity {
 
     /// A request's head is there, perhaps with a fault. Its handler runs until the guard is dropped.
     pub fn begin(&self, has_body: bool, takes_interim: bool) -> (Running, Option<Fault>) {
-        self.link.begins();
+        let now = Instant::now();
+        self.link.begins(now);
         let mut state = self.state();
         state.running += 1;
         state.begun += 1;
@@ -146,7 +147,7 @@ impl Activity {
         state.unread = state.malformed.is_some();
         state.probe = if takes_interim { Probe::Interim } else { Probe::None };
         state.chunked = false;
-        state.look_at = Instant::now() + LOOK;
+        state.look_at = now + LOOK;
         let begun = state.begun;
         let fault = state.malformed.filter(|(number, _)| *number <= begun).map(|(_, fault)| fault);
         drop(state);
@@ -262,11 +263,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.link.ends();
+        let now = Instant::now();
+        self.0.link.ends(now);
         let mut state = self.0.state();
         state.running -= 1;
         if state.running == 0 {
-            (state.phase, state.since) = (Phase::Idle, Instant::now());
+            (state.phase, state.since) = (Phase::Idle, now);
         }
     }
 }

@@ -75,7 +75,7 @@ pub async fn unary(
             Err(failure) => Err(failure.error),
         }
     };
-    finish.by(deadline, &account, work).await
+    finish.by(deadline, &account, Box::pin(work)).await
 }
 
 /// Answers one question by `deadline`; `write` makes the message of the answer.

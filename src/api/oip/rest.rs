@@ -143,7 +143,7 @@ async fn infer(
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
     let work = answer(&app, &account, &named, &head, body, deadline.at);
-    finish.by(deadline, &account, work).await
+    finish.by(deadline, &account, Box::pin(work)).await
 }
 
 async fn answer(
