@@ -85,6 +85,9 @@ pub async fn check(
             return next.run(request).await;
         }
         Some(None) => "a key that is not known",
+        None if request.headers().contains_key(header::AUTHORIZATION) => {
+            "an `authorization` that is not `Bearer KEY`"
+        }
         None => "no key",
     };
     let error = Error::field(ErrorKind::Unauthorized, "authorization", expected, got);

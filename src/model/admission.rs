@@ -3,7 +3,7 @@
 //! What counts as waiting is the queue of the sessions and what is decoded or tokenised before it: under
 //! overload this is most of it. Since decoding goes by turns ([`crate::runtime::compute`]), a request waits
 //! for as much of every other as it has itself: what it costs is told by its headers, item by item. How
-//! long it may wait is [`Pressure`]'s to say, and twice as long for a client that asks little ([`Clients`]), which
+//! long it may wait is [`Pressure`]'s to say, and longer for a client that asks little ([`Clients`]), which
 //! others would refuse else. Bulk work waits as long as there is room.
 
 use std::sync::Arc;
@@ -23,9 +23,14 @@ use crate::runtime::pool::{Ahead, SessionPool};
 use crate::tasks::{Kind, Piece};
 
 /// Usual requests that may wait beside a full round of the sessions while there is too much.
-const SPARE: f64 = 8.0;
+const SPARE: f64 = 4.0;
 /// The least that may wait then, so that sessions do not run dry.
 const LEAST: Duration = Duration::from_millis(5);
+
+/// How many times as long as others a modest client's request may wait, as predicted when it comes; and how
+/// long until it is begun, since it is one of few.
+const MODEST_WAIT: u32 = 2;
+const MODEST_PATIENCE: u32 = 4;
 
 /// What of reading counts as before a request: less than this, since what takes longer lets it pass.
 const READING: Duration = Duration::from_millis(1);
@@ -60,11 +65,6 @@ impl Asking {
     fn encode(&self) -> Duration {
         self.costs.iter().sum()
     }
-}
-
-/// How many times as long as others a modest client's request may wait before it is refused.
-fn times(modest: bool) -> u32 {
-    if modest { 2 } else { 1 }
 }
 
 /// What is before a request, and all rows that wait.
@@ -110,7 +110,8 @@ impl Admitted {
     pub fn due(&self) -> Option<Due> {
         let Begun { admission, since, is_bounded, order, .. } = &self.begun;
         let patience = || admission.pressure.patience().clone();
-        is_bounded.then(|| Due { since: *since, times: times(order.modest), patience: patience() })
+        let times = if order.modest { MODEST_PATIENCE } else { 1 };
+        is_bounded.then(|| Due { since: *since, times, patience: patience() })
     }
 
     /// Its rows are in the queue.
@@ -232,7 +233,7 @@ impl Admission {
             return Ok((0.0, false));
         }
         let limit = self.pressure.limit(self.load(pool, first), now);
-        let limit = limit * times(order.modest);
+        let limit = if order.modest { limit * MODEST_WAIT } else { limit };
         // What one batch for each session takes is never too much.
         let is_bounded = |ahead: Ahead| ahead.rows >= pool.rows_a_round() || reading > LEAST;
         let is_too_much = |ahead: Ahead| is_bounded(ahead) && ahead.wait > limit;

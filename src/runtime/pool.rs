@@ -205,10 +205,10 @@ impl SessionPool {
         self.engine.setup.bounds.max_batch_size
     }
 
-    /// Rows that all sessions take in one batch each.
+    /// Usual rows that all sessions take in one batch each.
     #[must_use]
     pub fn rows_a_round(&self) -> usize {
-        self.live().max(1) * self.engine.setup.bounds.max_batch_size
+        self.live().max(1) * self.engine.rows_a_run()
     }
 
     /// Sets the gauges of the queue and the sessions.
@@ -281,13 +281,20 @@ fn gone() -> Error {
 }
 
 impl Engine {
-    fn ahead(&self, work: Work, coming: usize) -> Ahead {
+    /// Usual rows that fit into a batch.
+    fn rows_a_run(&self) -> usize {
         let Setup { bounds, cost, .. } = &self.setup;
+        let by_tokens = bounds.max_batch_tokens as f64 / cost.units_per_row().max(1.0);
+        bounds.max_batch_size.min(by_tokens as usize).max(1)
+    }
+
+    fn ahead(&self, work: Work, coming: usize) -> Ahead {
+        let cost = &self.setup.cost;
         let rows = work.rows + coming;
         let usual = cost.units_per_row();
         let units = work.units + (coming as f64 * usual) as usize;
         let sessions = u32::try_from(self.live.load(Ordering::Relaxed).max(1)).unwrap_or(1);
-        let wait = cost.predict(rows.div_ceil(bounds.max_batch_size), units) / sessions;
+        let wait = cost.predict(rows.div_ceil(self.rows_a_run()), units) / sessions;
         Ahead { rows, all: rows, wait, run: cost.predict(1, usual as usize) }
     }
 

@@ -23,7 +23,7 @@ FOUND_BY = {
     "quadratic-loop": "many_names",
     "lost-permit": "leavers",
     "leak": "soak",
-    "ignored-disconnect": "leavers",
+    "ignored-disconnect": "late_work",
 }
 
 

@@ -439,3 +439,12 @@ async fn a_wide_run_that_nobody_waits_for_is_stopped() {
         drop(caller);
     }
 }
+
+#[tokio::test]
+async fn a_round_has_as_many_usual_rows_as_the_tokens_of_a_batch_allow() {
+    for (tokens, rows) in [(1, 16), (512, 16), (1024, 8), (5000, 2)] {
+        let sample = Sample { rows: 1, units: tokens, time: Duration::from_millis(1) };
+        let pool = Doubler::default().start_priced(2, BatchAxis::Dynamic, 100, &[sample]);
+        assert_eq!(pool.rows_a_round(), rows, "of {tokens} tokens");
+    }
+}
