@@ -294,11 +294,13 @@ pub fn one_of<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str> + Clon
     }
 }
 
-/// At most 60 characters of what a client sent, for an error message.
+/// At most 60 characters of what a client sent, for an error message. Control characters, of which JSON would
+/// write six for each, are not repeated.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut short: String = text.chars().take(60).map(plain).collect();
+    if text.chars().nth(60).is_some() {
         short.push('…');
     }
     short

@@ -20,6 +20,8 @@ pub struct Rows {
     pub aside: Tensors,
     /// Nothing is known of rows: see [`Self::opaque`].
     opaque: bool,
+    /// Of each row, where they are alike; 1 where it is not known, so that a sum of them is a number of rows.
+    tokens: usize,
 }
 
 /// For rows that are sequences: each tensor is `[rows, tokens]`, and padded.
@@ -41,20 +43,32 @@ impl Rows {
     /// Rows that are all of one shape.
     #[must_use]
     pub fn alike(tensors: Tensors) -> Self {
-        Self { tensors, lengths: None, opaque: false, aside: Tensors::default() }
+        Self { tensors, lengths: None, opaque: false, aside: Tensors::default(), tokens: 1 }
     }
 
     /// Rows that are sequences.
     #[must_use]
     pub fn sequences(tensors: Tensors, lengths: Lengths) -> Self {
-        Self { tensors, lengths: Some(lengths), opaque: false, aside: Tensors::default() }
+        Self {
+            tensors,
+            lengths: Some(lengths),
+            opaque: false,
+            aside: Tensors::default(),
+            tokens: 1,
+        }
     }
 
     /// The whole input of one run, of which no axis is known to be the batch's: it counts as one row
     /// and never shares a run.
     #[must_use]
     pub fn opaque(tensors: Tensors) -> Self {
-        Self { tensors, lengths: None, opaque: true, aside: Tensors::default() }
+        Self { tensors, lengths: None, opaque: true, aside: Tensors::default(), tokens: 1 }
+    }
+
+    /// The same rows, that are alike and of so many tokens each.
+    #[must_use]
+    pub fn of_tokens(self, tokens: usize) -> Self {
+        Self { tokens, ..self }
     }
 
     #[must_use]
@@ -85,10 +99,11 @@ impl Rows {
         if self.opaque { 1 } else { self.tensors.rows() }
     }
 
-    /// Tokens of a row; 1 where rows are alike, so that a sum of lengths is a number of rows.
+    /// Tokens of a row; 1 where these are not known, so that a sum of lengths is a number of rows.
     #[must_use]
     pub fn length(&self, row: usize) -> usize {
-        self.lengths.as_ref().and_then(|lengths| lengths.of_rows.get(row)).copied().unwrap_or(1)
+        let of_row = self.lengths.as_ref().and_then(|lengths| lengths.of_rows.get(row));
+        of_row.copied().unwrap_or(self.tokens)
     }
 
     /// Memory that the rows take, in bytes.

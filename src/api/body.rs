@@ -29,9 +29,22 @@ const MAX_BOUNDARY: usize = 70;
 /// [`ErrorKind::TooLarge`] before anything is read if the declared length is over the limit, else
 /// as soon as the limit is passed; [`ErrorKind::BodyTimeout`]; those of [`encoding::inflate`].
 pub async fn read(head: &Parts, body: Body, app: &App) -> Result<Bytes, Error> {
+    read_at_most(head, body, app, app.server.max_body_size).await
+}
+
+/// The same with a lower limit.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_at_most(
+    head: &Parts,
+    body: Body,
+    app: &App,
+    limit: usize,
+) -> Result<Bytes, Error> {
     let headers = &head.headers;
     let server = &app.server;
-    let limit = server.max_body_size;
+    let limit = limit.min(server.max_body_size);
     let too_large = |got: String| Error::too_large("body", format!("at most {limit} bytes"), got);
     let encoding = Encoding::of(headers)?;
     let declared = text(headers, header::CONTENT_LENGTH).and_then(|n| n.parse::<u64>().ok());

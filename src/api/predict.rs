@@ -122,7 +122,12 @@ async fn answer(
         target.found = Some(model);
     }
     let names_version = target.version.is_some();
-    let bytes = body::read(head, body, app).await?;
+    let most = match form {
+        // With a last line end, which is not part of it.
+        Ok(Form::Text) => app.limits.max_text_bytes + 1,
+        _ => app.server.max_body_size,
+    };
+    let bytes = body::read_at_most(head, body, app, most).await?;
     if bytes.is_empty() {
         let expected = "JSON, an image, text, or multipart/form-data";
         return Err(Error::field(ErrorKind::Syntax, "body", expected, "an empty body"));

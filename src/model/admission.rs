@@ -57,11 +57,19 @@ pub struct Asking {
     pub rows: usize,
     pub order: Order,
     pub client: Option<u64>,
+    /// Tokens of all its rows, where they are known already.
+    pub units: Option<usize>,
     /// What each of its pieces takes of a thread; none where that is too little to count.
     pub costs: Vec<Duration>,
 }
 
 impl Asking {
+    /// The same, whose rows have so many tokens in all.
+    #[must_use]
+    pub fn of_units(self, units: usize) -> Self {
+        Self { units: Some(units), ..self }
+    }
+
     fn encode(&self) -> Duration {
         self.costs.iter().sum()
     }
@@ -156,7 +164,7 @@ impl Admission {
     pub fn asking(&self, rows: usize, terms: Terms, pieces: &[Piece]) -> Asking {
         let cost = |piece: &Piece| self.piece_cost.predict(piece.kind as usize, piece.estimate);
         let (order, client) = (self.order(terms, Instant::now()), terms.client);
-        Asking { rows, order, client, costs: pieces.iter().map(cost).collect() }
+        Asking { rows, order, client, units: None, costs: pieces.iter().map(cost).collect() }
     }
 
     /// Takes a request on, or says at once that it is too much.
@@ -202,7 +210,7 @@ impl Admission {
         let (order, client) = (self.order(terms, now), terms.client);
         // A modest client's request is not like those of the others.
         let rows = if order.modest { 1 } else { (self.usual_rows.get() as usize).max(1) };
-        let asking = Asking { rows, order, client, costs };
+        let asking = Asking { rows, order, client, units: None, costs };
         let reading =
             self.compute.before(0, order.priority, READING).work / self.side_by_side(usize::MAX);
         self.taken_on(pool, &asking, (self.usual.get(), now), Some(reading)).map(|_| ())
@@ -266,7 +274,8 @@ impl Admission {
     ) -> Result<(), Error> {
         let ahead = self.waits(pool, asking).ahead;
         let own = asking.encode() / self.side_by_side(asking.costs.len());
-        let needed = ahead.wait + ahead.run + own;
+        let run = asking.units.map_or(ahead.run, |units| pool.time_of(asking.rows, units));
+        let needed = ahead.wait + run.max(ahead.run) + own;
         if Instant::now() + needed <= deadline {
             return Ok(());
         }
@@ -284,7 +293,7 @@ impl Admission {
         // Bulk work counts: more replicas would do it sooner.
         let costs = vec![Duration::MAX / 64];
         let order = Order { priority: Priority::Bulk, ..Order::default() };
-        let all = Asking { rows: 0, order, client: None, costs };
+        let all = Asking { rows: 0, order, client: None, units: None, costs };
         let wait = self.waits(pool, &all).ahead.wait;
         wait.as_secs_f64() / self.pressure.objective().as_secs_f64().max(1e-3)
     }
@@ -317,7 +326,9 @@ impl Admission {
     /// Seconds for which a request keeps everything busy.
     fn seconds(&self, pool: &SessionPool, asking: &Asking) -> f64 {
         let encode = asking.encode().as_secs_f64() / self.compute.threads() as f64;
-        asking.rows as f64 * a_row(pool) + encode
+        let run = || asking.rows as f64 * a_row(pool);
+        asking.units.map_or_else(run, |units| pool.time_of(asking.rows, units).as_secs_f64())
+            + encode
     }
 
     fn waits(&self, pool: &SessionPool, asking: &Asking) -> Waits {
@@ -342,7 +353,7 @@ impl Admission {
 /// Seconds that a row of a full round keeps all sessions busy for.
 fn a_row(pool: &SessionPool) -> f64 {
     let rows = pool.rows_a_round();
-    pool.time_of(rows).as_secs_f64() / rows as f64
+    pool.time_of_usual(rows).as_secs_f64() / rows as f64
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -43,6 +43,7 @@ use crate::runtime::queue::Bounds;
 use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
+use crate::tasks::text::texts;
 use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Taken, Task};
 use admission::{Admission, Asking};
 use engine::{Asked, Engine, Ran};
@@ -455,6 +456,10 @@ impl Model {
         if len > limit {
             let expected = format!("at most {limit} items in one request");
             return Err(Error::too_large(kind.field(), expected, len.to_string()));
+        }
+        if kind == InputKind::Text {
+            // Before it is reckoned what they take.
+            texts(input, self.limits.max_text_bytes)?;
         }
         Ok(())
     }

@@ -34,13 +34,14 @@ impl Model {
     ) -> Result<Inferred, Error> {
         let inputs = self.taken(inputs)?;
         let outputs = self.outputs(outputs)?;
-        let rows = rows(&self.signature, self.engine.axis, inputs, &outputs);
+        let tokens = self.tokens_of(&inputs);
+        let rows = rows(&self.signature, self.engine.axis, inputs, &outputs).of_tokens(tokens);
         let count = rows.count();
         self.check_rows(count)?;
         let _in_flight = self.in_flight();
         let began = Instant::now();
         let engine = &self.engine;
-        let asking = engine.admission.asking(count, terms, &[]);
+        let asking = engine.admission.asking(count, terms, &[]).of_units(count * tokens);
         if let Some(deadline) = terms.deadline {
             engine.admission.can_meet(&engine.pool, &asking, deadline)?;
         }
@@ -63,10 +64,20 @@ impl Model {
     /// Names, types or shapes that are not the model's; more rows than one request may have.
     pub fn taken(&self, inputs: Tensors) -> Result<Tensors, Error> {
         let inputs = in_order(&self.signature, inputs)?;
+        if let Some(most) = self.engine.task.most_tokens() {
+            check_tokens(&inputs, most)?;
+        }
         if are_rows(&self.signature, self.engine.axis, &inputs) && !self.may_be_one() {
             self.check_rows(inputs.rows())?;
         }
         Ok(inputs)
+    }
+
+    /// Tokens of each of these rows; 1 where the model's rows are not of tokens.
+    fn tokens_of(&self, inputs: &Tensors) -> usize {
+        let tokens = |(_, tensor): &(String, Tensor)| tensor.shape().get(1).copied();
+        let longest = inputs.0.iter().filter_map(tokens).max();
+        longest.filter(|_| self.engine.task.most_tokens().is_some()).unwrap_or(1).max(1)
     }
 
     /// Whether an output without a row for each of the inputs' makes them one piece.
@@ -178,6 +189,19 @@ fn in_order(signature: &Signature, inputs: Tensors) -> Result<Tensors, Error> {
         input.ok_or_else(|| Error::invalid(&spec.name, spec.to_string(), "no such input"))
     });
     given.collect::<Result<_, _>>().map(Tensors)
+}
+
+/// # Errors
+/// Rows of more tokens than the model has room for.
+fn check_tokens(inputs: &Tensors, most: usize) -> Result<(), Error> {
+    let tokens = |tensor: &Tensor| tensor.shape().get(1).copied().unwrap_or(0);
+    match inputs.0.iter().find(|(_, tensor)| tokens(tensor) > most) {
+        None => Ok(()),
+        Some((name, tensor)) => {
+            let got = format!("{} {}", tensor.data_type().name(), told_shape(tensor.shape()));
+            Err(Error::invalid(name, format!("at most {most} tokens a row"), got))
+        }
+    }
 }
 
 /// Type and shape against what the model declares; -1 stands for an axis of any length.

@@ -189,8 +189,14 @@ impl SessionPool {
 
     /// What so many usual rows keep all sessions busy for, in batches as full as may be.
     #[must_use]
-    pub fn time_of(&self, rows: usize) -> Duration {
+    pub fn time_of_usual(&self, rows: usize) -> Duration {
         self.engine.ahead(Work::default(), rows).wait
+    }
+
+    /// The same of so many rows that have so many tokens.
+    #[must_use]
+    pub fn time_of(&self, rows: usize, units: usize) -> Duration {
+        self.engine.ahead(Work { rows, units, bytes: 0 }, 0).wait
     }
 
     /// Of the queue and of batches.

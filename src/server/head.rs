@@ -85,7 +85,11 @@ fn is_authority(text: &[u8]) -> bool {
     };
     let is_port = match rest.split_first() {
         None => true,
-        Some((b':', port)) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        Some((b':', [])) => true,
+        // No sign, which parsing would take.
+        Some((b':', port)) if port.iter().all(u8::is_ascii_digit) => {
+            std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok())
+        }
         Some(_) => false,
     };
     is_host && is_port
@@ -151,8 +155,8 @@ mod tests {
             assert_eq!(host(good), None, "{good}");
         }
         for bad in [
-            " ", "a b", "a/b", "user@a", "a:b", "a:123456", "http://a", "[::1", "[]", "[::1]x",
-            ":80", "a,\"b", "a#b", "a?b", "a\\b", "%4", "%zz", "a:1:2",
+            " ", "a b", "a/b", "user@a", "a:b", "a:65536", "a:123456", "http://a", "[::1", "[]",
+            "[::1]x", ":80", "a,\"b", "a#b", "a?b", "a\\b", "%4", "%zz", "a:1:2",
         ] {
             assert_eq!(host(bad), Some(BAD_HOST), "{bad}");
         }

@@ -226,6 +226,10 @@ impl Task for FeatureExtraction {
         vec![self.reduced().to_owned()]
     }
 
+    fn most_tokens(&self) -> Option<usize> {
+        self.encoder.room()
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }

@@ -21,7 +21,7 @@ mod sentence_transformers;
 mod stages;
 mod tabular;
 pub mod tensors;
-mod text;
+pub(crate) mod text;
 mod text_classification;
 mod token_classification;
 mod unserved;
@@ -195,6 +195,12 @@ pub trait Task: Send + Sync {
     /// Whether each class has a probability of its own, so that an input may have several labels.
     fn is_multi_label(&self) -> bool {
         false
+    }
+
+    /// Most tokens of a row, where the network's inputs are `[rows, tokens]`: time and memory of a run grow
+    /// with their square.
+    fn most_tokens(&self) -> Option<usize> {
+        None
     }
 
     /// Whether [`Self::encode`] of this input takes less than the way to another thread and back,

@@ -63,6 +63,10 @@ impl Task for TextClassification {
         self.head.is_multi_label()
     }
 
+    fn most_tokens(&self) -> Option<usize> {
+        self.encoder.room()
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }

@@ -202,6 +202,10 @@ impl Task for TokenClassification {
         vec![self.output.clone()]
     }
 
+    fn most_tokens(&self) -> Option<usize> {
+        Some(self.encoder.room())
+    }
+
     fn batch_axis(&self) -> BatchAxis {
         self.batch_axis
     }

@@ -3,11 +3,12 @@
 Usage: self_test.py [--base ONNXD] [NAME…]    the patches in planted/; all of them by default
 
 Each patch is applied to a copy of the tree and built, which takes minutes; what is built lies in
-target/attack/planted/ and is used again. Exits 1 if a defect is not found. --base: also wants the same attacks
-to hold without a defect, by this binary.
+target/attack/planted/ and is used again. The figure that is meant for it must be over its bound, and within it for
+the server without a defect (--base, target/release/onnxd by default). Exits 1 if not.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -17,13 +18,13 @@ from pathlib import Path
 from attack import ROOT
 
 PLANTED = Path(__file__).parent / "planted"
-# The attack that must find it.
+# The attack that must find it, and the figure that tells.
 FOUND_BY = {
-    "unbounded-list": "tiny_things",
-    "quadratic-loop": "many_names",
-    "lost-permit": "leavers",
-    "leak": "soak",
-    "ignored-disconnect": "late_work",
+    "unbounded-list": ("tiny_things", "one body of 33 MB takes"),
+    "quadratic-loop": ("many_names", "slowest answer"),
+    "lost-permit": ("leavers", "held by nobody"),
+    "leak": ("soak", "stays of a request"),
+    "ignored-disconnect": ("late_work", "processor after they left"),
 }
 
 
@@ -58,15 +59,21 @@ def build(patch: Path, tree: Path) -> Path:
     return binary
 
 
-def holds(binary: Path, attack: str) -> bool:
-    run = [sys.executable, str(Path(__file__).with_name("run.py")), "--binary", str(binary), attack]
-    return subprocess.run(run).returncode == 0
+def is_kept(binary: Path, attack: str, what: str, work: Path) -> bool:
+    """Whether the server keeps the bound on this figure; that it was measured at all is wanted first."""
+    figures = work / "figures.json"
+    figures.unlink(missing_ok=True)
+    run = [sys.executable, str(Path(__file__).with_name("run.py")), "--binary", str(binary), "--json", str(figures)]
+    subprocess.run([*run, attack])
+    [told] = json.loads(figures.read_text())["attacks"]
+    [figure] = [figure for figure in told["own"] + told["common"] if figure["what"] == what]
+    return figure["value"] <= figure["bound"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--base", type=Path)
+    parser.add_argument("--base", type=Path, default=ROOT / "target/release/onnxd")
     options = parser.parse_args()
     patches = sorted(PLANTED.glob("*.patch"))
     chosen = [patch for patch in patches if not options.names or patch.stem in options.names]
@@ -74,15 +81,13 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     missed = []
     for patch in chosen:
-        attack = FOUND_BY[patch.stem]
-        print(f"== {patch.stem}: {attack} must find it", flush=True)
-        if holds(build(patch, work / "tree"), attack):
+        attack, what = FOUND_BY[patch.stem]
+        print(f"== {patch.stem}: {attack} must find it by `{what}`", flush=True)
+        if is_kept(build(patch, work / "tree"), attack, what, work):
             missed.append(patch.stem)
-    if options.base:
-        for attack in sorted({FOUND_BY[patch.stem] for patch in chosen}):
-            print(f"== without a defect: {attack}", flush=True)
-            if not holds(options.base, attack):
-                missed.append(f"{attack} without a defect")
+        print(f"== without it: {attack} must hold", flush=True)
+        if not is_kept(options.base, attack, what, work):
+            missed.append(f"{attack} without a defect")
     print(f"{len(chosen)} defects planted; missed: {', '.join(missed) or 'none'}")
     sys.exit(1 if missed or not chosen else 0)
 

@@ -112,6 +112,21 @@ async fn pairs_of_texts_have_two_spellings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn long_pairs_are_cut_and_refused_where_they_may_not_be() {
+    let server = Server::start(fixture("optimum-bert").unwrap()).await;
+    let ask = async |text: String, truncate: bool| {
+        let parameters = json!({"truncate": truncate});
+        let body = json!({"text": [[text.clone(), text]], "parameters": parameters});
+        server.json("/predict", body).await
+    };
+    let (long, longer) = ("a b ".repeat(1000), "a b ".repeat(2000));
+    let cut = ask(long.clone(), true).await;
+    assert_eq!(cut.result()[0], ask(longer, true).await.result()[0]);
+    assert_eq!(ask(long, false).await.status, 422);
+    assert_eq!(ask("a b".to_owned(), false).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn features_in_rows_in_one_row_and_by_name() {
     let server = Server::bundled().await;
     let row = json!([5.1, 3.5, 1.4, 0.2]);

@@ -229,6 +229,25 @@ async fn what_the_network_itself_refuses_is_the_clients_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_more_tokens_than_the_model_has_room_for_are_refused_by_name() {
+    let server = Server::bundled().await;
+    let ask = async |tokens: usize| {
+        let input = |name| json!({"name": name, "shape": [1, tokens], "datatype": "INT64", "data": vec![5; tokens]});
+        let body = json!({"inputs": [input("input_ids"), input("attention_mask")]});
+        server.json("/v2/models/sentiment-minilm/infer", body).await
+    };
+    assert_eq!(ask(512).await.status, 200);
+    for tokens in [513, 20_000] {
+        let refused = ask(tokens).await;
+        assert_eq!(refused.status, 422, "{tokens} tokens");
+        let problem = refused.body["error"].to_string();
+        for part in ["input_ids", "at most 512 tokens a row", &tokens.to_string()] {
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_refuses_made_up_numbers_is_served() {
     // Where the axes are made up, they are often twice the same, which it refuses.
     let network = Network::default()

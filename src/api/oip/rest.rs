@@ -191,7 +191,10 @@ fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Error> {
     let Some(given) = headers.get(HEADER_LENGTH) else { return Ok(None) };
     let given = String::from_utf8_lossy(given.as_bytes());
     let wrong = |expected| Error::invalid(HEADER_LENGTH.as_str(), expected, excerpt(&given));
-    let length = given.parse().map_err(|_| wrong("the length of the JSON in bytes"))?;
+    let is_one = headers.get_all(HEADER_LENGTH).iter().nth(1).is_none();
+    let digits = Some(&given).filter(|it| is_one && it.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = digits.and_then(|digits| digits.parse().ok());
+    let length = length.ok_or_else(|| wrong("one number, the length of the JSON in bytes"))?;
     // Else what was meant as JSON could pass for the bytes of a tensor.
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if length == 0 && media_type.is_some_and(|given| given.starts_with(b"application/json")) {

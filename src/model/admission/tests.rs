@@ -83,6 +83,7 @@ fn asking(rows: usize, priority: Priority, cost: Duration) -> Asking {
         rows,
         order: Order { priority, ..Order::default() },
         client: None,
+        units: None,
         costs: vec![cost; rows],
     }
 }

@@ -24,6 +24,8 @@ pub struct Limit {
     pub tokens: usize,
     /// A file and its key.
     from: Option<(&'static str, &'static str)>,
+    /// Most tokens of a row that a client may send by itself: what the model has room for, if that is known.
+    pub room: usize,
     /// What the model has room for, if that is more.
     takes: Option<usize>,
 }
@@ -55,7 +57,8 @@ impl Limit {
         let room = places.fixed.into_iter().chain(positions).min();
         // What the operator chose is known to the operator.
         let takes = room.filter(|room| *room > tokens && places.operator != Some(tokens));
-        Self { tokens, from, takes }
+        let most = room.unwrap_or(tokens);
+        Self { tokens, from, room: most, takes }
     }
 
     pub fn note(&self) -> Note {

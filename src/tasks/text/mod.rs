@@ -146,6 +146,14 @@ impl TextEncoder {
         }
     }
 
+    /// Most tokens of a row, where rows are of tokens.
+    pub fn room(&self) -> Option<usize> {
+        match self {
+            Self::Tokens(encoder) => Some(encoder.room()),
+            Self::Strings { .. } => None,
+        }
+    }
+
     /// Tokens that a prompt takes at the beginning of a row.
     ///
     /// # Errors

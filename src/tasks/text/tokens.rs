@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use ndarray::Array2;
+use tokenizers::PostProcessorWrapper;
 use tokenizers::tokenizer::{
-    Decoder, EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationDirection,
-    TruncationParams, TruncationStrategy,
+    Decoder, Encoding, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
+    TruncationStrategy, truncate_encodings,
 };
 
 use super::super::note::Note;
@@ -29,10 +30,12 @@ const INTEGERS: [DataType; 2] = [DataType::I64, DataType::I32];
 /// Tokenises and pads to the longest text of the batch.
 pub struct TokenEncoder {
     tokenizer: Tokenizer,
-    /// The same without truncation, made for the first pair.
+    /// The same without truncation and without special tokens, made for the first pair.
     uncut: OnceLock<Tokenizer>,
     preparation: Preparation,
     max_length: usize,
+    /// Most tokens of a row, whoever makes it.
+    room: usize,
     /// Tokens that stand around and between the texts of a pair.
     of_pair: usize,
     /// Sequence length, where the model has a fixed one.
@@ -135,6 +138,7 @@ impl TokenEncoder {
             tokenizer,
             uncut: OnceLock::new(),
             max_length,
+            room: limit.room,
             of_pair,
             fixed_length,
             padding,
@@ -161,6 +165,11 @@ impl TokenEncoder {
         let encoding = self.tokenizer.encode_fast(prompt, true).map_err(|e| e.to_string())?;
         let ends = encoding.get_special_tokens_mask().last() == Some(&1);
         Ok(encoding.len() - usize::from(ends))
+    }
+
+    /// Most tokens of a row that is not made here.
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// One encoding a text.
@@ -238,19 +247,40 @@ impl TokenEncoder {
         Rows::sequences(tensors, lengths)
     }
 
-    /// A pair, cut by the whole lengths of both texts: tokenizers' own early cut hides which is the longer, and
-    /// so may give the odd place to the other text than transformers does.
-    fn encode_pair(&self, text: &Text) -> tokenizers::Result<Encoding> {
+    /// A pair, and whether it was cut, by the whole lengths of both texts: tokenizers' own early cut hides which
+    /// is the longer, and so may give the odd place to the other text than transformers does.
+    fn encode_pair(&self, first: &str, second: &str) -> tokenizers::Result<(Encoding, bool)> {
         let uncut = self.uncut.get_or_init(|| {
             let mut tokenizer = self.tokenizer.clone();
             // Only setting one can fail.
             let _ = tokenizer.with_truncation(None);
+            tokenizer.with_post_processor(None::<PostProcessorWrapper>);
             tokenizer
         });
         let part = |text: &str| uncut.encode_fast(text, false);
-        let pair = text.pair.as_deref().unwrap_or_default();
-        let (first, second) = (part(&text.text)?, part(pair)?);
-        self.tokenizer.post_process(first, Some(second), true)
+        let (mut first, mut second) = (part(first)?, part(second)?);
+        let before = first.len() + second.len();
+        if let Some(truncation) = self.tokenizer.get_truncation() {
+            let max_length = self.max_length - self.of_pair;
+            let params = TruncationParams { max_length, ..truncation.clone() };
+            let (one, other) = truncate_encodings(first, Some(second), &params)?;
+            (first, second) = (one, other.unwrap_or_default());
+            // What was cut off comes in pieces of this length, which would be paired each with each.
+            first.take_overflowing();
+            second.take_overflowing();
+        }
+        let is_cut = first.len() + second.len() < before;
+        Ok((self.tokenizer.post_process(first, Some(second), true)?, is_cut))
+    }
+
+    /// One text, and whether it was cut.
+    fn encode_one(&self, text: &str, offsets: Offsets) -> tokenizers::Result<(Encoding, bool)> {
+        let mut encoding = match offsets {
+            Offsets::None => self.tokenizer.encode_fast(text, true)?,
+            Offsets::CodePoints => self.tokenizer.encode_char_offsets(text, true)?,
+        };
+        let is_cut = !encoding.take_overflowing().is_empty();
+        Ok((encoding, is_cut))
     }
 
     fn tokenize(
@@ -259,10 +289,6 @@ impl TokenEncoder {
         parameters: &Parameters,
         offsets: Offsets,
     ) -> Result<Encoding, Error> {
-        let input: EncodeInput<'_> = match &text.pair {
-            Some(pair) => (text.text.as_str(), pair.as_str()).into(),
-            None => text.text.as_str().into(),
-        };
         if text.pair.is_some() && self.of_pair >= self.max_length {
             return Err(Error::invalid(
                 &text.field,
@@ -272,16 +298,15 @@ impl TokenEncoder {
         }
         let refuse =
             |got: String| Error::invalid(&text.field, "text that the tokenizer takes", got);
-        let encode = || match offsets {
-            Offsets::None if text.pair.is_some() => self.encode_pair(text),
-            Offsets::None => self.tokenizer.encode_fast(input, true),
-            Offsets::CodePoints => self.tokenizer.encode_char_offsets(input, true),
+        let encode = || match &text.pair {
+            Some(pair) => self.encode_pair(&text.text, pair),
+            None => self.encode_one(&text.text, offsets),
         };
         // A panic is this text's own.
-        let encoding = catch_unwind(AssertUnwindSafe(encode))
+        let (encoding, is_cut) = catch_unwind(AssertUnwindSafe(encode))
             .map_err(|_| refuse("a text that it fails on".to_owned()))?
             .map_err(|error| refuse(error.to_string()))?;
-        if !parameters.truncate && !encoding.get_overflowing().is_empty() {
+        if !parameters.truncate && is_cut {
             return Err(Error::invalid(
                 &text.field,
                 format!("at most {} tokens, since `truncate` is off", self.max_length),

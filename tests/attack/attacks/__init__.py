@@ -18,10 +18,26 @@ from attacks import (
     pictures,
     silent,
     smuggling,
+    tokens,
     unread,
 )
 
-RULES = (names, late, bombs, silent, leavers, unread, echoes, lists, overload, smuggling, files, gzip_bodies, floods)
+RULES = (
+    names,
+    late,
+    bombs,
+    tokens,
+    silent,
+    leavers,
+    unread,
+    echoes,
+    lists,
+    overload,
+    smuggling,
+    files,
+    gzip_bodies,
+    floods,
+)
 HELD = (bodies, pictures, files, lasting)
 ALL: list[Attack] = [
     *(attack for module in RULES for attack in module.ATTACKS),
@@ -30,4 +46,4 @@ ALL: list[Attack] = [
 ]
 BY_NAME = {attack.name: attack for attack in ALL}
 # Those that take most memory, alone and eight at once: in a container of 2 GB.
-HEAVY = (*eight.TOGETHER, "tiny_things", "silent_streams", "image_bombs", "gzip_bombs", "eight_at_once")
+HEAVY = (*eight.TOGETHER, "tiny_things", "silent_streams", "many_tokens", "image_bombs", "gzip_bombs", "eight_at_once")
