@@ -49,7 +49,7 @@ impl<S: Sync> FromRequestParts<S> for Finish {
 
 impl Finish {
     /// Does the work by `deadline`; when that passes, the work is dropped, which abandons what has not
-    /// started. In a box, since it takes kilobytes and is moved on several times.
+    /// started. `work` is boxed since it is kilobytes large and would be moved several times.
     pub async fn by(
         self,
         deadline: Deadline,

@@ -208,8 +208,8 @@ pub fn router(
     keys: Option<Arc<Reloading<auth::Keys>>>,
 ) -> Router {
     let within = app.server.request_timeout;
-    // Layers that stand together are one, from the outside in: each of its own would be in a box, with all
-    // boxes within copied for each request.
+    // Neighbouring layers are stacked into one, outermost first: the router boxes each layer that it is given,
+    // and copies every box for each request.
     let work = ServiceBuilder::new()
         // What pays is compressed,
         .layer(compression::layer(&app.server))
@@ -245,9 +245,9 @@ pub fn router(
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(work)
-        // Past the bounds probes always get,
+        // The bounds do not hold for probes,
         .merge(guarded)
-        // as does whoever watches the server.
+        // nor for the pages from which people watch the server.
         .merge(playground::data(&app.server, scrape));
     let router = match keys {
         // Who has none is refused before a place is taken.

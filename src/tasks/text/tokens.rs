@@ -34,7 +34,7 @@ pub struct TokenEncoder {
     uncut: OnceLock<Tokenizer>,
     preparation: Preparation,
     max_length: usize,
-    /// Most tokens of a row, whoever makes it.
+    /// Most tokens in a row, also in rows that a client sends as tensors.
     room: usize,
     /// Tokens that stand around and between the texts of a pair.
     of_pair: usize,
@@ -167,7 +167,7 @@ impl TokenEncoder {
         Ok(encoding.len() - usize::from(ends))
     }
 
-    /// Most tokens of a row that is not made here.
+    /// Most tokens in a row that a client sends as tensors.
     pub fn room(&self) -> usize {
         self.room
     }

@@ -113,5 +113,5 @@ def run(context: Context) -> list[Figure]:
 
 
 ATTACKS = [
-    Attack("leavers", 4, "60 clients of lines, gRPC and uploads at a time that leave in eight ways", run, 20, short=6),
+    Attack("leavers", 4, "60 clients at a time, with lines, gRPC or uploads, leave in eight ways", run, 20, short=6),
 ]
