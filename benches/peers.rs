@@ -1,8 +1,8 @@
 //! onnxd against services written by hand, as processes of their own: 32 closed-loop clients that ask
 //! each of them by turns. `make peers` makes the Python that they run in, and runs this.
 //!
-//! `-- text` asks with texts in the place of a photo, `-- mosec` compares with `mosec_app.py` in the
-//! place of `fastapi_app.py`.
+//! A service that takes photos is measured with Pillow and with `OpenCV`. `-- text` asks with texts in the
+//! place of a photo, `-- mosec` compares with `mosec_app.py` in the place of `fastapi_app.py`.
 
 mod support;
 
@@ -36,6 +36,14 @@ impl Load {
         match self {
             Self::Image => "efficientnet-lite0",
             Self::Text => "sentiment-minilm",
+        }
+    }
+
+    /// A peer's variants: what its name ends in, and what decodes and resizes its images.
+    fn variants(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Image => &[(" + Pillow", "pillow"), (" + OpenCV", "opencv")],
+            Self::Text => &[("", "pillow")],
         }
     }
 
@@ -79,7 +87,7 @@ fn models(model: &str, file: &str) -> TempDir {
 }
 
 /// A Python service out of `benches/peers`.
-fn peer(python: &Path, arguments: &[&str], model: &str, file: &str) -> Server {
+fn peer(python: &Path, arguments: &[&str], images: &str, model: &str, file: &str) -> Server {
     Server::start(|address| {
         let mut command = Command::new(python);
         command.args(arguments).current_dir(root().join("benches/peers"));
@@ -87,6 +95,7 @@ fn peer(python: &Path, arguments: &[&str], model: &str, file: &str) -> Server {
         command.args([if arguments[0] == "-m" { "--host" } else { "--address" }, &host]);
         command.args(["--port", &port]);
         command.env("MODEL_FOLDER", root().join("models").join(model)).env("MODEL_FILE", file);
+        command.env("IMAGES", images);
         command.env("ORT_DISABLE_TELEMETRY", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         // Set for a sandbox, it would hold for a peer's numpy too.
         command.env_remove("OPENBLAS_CORETYPE");
@@ -172,11 +181,13 @@ fn main() {
     let load = if asked("text") { Load::Text } else { Load::Image };
     let (peer_name, arguments) =
         if asked("mosec") { ("mosec", &MOSEC[..]) } else { ("FastAPI", &FASTAPI[..]) };
-    let model = load.model();
+    let (model, variants) = (load.model(), load.variants());
     let mut all = Vec::new();
     for (name, file) in [("float32", "model.onnx"), ("int8", "model.int8.onnx")] {
-        let peer = peer(&python, arguments, model, file);
-        all.push(Served::new(format!("{peer_name}, {name}"), peer, load));
+        for (library, images) in variants {
+            let peer = peer(&python, arguments, images, model, file);
+            all.push(Served::new(format!("{peer_name}{library}, {name}"), peer, load));
+        }
         let onnxd = Command::new(env!("CARGO_BIN_EXE_onnxd"));
         let onnxd = Server::onnxd(onnxd, models(model, file));
         all.push(Served::new(format!("onnxd, {name}"), onnxd, load));
@@ -206,13 +217,14 @@ fn main() {
         );
     }
     println!("\n| ratios of the pairs | median | quartiles |\n|---|---|---|");
-    for (ours, peer) in [(1, 0), (3, 0), (3, 2)] {
-        let name = format!("{} / {}", all[ours].name, all[peer].name);
-        row(
-            &format!("{name}: throughput"),
-            &ratios(&all[ours].throughput, &all[peer].throughput),
-            2,
-        );
-        row(&format!("{name}: p99"), &ratios(&all[ours].p99, &all[peer].p99), 2);
+    // Of each precision the peers, and then ours.
+    let (float32, int8) = all.split_at(variants.len() + 1);
+    let (ours, ours_int8) = (float32.last().unwrap(), int8.last().unwrap());
+    for (peer, peer_int8) in float32.iter().zip(int8).take(variants.len()) {
+        for (ours, peer) in [(ours, peer), (ours_int8, peer), (ours_int8, peer_int8)] {
+            let name = format!("{} / {}", ours.name, peer.name);
+            row(&format!("{name}: throughput"), &ratios(&ours.throughput, &peer.throughput), 2);
+            row(&format!("{name}: p99"), &ratios(&ours.p99, &peer.p99), 2);
+        }
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures onnxd against the services of benches/peers, which run in a Python of their own.
 #
-# Usage: scripts/peers.sh [text]
+# Usage: scripts/peers.sh [text] [mosec]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
