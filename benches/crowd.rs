@@ -79,7 +79,7 @@ fn main() {
         }
     });
     let by_hand = Crowd::start(cores, move || {
-        let mut session = bench.session(1);
+        let session = bench.session(1);
         let (words, mut tokenizer, inputs) = text(&bench, &session);
         tokenizer.with_padding(None);
         let output = [session.signature().outputs[0].name.clone()];

@@ -27,7 +27,7 @@ const ROUNDS: usize = 9;
 struct NoOp;
 
 impl Session for NoOp {
-    fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+    fn run(&self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
         Ok(inputs.clone())
     }
 }
@@ -40,12 +40,7 @@ struct Counting {
 }
 
 impl Session for Counting {
-    fn run(
-        &mut self,
-        inputs: &Tensors,
-        outputs: &[String],
-        cancel: &Cancel,
-    ) -> Result<Tensors, Error> {
+    fn run(&self, inputs: &Tensors, outputs: &[String], cancel: &Cancel) -> Result<Tensors, Error> {
         if let Some(Tensor::I64(mask)) = inputs.get("attention_mask") {
             self.padded.fetch_add(mask.len(), Ordering::Relaxed);
             self.tokens.fetch_add(usize::try_from(mask.sum()).unwrap(), Ordering::Relaxed);
@@ -65,11 +60,10 @@ fn bounds(max_batch_size: usize, min_efficiency: f64) -> Bounds {
     }
 }
 
-fn pool(sessions: Vec<Box<dyn Session>>, bounds: Bounds) -> Arc<SessionPool> {
-    let open = Box::new(|| Err("benchmarks do not panic".to_owned()));
+fn pool(sessions: Vec<Arc<dyn Session>>, bounds: Bounds) -> Arc<SessionPool> {
     let metrics = Arc::new(Metrics::default().model("bench", "1", &[]));
     let (name, axis, cost) = ("bench".to_owned(), BatchAxis::Dynamic, Cost::fit(&[]));
-    let setup = Setup { name, open, axis, bounds, cost, metrics };
+    let setup = Setup { name, axis, bounds, cost, metrics };
     Arc::new(SessionPool::start(sessions, setup).unwrap())
 }
 
@@ -81,7 +75,7 @@ fn features() -> Rows {
 fn no_op(tokio: &tokio::runtime::Runtime) {
     const CALLERS: usize = 256;
     const ROWS: usize = 200_000;
-    let pool = pool(vec![Box::new(NoOp)], bounds(64, 0.9));
+    let pool = pool(vec![Arc::new(NoOp)], bounds(64, 0.9));
     let (mut throughputs, mut latencies) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
@@ -132,11 +126,10 @@ fn mixed_lengths(tokio: &tokio::runtime::Runtime) {
     let cores = std::thread::available_parallelism().unwrap().get();
     let start = |min_efficiency| {
         let (tokens, padded) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let sessions = (0..cores).map(|_| {
-            let (tokens, padded) = (tokens.clone(), padded.clone());
-            Box::new(Counting { session: bench.session(1), tokens, padded }) as Box<dyn Session>
-        });
-        (pool(sessions.collect(), bounds(8, min_efficiency)), tokens, padded)
+        let session = bench.session(1);
+        let session: Arc<dyn Session> =
+            Arc::new(Counting { session, tokens: tokens.clone(), padded: padded.clone() });
+        (pool(vec![session; cores], bounds(8, min_efficiency)), tokens, padded)
     };
     let names: Arc<[String]> = Arc::new(["logits".to_owned()]);
     let (packed, in_order) = (start(0.9), start(0.0));

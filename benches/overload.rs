@@ -36,7 +36,7 @@ const RUN: Duration = Duration::from_millis(5);
 struct Slow;
 
 impl Session for Slow {
-    fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+    fn run(&self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
         thread::sleep(RUN);
         Ok(inputs.clone())
     }
@@ -107,7 +107,6 @@ fn app() -> App {
     };
     let setup = Setup {
         name: "slow".to_owned(),
-        open: Box::new(|| Err("benchmarks do not panic".to_owned())),
         axis: BatchAxis::Dynamic,
         bounds,
         cost: Cost::fit(&[Sample { rows: 1, units: 1, time: RUN }]),
@@ -122,8 +121,9 @@ fn app() -> App {
         signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
         default: false,
         examples: Vec::new(),
+        weights_bytes: 0,
         task: Box::new(Length),
-        pool: SessionPool::start(vec![Box::new(Slow)], setup).unwrap(),
+        pool: SessionPool::start(vec![Arc::new(Slow)], setup).unwrap(),
         compute: compute.clone(),
         queue_objective: config.runtime.queue_objective,
         limits: config.limits,

@@ -62,7 +62,7 @@ impl Loop {
     }
 
     /// One batch. Gives the texts in it.
-    fn run(&self, session: &mut dyn Session) -> usize {
+    fn run(&self, session: &dyn Session) -> usize {
         let batch = self.queue.take().unwrap();
         let parts: Vec<Part<'_>> =
             batch.iter().map(|share| (&share.job.rows, share.rows.clone())).collect();
@@ -88,7 +88,7 @@ struct Core {
 impl Work for Core {
     fn step(&mut self, times: &mut Vec<Duration>) {
         let start = Instant::now();
-        let texts = self.engine.run(&mut self.session);
+        let texts = self.engine.run(&self.session);
         times.extend(std::iter::repeat_n(start.elapsed(), texts));
     }
 }

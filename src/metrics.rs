@@ -49,18 +49,17 @@ pub struct Metrics {
     queue_bytes: IntGaugeVec,
     in_flight: IntGaugeVec,
     sessions: IntGaugeVec,
-    sessions_live: IntGaugeVec,
     intra_op_threads: IntGaugeVec,
     saturation: GaugeVec,
     cancellations: IntCounterVec,
     coalesced: IntCounterVec,
     batch_splits: IntCounterVec,
-    session_restarts: IntCounterVec,
     wide_runs: IntCounterVec,
     panics: IntCounterVec,
     pub model_loads: IntCounterVec,
     model_load_seconds: GaugeVec,
     model_ready: IntGaugeVec,
+    memory: IntGaugeVec,
     model_info: IntGaugeVec,
     device_info: IntGaugeVec,
     pub device_memory: IntGaugeVec,
@@ -230,12 +229,7 @@ impl Default for Metrics {
                 &MODEL,
             ),
             in_flight: make.gauge("onnxd_in_flight", "Requests in work.", &MODEL),
-            sessions: make.gauge("onnxd_sessions", "Sessions that are configured.", &MODEL),
-            sessions_live: make.gauge(
-                "onnxd_sessions_live",
-                "Sessions that can take work.",
-                &MODEL,
-            ),
+            sessions: make.gauge("onnxd_sessions", "Runs that there can be at once.", &MODEL),
             intra_op_threads: make.gauge(
                 "onnxd_intra_op_threads",
                 "Threads inside a run of a session.",
@@ -263,11 +257,6 @@ impl Default for Metrics {
                 "Batches that failed and were halved to find the row that did it.",
                 &MODEL,
             ),
-            session_restarts: make.counter(
-                "onnxd_session_restarts_total",
-                "Sessions that panicked and were replaced.",
-                &MODEL,
-            ),
             wide_runs: make.counter(
                 "onnxd_wide_runs_total",
                 "Runs over all cores, of requests that were alone in the process.",
@@ -290,8 +279,14 @@ impl Default for Metrics {
             ),
             model_ready: make.gauge(
                 "onnxd_model_ready",
-                "1 if the model is loaded and has a session that can take work.",
+                "1 if the model is loaded.",
                 &MODEL,
+            ),
+            memory: make.gauge(
+                "onnxd_model_memory_bytes",
+                "Memory of a model: its weights, once for all sessions, and working memory, which sessions \
+                 keep for their next runs.",
+                &["model", "version", "kind"],
             ),
             model_info: make.gauge(
                 "onnxd_model_info",

@@ -129,6 +129,8 @@ pub struct TensorProto {
     pub name: String,
     /// Elements in little-endian order, if there are at most `FEW_BYTES` of them.
     pub raw_data: Vec<u8>,
+    /// `location`, `offset` and `length` of what is in a file of its own.
+    pub external_data: Vec<Property>,
     /// 1: in a file of its own.
     pub data_location: i32,
 }
@@ -221,6 +223,7 @@ impl Message for TensorProto {
             6 => encoding::bytes::merge_repeated(wire, &mut self.string_data, buffer, context),
             7 => encoding::int64::merge_repeated(wire, &mut self.int64_data, buffer, context),
             8 => encoding::string::merge(wire, &mut self.name, buffer, context),
+            13 => encoding::message::merge_repeated(wire, &mut self.external_data, buffer, context),
             14 => encoding::int32::merge(wire, &mut self.data_location, buffer, context),
             _ => encoding::skip_field(wire, tag, buffer, context),
         }
@@ -235,6 +238,7 @@ impl Message for TensorProto {
         encoding::int64::encode_packed(7, &self.int64_data, buffer);
         encoding::string::encode(8, &self.name, buffer);
         encoding::bytes::encode(9, &self.raw_data, buffer);
+        encoding::message::encode_repeated(13, &self.external_data, buffer);
         encoding::int32::encode(14, &self.data_location, buffer);
     }
 

@@ -91,7 +91,7 @@ impl Health {
         if dead.is_empty() {
             Readiness { ready: true, reason: None, models: dead }
         } else {
-            not("no live session", dead)
+            not("no version to answer", dead)
         }
     }
 }

@@ -84,7 +84,7 @@ pub struct ModelStatus {
 #[schema(as = V1VersionStatus)]
 pub struct VersionStatus {
     version: String,
-    /// `AVAILABLE` or `END`.
+    /// `AVAILABLE`.
     state: &'static str,
     status: VersionError,
 }
@@ -93,7 +93,7 @@ pub struct VersionStatus {
 #[derive(Serialize, ToSchema)]
 #[schema(as = V1VersionError)]
 pub struct VersionError {
-    /// `OK` or `UNAVAILABLE`.
+    /// `OK`.
     error_code: &'static str,
     error_message: &'static str,
 }
@@ -108,12 +108,10 @@ async fn status(
         return Ok(wrong_method(&app, &method, uri.path()));
     }
     let model = find(&app, &path, "")?;
-    let ready = model.live_sessions() > 0;
-    let (state, error_code) = if ready { ("AVAILABLE", "OK") } else { ("END", "UNAVAILABLE") };
-    let status = VersionError { error_code, error_message: "" };
-    let version = VersionStatus { version: model.version.to_string(), state, status };
+    let status = VersionError { error_code: "OK", error_message: "" };
+    let version = VersionStatus { version: model.version.to_string(), state: "AVAILABLE", status };
     let name = model.name.clone();
-    let status = ModelStatus { name, ready, model_version_status: vec![version] };
+    let status = ModelStatus { name, ready: true, model_version_status: vec![version] };
     Ok(Json(status).into_response())
 }
 

@@ -148,7 +148,7 @@ type Loaded = Result<(Arc<Model>, Measured), String>;
 fn load(subject: &Subject<'_>, loader: &Loader, config: &ServerConfig) -> anyhow::Result<Loaded> {
     let (before, began) = (memory::resident(), Instant::now());
     let loaded = loader.load_with(subject.location, |own| subject.change(own));
-    let loaded = loaded.and_then(|model| loader.grow(&model).map(|()| Arc::new(model)));
+    let loaded = loaded.and_then(|model| model.widen().map(|()| Arc::new(model)));
     let model = match loaded {
         Ok(model) => model,
         Err(error) => return Ok(Err(error)),

@@ -70,7 +70,11 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
             if app.server.playground {
                 say(&format!("Try it: {scheme}://{}/", reachable(address)));
             }
-            tokio::join!(repository.clone().watch(), rescan(repository, hangups));
+            tokio::join!(
+                repository.clone().watch(),
+                repository.clone().rest(),
+                rescan(repository, hangups)
+            );
             anyhow::Ok(())
         };
         tokio::select! {

@@ -53,7 +53,7 @@ const ROWS: usize = 128;
 impl Pace {
     fn of(model: &Model, limits: &Limits) -> Self {
         let batch = model.rows_a_run().max(1);
-        let round = batch * model.live_sessions().max(1);
+        let round = batch * model.instances().max(1);
         let queue = model.bounds().max_queue_size;
         // Half, since the rows that are being tokenised count as well.
         let room = (queue / 2).max(1);

@@ -26,6 +26,10 @@ pub struct Measured {
     /// The same with `max_batch_size` items; none where that is 1.
     pub batch_p50_ms: Option<f64>,
     pub load_seconds: f64,
+    /// Of the weights, which all sessions share on the CPU, in bytes.
+    pub weights_bytes: u64,
+    /// What the sessions keep for their next runs after these, in bytes.
+    pub working_bytes: usize,
     /// By how much the process grew with the model, in bytes.
     pub model_bytes: Option<usize>,
     /// Resident memory of the whole process, in bytes.
@@ -50,6 +54,8 @@ pub async fn measure(model: &Arc<Model>) -> Result<Measured, String> {
         single_p50_ms: milliseconds(single),
         batch_p50_ms: batch.map(milliseconds),
         load_seconds: 0.0,
+        weights_bytes: model.weights_bytes,
+        working_bytes: model.working_memory(),
         model_bytes: None,
         process_bytes: None,
     })

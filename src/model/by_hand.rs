@@ -17,7 +17,7 @@ use crate::tensor::Tensors;
 /// A model's task, and a session that nobody else uses.
 pub struct ByHand {
     model: Arc<Model>,
-    session: Box<dyn Session>,
+    session: Arc<dyn Session>,
 }
 
 /// Rows, and the time that they took.
@@ -49,10 +49,10 @@ impl ByHand {
 
     /// # Errors
     /// The run fails.
-    pub fn run(&mut self, rows: &Rows) -> Result<Tensors, Error> {
+    pub fn run(&self, rows: &Rows) -> Result<Tensors, Error> {
         let engine = &self.model.engine;
         let together = (engine.axis, engine.batching);
-        run::rows(self.session.as_mut(), rows, &engine.outputs, together, &Cancel::new(1))
+        run::rows(self.session.as_ref(), rows, &engine.outputs, together, &Cancel::new(1))
     }
 }
 

@@ -8,12 +8,9 @@ use super::admission::{Admission, Asking};
 use super::encoding::Encoding;
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
-use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::Compute;
 use crate::runtime::job::{Outputs, Priority};
 use crate::runtime::pool::SessionPool;
-use crate::runtime::run;
-use crate::runtime::session::Session;
 use crate::signature::{BatchAxis, Batching};
 use crate::tasks::{Input, Parameters, Piece, Prediction, Task};
 
@@ -48,16 +45,6 @@ pub(super) struct Ran {
 }
 
 impl Engine {
-    /// Runs one row of the task's own, and tells how long it took.
-    pub fn warm_up(&self, session: &mut dyn Session) -> Result<Duration, String> {
-        let rows = self.task.warm_up(1).map_err(|error| error.to_string())?;
-        let (together, start) = ((self.axis, self.batching), Instant::now());
-        // Only for the memory and the code that the first run needs; a sample made up for a model
-        // that takes categories may fail.
-        let _ = run::rows(session, &rows, &self.outputs, together, &Cancel::new(1));
-        Ok(start.elapsed())
-    }
-
     pub async fn run(
         self: Arc<Self>,
         asked: Arc<Asked>,

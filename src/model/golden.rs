@@ -69,7 +69,7 @@ pub fn check(
     files: &ModelFiles,
     task: &dyn Task,
     axis: BatchAxis,
-    session: &mut dyn Session,
+    session: &dyn Session,
 ) -> Result<(usize, Vec<Input>), String> {
     let cases: Vec<Case> = files.json(FILE)?.unwrap_or_default();
     let mut examples = Vec::new();
@@ -113,7 +113,7 @@ fn answer(
     input: &Input,
     task: &dyn Task,
     axis: BatchAxis,
-    session: &mut dyn Session,
+    session: &dyn Session,
 ) -> Result<Prediction, Error> {
     if input.kind() != task.input_kind() {
         let expected = format!("`{}`, which the model takes", task.input_kind().field());

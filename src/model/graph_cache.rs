@@ -3,7 +3,7 @@
 //! An entry is a folder with the graph, its weights, and the hashes of both. It is made aside and
 //! renamed when it is complete, and its hashes are checked before each use. What does not match is
 //! thrown away, and the network is optimised anew. What is served are the weights as they were checked, in
-//! memory: nothing that becomes of the entry later matters.
+//! memory: nothing that becomes of the entry once a session is made matters.
 //!
 //! Folders that are made aside are locked as long as their process lives. What one that was killed left
 //! behind is removed when the cache is opened next.
@@ -12,29 +12,43 @@ use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::manifest::{self, hash_file, hexadecimal};
-use super::weights;
-use crate::runtime::session::{WEIGHTS, Weights};
+use super::apart;
+use super::external_data::DataFile;
+use super::manifest::{self, Manifest, hash_file, hexadecimal};
+use crate::onnx;
+use crate::runtime::initializers::{Initializers, WEIGHTS};
 
 /// Of the way in which entries are made: another number leaves all entries aside that were made before.
 const FORMAT: &str = "1";
 /// The optimised graph within an entry.
 const GRAPH: &str = "model.onnx";
+/// Bytes of a network from which on its weights are moved before it is optimised.
+const WORTH_WRITING: u64 = 64 << 20;
 /// How the names of folders begin that are made aside.
 const MAKING: &str = ".making-";
 /// Bytes of all entries together; above that, those go that were not used for the longest time.
-const MAX_BYTES: u64 = 2 << 30;
+const MAX_BYTES: u64 = 8 << 30;
 
 /// An optimised graph, and its weights as they were checked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kept {
     pub graph: PathBuf,
-    pub weights: Vec<Weights>,
+    pub weights: Option<Arc<Initializers>>,
+}
+
+/// What a network is made of.
+#[derive(Clone, Copy)]
+pub struct Files<'a> {
+    pub network: &'a Path,
+    pub data: &'a [DataFile],
+    /// What the files were when they were checked.
+    pub manifest: &'a Manifest,
 }
 
 /// A folder of optimised networks, which belongs to this user alone.
@@ -64,20 +78,20 @@ impl GraphCache {
         Ok(Self { folder, machine, max_bytes: MAX_BYTES })
     }
 
-    /// The optimised graph of a network. `optimise` writes it, with its weights beside it, where no
-    /// sound one is kept.
+    /// The optimised graph of a network with files of external data. `optimise` reads the first path and
+    /// writes the second, with the weights beside it, where no sound one is kept.
     ///
     /// # Errors
-    /// Those of `optimise`, and of the disk.
+    /// Those of `optimise`, and of the disk; or the network changes meanwhile.
     pub fn graph(
         &self,
-        network: &Path,
-        optimise: impl FnOnce(&Path) -> Result<(), String>,
+        files: Files<'_>,
+        optimise: impl FnOnce(&Path, &Path) -> Result<(), String>,
     ) -> Result<Kept, String> {
         let told = |error: std::io::Error| format!("{}: {error}", self.folder.display());
-        let hash = hash_file(network).map_err(told)?;
-        let key = hexadecimal(&Sha256::digest(format!("{}{hash}", self.machine)));
-        let entry = self.folder.join(key);
+        let key = || self.key(files);
+        let of_now = key()?;
+        let entry = self.folder.join(&of_now);
         let kept = match read(&entry) {
             Ok(kept) => kept,
             Err(reason) => {
@@ -86,7 +100,11 @@ impl GraphCache {
                     std::fs::remove_dir_all(&entry).map_err(told)?;
                 }
                 let (made, _lock) = self.aside().map_err(told)?;
-                optimise(&made.path().join(GRAPH))?;
+                let (_aside, network) = self.apart(files)?;
+                optimise(&network, &made.path().join(GRAPH))?;
+                if key()? != of_now {
+                    return Err(format!("{} was written to meanwhile", files.network.display()));
+                }
                 write_hashes(made.path()).map_err(told)?;
                 let moved = std::fs::rename(made.path(), &entry);
                 // Another process may have been as quick.
@@ -100,6 +118,39 @@ impl GraphCache {
         let _ = File::open(entry.join(manifest::NAME))
             .and_then(|hashes| hashes.set_modified(SystemTime::now()));
         Ok(kept)
+    }
+
+    /// A network that takes little memory to read: it is written anew where that is worth it.
+    fn apart(
+        &self,
+        Files { network, data, .. }: Files<'_>,
+    ) -> Result<(Option<(TempDir, File)>, PathBuf), String> {
+        let is_large = network.metadata().is_ok_and(|file| file.len() >= WORTH_WRITING);
+        if !is_large || !data.is_empty() {
+            return Ok((None, network.to_owned()));
+        }
+        let written =
+            self.aside().and_then(|aside| Ok((apart::write(network, aside.0.path())?, aside)));
+        let (path, aside) = written.map_err(|error| format!("{}: {error}", network.display()))?;
+        Ok((Some(aside), path))
+    }
+
+    /// What is kept for these files on this machine goes by this name.
+    fn key(&self, Files { network, data, manifest }: Files<'_>) -> Result<String, String> {
+        let hash = |path: &Path| {
+            let hash = hash_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            match manifest.hash_of(path) {
+                Some(listed) if !listed.eq_ignore_ascii_case(&hash) => {
+                    Err(format!("{} is not the file that is listed", path.display()))
+                }
+                _ => Ok(hash),
+            }
+        };
+        let mut all = format!("{}{}", self.machine, hash(network)?);
+        for DataFile { location, path } in data {
+            all.push_str(&format!("\n{} {}", hash(path)?, location.display()));
+        }
+        Ok(hexadecimal(&Sha256::digest(all)))
     }
 
     /// A folder for an entry that is made, and what says that somebody makes it.
@@ -170,21 +221,36 @@ fn read(entry: &Path) -> Result<Kept, String> {
         .map_err(|_| format!("{} is not complete", entry.display()))?;
     let mut missing = files(entry).map_err(|error| error.to_string())?;
     missing.push(entry.join(GRAPH));
-    let mut weights = Vec::new();
+    let mut of_weights = None;
     for line in hashes.lines() {
         let Some((hash, name)) = manifest::entry(line)? else { continue };
         let path = entry.join(name);
+        missing.retain(|other| *other != path);
         if name == WEIGHTS {
-            let bytes = weights::read(&path, Some(hash))?;
-            weights.push(Weights { location: WEIGHTS.into(), bytes });
+            of_weights = Some((path, hash));
         } else if hash_file(&path).map_err(|error| format!("{name}: {error}"))? != hash {
             return Err(format!("{name} is another file than was written"));
         }
-        missing.retain(|other| *other != path);
     }
-    match missing.first() {
-        None => Ok(Kept { graph: entry.join(GRAPH), weights }),
-        Some(path) => Err(format!("{} is not as it was written", path.display())),
+    if let Some(path) = missing.first() {
+        return Err(format!("{} is not as it was written", path.display()));
+    }
+    let graph = entry.join(GRAPH);
+    let weights = of_weights.map(|(path, hash)| weights(&graph, &path, hash)).transpose()?;
+    Ok(Kept { graph, weights: weights.map(Arc::new) })
+}
+
+/// The weights of a graph, if they are as they were written.
+fn weights(graph: &Path, path: &Path, hash: &str) -> Result<Initializers, String> {
+    // What ONNX Runtime makes of one that cannot be read, it says when it loads it.
+    let graph = onnx::read(graph).ok().and_then(|model| model.graph).unwrap_or_default();
+    let weights = Initializers::read(&graph, path);
+    let weights = weights.map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut hasher = Sha256::new();
+    weights.pieces(|piece| hasher.update(piece));
+    match hexadecimal(&hasher.finalize()) == hash {
+        true => Ok(weights),
+        false => Err(format!("{} is another file than was written", path.display())),
     }
 }
 
@@ -242,6 +308,17 @@ mod tests {
             path
         }
 
+        fn graph_of(
+            &self,
+            content: &str,
+            optimise: impl FnOnce(&Path) -> Result<(), String>,
+        ) -> Result<Kept, String> {
+            let optimise = |_: &Path, to: &Path| optimise(to);
+            let (network, manifest) = (self.network(content), Manifest::default());
+            let files = Files { network: &network, data: &[], manifest: &manifest };
+            self.cache.graph(files, optimise)
+        }
+
         /// The graph kept for a network of this content, and whether it was made now.
         fn graph(&self, content: &str) -> (PathBuf, bool) {
             let mut made = false;
@@ -251,9 +328,10 @@ mod tests {
                 std::fs::write(to.with_file_name("weights.bin"), "0123").unwrap();
                 Ok(())
             };
-            let Kept { graph, weights } =
-                self.cache.graph(&self.network(content), optimise).unwrap();
-            assert_eq!(&*weights[0].bytes, b"0123");
+            let Kept { graph, weights } = self.graph_of(content, optimise).unwrap();
+            let mut bytes = Vec::new();
+            weights.unwrap().pieces(|piece| bytes.extend_from_slice(piece));
+            assert_eq!(bytes, b"0123");
             assert_eq!(std::fs::read_to_string(&graph).unwrap(), format!("optimised {content}"));
             (graph, made)
         }
@@ -295,8 +373,8 @@ mod tests {
     #[test]
     fn a_network_that_cannot_be_optimised_leaves_nothing() {
         let bench = Bench::new();
-        let failed = bench.cache.graph(&bench.network("a"), |_| Err("no network".to_owned()));
-        assert_eq!(failed.unwrap_err(), "no network");
+        let failed = bench.graph_of("a", |_| Err("no network".to_owned()));
+        assert_eq!(failed.err().unwrap(), "no network");
         assert_eq!(bench.cache.folder.read_dir().unwrap().count(), 0);
     }
 

@@ -4,23 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::external_data::DataFile;
-use super::graph_cache::{GraphCache, Kept};
 use super::manifest::Manifest;
 use super::network_file::{self, Chosen, network_file};
-use super::warm_up::{WarmedUp, by_size, warm_up};
-use super::{Model, OpenWith, Parts, external_data, formats, golden, reduced, weights};
+use super::opener::{self, Opener};
+use super::warm_up::{WarmedUp, by_size, one_row, warm_up};
+use super::{Model, OpenWith, Parts, external_data, golden, reduced};
 use crate::config::{BatchSize, Device, Limits, ModelConfig, RuntimeConfig, Versions};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::runtime::compute::Compute;
 use crate::runtime::cost::{self, Cost};
 use crate::runtime::library::Runtime;
-use crate::runtime::memory;
 use crate::runtime::pool::{SessionPool, Setup};
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::queue::Bounds;
 use crate::runtime::run;
-use crate::runtime::session::{OnnxSession, Session, Weights};
+use crate::runtime::session::{OnnxSession, Session};
 use crate::signature::Batching;
 use crate::tasks::graph::{Graph, Operators};
 use crate::tasks::{self, InputKind, Material, ModelFiles, Task, Unserved};
@@ -64,7 +62,8 @@ impl Location {
 }
 
 impl Loader {
-    /// Loads the first session, works out the task, warms up, and asks the golden inputs. [`Self::grow`] adds the others.
+    /// Loads the network, works out the task, warms up, and asks the golden inputs. [`Model::widen`] adds the
+    /// session over all cores.
     ///
     /// # Errors
     /// One sentence that says what is wrong with the folder, or what is missing in it.
@@ -118,17 +117,12 @@ impl Loader {
         manifest.require(needed.map(PathBuf::as_path))?;
         let file = path.strip_prefix(&location.model_folder).unwrap_or(&path);
         let file = file.to_string_lossy().into_owned();
-
-        let layout = self.config.layout_of(&config, provider == ExecutionProvider::Cpu);
-        let on_cpu = provider == ExecutionProvider::Cpu;
-        let kept = (on_cpu && data.is_empty()).then(|| self.optimised(&path)).flatten();
-        // A GPU has its own copy once the session is loaded.
-        let own = if on_cpu { in_memory(&data, &manifest)? } else { Vec::new() };
-        let open = {
-            let open = self.opener((path.clone(), own), kept, provider);
-            let file = file.clone();
-            move |threads| open(threads).map_err(|error| format!("{file}: {error}"))
-        };
+        let network = opener::Network { name: file.clone(), path: path.clone(), data, manifest };
+        let opener = Opener::new(&self.runtime, &self.config, provider, network);
+        let weights_bytes = opener.weights();
+        let mut layout = self.config.layout_of(&config, provider == ExecutionProvider::Cpu);
+        layout.wide = layout.wide.filter(|_| opener.shares_weights());
+        let open = move |threads| opener.open(threads);
         let first = open(layout.intra_op_threads)?;
         let signature = first.signature().clone();
         let graph = Graph::read(&path);
@@ -141,21 +135,27 @@ impl Loader {
         };
         let on_gpu = provider.gpu().is_some();
         let trial = Trial { network: &path, most: self.most_rows(&config), on_gpu };
-        let (task, mut first, warm) =
-            trial.run(material, first, || open(layout.intra_op_threads))?;
+        let (task, first, warm) = trial.run(material, first, || open(layout.intra_op_threads))?;
         let reduction = task.reduction();
         let (rows, tokens) = self.longest_run(&config, &warm, on_gpu);
         let WarmedUp { axis, batching, because, samples } = warm;
         tracing::debug!(model = location.name, rows, tokens, ?samples, "measured");
         warn(&location.name, task.as_ref(), because.as_deref());
         let mut open: Arc<OpenWith> = Arc::new(move |threads| {
-            open(threads).map(|session| reduced::reduced(Box::new(session), reduction.clone()))
+            open(threads).map(|session| reduced::reduced(Arc::new(session), reduction.clone()))
         });
-        if convolves && let Some(by_size) = by_size(&open, task.as_ref(), (axis, rows))? {
-            open = by_size;
-            first = open(layout.intra_op_threads)?;
+        let mut sessions = vec![first; layout.instances];
+        if on_gpu {
+            if convolves && let Some(by_size) = by_size(&open, task.as_ref(), (axis, rows))? {
+                open = by_size;
+            }
+            // A provider of a GPU takes one run of a session at a time.
+            for session in sessions.iter_mut().skip(usize::from(!convolves)) {
+                *session = open(layout.intra_op_threads)?;
+                one_row(session.as_ref(), task.as_ref(), (axis, batching))?;
+            }
         }
-        let (golden, examples) = golden::check(&files, task.as_ref(), axis, first.as_mut())?;
+        let (golden, examples) = golden::check(&files, task.as_ref(), axis, sessions[0].as_ref())?;
         tracing::debug!(
             model = location.name,
             golden,
@@ -165,19 +165,16 @@ impl Loader {
             [config.device.unwrap_or(self.config.device).to_string(), provider.to_string()];
         let metrics = self.metrics_of(location, task.as_ref(), &file, &device);
         metrics.sessions.set(layout.instances as i64);
+        metrics.weights.set(weights_bytes as i64);
         metrics.intra_op_threads.set(layout.intra_op_threads as i64);
         let setup = Setup {
             name: location.name.clone(),
-            open: {
-                let open = open.clone();
-                Box::new(move || open(layout.intra_op_threads))
-            },
             axis,
             bounds: self.bounds(&config, batching, rows, tokens),
             cost: Cost::fit(&samples),
             metrics: metrics.clone(),
         };
-        let pool = SessionPool::start(vec![first], setup)
+        let pool = SessionPool::start(sessions, setup)
             .map_err(|error| format!("cannot start a session thread: {error}"))?;
         Ok(Model::new(Parts {
             name: location.name.clone(),
@@ -187,6 +184,7 @@ impl Loader {
             signature,
             default: config.default,
             examples,
+            weights_bytes,
             task,
             pool,
             compute: self.compute.clone(),
@@ -215,44 +213,6 @@ impl Loader {
         let labels = [location.name.as_str(), &version];
         self.metrics.describe(labels, task.name(), file, [asked, runs]);
         Arc::new(metrics)
-    }
-
-    /// Opens sessions of a network with so many threads: of its optimised graph, if one is `kept` and
-    /// can still be had.
-    fn opener(
-        &self,
-        (network, weights): (PathBuf, Vec<Weights>),
-        kept: Option<Kept>,
-        provider: ExecutionProvider,
-    ) -> impl Fn(usize) -> Result<OnnxSession, String> + Send + Sync + 'static {
-        let (runtime, gpu) = (self.runtime.clone(), self.config.gpu());
-        move |threads| {
-            let load = |Kept { graph, weights }: &Kept| {
-                OnnxSession::load_optimised(&runtime, graph, weights, threads)
-            };
-            match kept.as_ref().map(load) {
-                Some(Ok(session)) => Ok(session),
-                kept => {
-                    if let Some(Err(error)) = kept {
-                        tracing::warn!("the network is optimised again: {error}");
-                    }
-                    OnnxSession::load_with(&runtime, &network, &weights, provider, threads, &gpu)
-                }
-            }
-        }
-    }
-
-    /// The network as it is optimised for this machine, kept from an earlier load if it was.
-    fn optimised(&self, network: &Path) -> Option<Kept> {
-        let is_large = network.metadata().is_ok_and(|file| file.len() >= WORTH_KEEPING);
-        if !is_large || formats::is_ort(network) {
-            return None;
-        }
-        let cache = GraphCache::open(self.config.graph_cache()?, self.runtime.build());
-        let optimise = |to: &Path| OnnxSession::optimise(&self.runtime, network, to);
-        let graph = cache.and_then(|cache| cache.graph(network, optimise));
-        // A folder that is read-only is no trouble, and a bad network is told when it is loaded.
-        graph.inspect_err(|reason| tracing::debug!("no optimised graph is kept: {reason}")).ok()
     }
 
     /// Where the model runs, and what of it.
@@ -341,36 +301,6 @@ impl Loader {
         }
     }
 
-    /// Adds the sessions after the first, each warmed up, and tells what one costs. For one model at a
-    /// time, since only the process's memory as a whole can be measured.
-    ///
-    /// # Errors
-    /// The model's file or a thread cannot be had.
-    pub fn grow(&self, model: &Model) -> Result<(), String> {
-        let before = memory::resident();
-        let further = model.layout.instances.saturating_sub(1);
-        for _ in 0..further {
-            model.add_session()?;
-        }
-        let narrow = memory::resident();
-        model.add_wide_session()?;
-        if let (Some(before), Some(after), 1..) = (before, narrow, further) {
-            tracing::info!(
-                model = model.name,
-                sessions = model.layout.instances,
-                mib_each = (after.saturating_sub(before) / further) >> 20,
-                "memory of each further session"
-            );
-        }
-        if let (Some(narrow), Some(after), Some(_)) =
-            (narrow, memory::resident(), model.layout.wide)
-        {
-            let mib = after.saturating_sub(narrow) >> 20;
-            tracing::debug!(model = model.name, mib, "memory of the session over all cores");
-        }
-        Ok(())
-    }
-
     fn provider_for(&self, device: Device, model: &str) -> Result<ExecutionProvider, String> {
         let (provider, why_cpu) =
             ExecutionProvider::choose(device, &self.runtime, &self.config.gpu())
@@ -380,17 +310,6 @@ impl Loader {
         }
         Ok(provider)
     }
-}
-
-/// External data as it was checked, in memory.
-fn in_memory(data: &[DataFile], manifest: &Manifest) -> Result<Vec<Weights>, String> {
-    let read = |DataFile { location, path }: &DataFile| {
-        let bytes = weights::read(path, manifest.hash_of(path))?;
-        Ok(Weights { location: location.clone(), bytes })
-    };
-    let read: Result<Vec<_>, String> = data.iter().map(read).collect();
-    // Nothing is taken of an empty file, and ONNX Runtime has no name for one in memory.
-    Ok(read?.into_iter().filter(|weights| !weights.bytes.is_empty()).collect())
 }
 
 /// Says what was assumed, and why rows do not share runs.
@@ -410,7 +329,7 @@ struct Trial<'a> {
     on_gpu: bool,
 }
 
-type Tried = (Box<dyn Task>, Box<dyn Session>, WarmedUp);
+type Tried = (Box<dyn Task>, Arc<dyn Session>, WarmedUp);
 
 impl Trial<'_> {
     /// The task, a session that is warm, and what its runs show. A network that fails as a model of the task
@@ -434,9 +353,9 @@ impl Trial<'_> {
     }
 
     fn of(&self, mut task: Box<dyn Task>, session: OnnxSession) -> Result<Tried, Unserved> {
-        let mut session = reduced::reduced(Box::new(session), task.reduction());
+        let session = reduced::reduced(Arc::new(session), task.reduction());
         let Self { network, most, on_gpu } = *self;
-        let warm = warm_up(session.as_mut(), task.as_mut(), network, most, on_gpu)?;
+        let warm = warm_up(session.as_ref(), task.as_mut(), network, most, on_gpu)?;
         Ok((task, session, warm))
     }
 }
@@ -453,8 +372,6 @@ pub fn off_gpu(
     is_off.then(|| format!("{provider} has no operators of classical models"))
 }
 
-/// Bytes of a network from which on its optimised graph is kept.
-const WORTH_KEEPING: u64 = 1 << 20;
 /// Fewest and most tokens of a run that a measurement may choose on a CPU: what a quiet machine shows,
 /// where models that load beside this one may blur it.
 const TOKENS: [usize; 2] = [256, 1024];

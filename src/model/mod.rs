@@ -1,6 +1,7 @@
 //! Models as protocols see them: an input in, predictions out.
 
 mod admission;
+mod apart;
 mod bulk;
 mod by_hand;
 mod clients;
@@ -17,6 +18,7 @@ pub mod load;
 pub mod manifest;
 mod neighbours;
 pub mod network_file;
+mod opener;
 mod pressure;
 mod reduced;
 pub mod repository;
@@ -26,7 +28,7 @@ mod tensors;
 mod warm_up;
 mod weights;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -69,6 +71,8 @@ pub struct Model {
     pub default: bool,
     /// Inputs that it is known to answer well.
     pub examples: Vec<Input>,
+    /// What its weights take: once, on the CPU, however many threads run it.
+    pub weights_bytes: u64,
     engine: Arc<Engine>,
     flights: Flights<Asked, Result<Arc<Ran>, Error>>,
     limits: Limits,
@@ -79,10 +83,12 @@ pub struct Model {
     /// Rows of bulk work that may still be asked, of `bulk_rows`.
     bulk: Arc<Semaphore>,
     bulk_rows: usize,
+    /// Batches that had been taken when it was last looked whether it is idle, and whether it has rested since.
+    looked: Mutex<(usize, bool)>,
 }
 
 /// Makes a further session, with so many threads in a run.
-pub type OpenWith = dyn Fn(usize) -> Result<Box<dyn Session>, String> + Send + Sync;
+pub type OpenWith = dyn Fn(usize) -> Result<Arc<dyn Session>, String> + Send + Sync;
 
 /// What a model is made of.
 pub struct Parts {
@@ -93,6 +99,7 @@ pub struct Parts {
     pub signature: Signature,
     pub default: bool,
     pub examples: Vec<Input>,
+    pub weights_bytes: u64,
     pub task: Box<dyn Task>,
     pub pool: SessionPool,
     pub compute: Arc<Compute>,
@@ -213,12 +220,14 @@ impl Model {
             open: parts.open,
             default,
             examples: parts.examples,
+            weights_bytes: parts.weights_bytes,
             engine: Arc::new(engine),
             flights: Flights::default(),
             limits,
             mean_label,
             bulk_rows: bulk.available_permits(),
             bulk,
+            looked: Mutex::default(),
         }
     }
 
@@ -281,45 +290,60 @@ impl Model {
         self.engine.pool.bounds()
     }
 
-    /// Sessions that can take work now.
+    /// How many runs there can be at once.
     #[must_use]
-    pub fn live_sessions(&self) -> usize {
-        self.engine.pool.live()
+    pub fn instances(&self) -> usize {
+        self.engine.pool.threads()
     }
 
-    /// Loads a further session, warms it up, and lets it take work.
-    ///
-    /// # Errors
-    /// The model's file or a thread cannot be had.
-    pub fn add_session(&self) -> Result<(), String> {
-        let pool = &self.engine.pool;
-        let mut session = pool.open()?;
-        self.engine.warm_up(session.as_mut())?;
-        pool.add(session).map_err(|error| format!("cannot start a session thread: {error}"))
-    }
-
-    /// Loads the session over all cores, if there is to be one and a lone row gains from it.
+    /// Loads the session over all cores, if there is to be one and a lone row gains from it: for one model
+    /// at a time, since it is tried on a quiet machine.
     ///
     /// # Errors
     /// The model's file cannot be had.
-    pub fn add_wide_session(&self) -> Result<(), String> {
+    pub fn widen(&self) -> Result<(), String> {
         let pool = &self.engine.pool;
         let narrow = pool.ahead(Order::default(), 1, 0).run;
         let Some(threads) = self.layout.wide.filter(|_| narrow >= WORTH_SHARING) else {
             return Ok(());
         };
-        let mut session = (self.open)(threads)?;
-        self.engine.warm_up(session.as_mut())?;
+        let session = (self.open)(threads)?;
+        let Engine { task, axis, batching, .. } = &*self.engine;
+        let run = || warm_up::one_row(session.as_ref(), task.as_ref(), (*axis, *batching));
+        run()?;
         let mut wide = Duration::MAX;
         for _ in 0..3 {
-            wide = wide.min(self.engine.warm_up(session.as_mut())?);
+            wide = wide.min(run()?);
         }
         tracing::debug!(model = self.name, ?narrow, ?wide, "a run of one row");
         if wide < narrow {
-            let open = self.open.clone();
-            pool.widen(session, Box::new(move || open(threads)), self.crowd.clone());
+            pool.widen(session, self.crowd.clone());
         }
         Ok(())
+    }
+
+    /// Memory that its sessions keep for their next runs, in bytes, as far as they tell.
+    #[must_use]
+    pub fn working_memory(&self) -> usize {
+        self.engine.pool.working_memory()
+    }
+
+    /// Gives working memory back if no batch was run since this was called before: the memory of the
+    /// longest batch is kept otherwise, in case that one like it comes. The next one takes it anew. Blocks
+    /// for a run of one item.
+    pub fn rest_if_idle(&self) {
+        let taken = self.engine.pool.taken();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_idle = looked.0 == taken && taken > 0;
+        if !is_idle {
+            *looked = (taken, false);
+        } else if !looked.1
+            && let Ok(rows) = self.sample_rows()
+        {
+            looked.1 = true;
+            self.engine.pool.give_back(&self.network_inputs(&rows));
+            tracing::debug!(model = self.name, "idle: working memory is given back");
+        }
     }
 
     /// Whether a request would be taken on now; to be asked before its body is read.
@@ -334,8 +358,9 @@ impl Model {
     pub fn report(&self) {
         let Engine { pool, admission, .. } = &*self.engine;
         pool.report();
+        self.metrics.working_memory.set(self.working_memory() as i64);
         self.metrics.saturation.set(admission.saturation(pool));
-        self.metrics.ready.set(i64::from(self.live_sessions() > 0));
+        self.metrics.ready.set(1);
     }
 
     /// How long a run of this model has gone on; of several, the longest.

@@ -49,7 +49,7 @@ pub struct Found {
 
 /// What is tried, and on what.
 pub struct Subject<'a> {
-    pub session: &'a mut dyn Session,
+    pub session: &'a dyn Session,
     pub task: &'a dyn Task,
     pub network: &'a Path,
     /// Most rows of a run that are configured.
@@ -59,7 +59,7 @@ pub struct Subject<'a> {
 
 /// What runs rows.
 struct Network<'a> {
-    session: &'a mut dyn Session,
+    session: &'a dyn Session,
     outputs: Vec<String>,
     axis: BatchAxis,
 }

@@ -10,28 +10,23 @@ use crate::tensor::Tensors;
 
 /// Gives the reduced output under its own name, and the network's own outputs under theirs.
 struct ReducedSession {
-    session: Box<dyn Session>,
+    session: Arc<dyn Session>,
     reduction: Arc<dyn Reduction>,
 }
 
 /// The session itself where the task reduces nothing.
 pub fn reduced(
-    session: Box<dyn Session>,
+    session: Arc<dyn Session>,
     reduction: Option<Arc<dyn Reduction>>,
-) -> Box<dyn Session> {
+) -> Arc<dyn Session> {
     match reduction {
-        Some(reduction) => Box::new(ReducedSession { session, reduction }),
+        Some(reduction) => Arc::new(ReducedSession { session, reduction }),
         None => session,
     }
 }
 
 impl Session for ReducedSession {
-    fn run(
-        &mut self,
-        inputs: &Tensors,
-        outputs: &[String],
-        cancel: &Cancel,
-    ) -> Result<Tensors, Error> {
+    fn run(&self, inputs: &Tensors, outputs: &[String], cancel: &Cancel) -> Result<Tensors, Error> {
         let is_reduced = |name: &str| name == self.reduction.reduced();
         let of_network = |name: &String| {
             if is_reduced(name) { self.reduction.output().to_owned() } else { name.clone() }
@@ -46,5 +41,13 @@ impl Session for ReducedSession {
             self.reduction.reduced().clone_into(name);
         }
         Ok(answer)
+    }
+
+    fn working_memory(&self) -> Option<usize> {
+        self.session.working_memory()
+    }
+
+    fn give_back(&self, inputs: &Tensors) {
+        self.session.give_back(inputs);
     }
 }

@@ -56,7 +56,6 @@ pub fn model(
     };
     let setup = Setup {
         name: name.into(),
-        open: Box::new(|| Err("a stub".into())),
         axis: BatchAxis::Dynamic,
         bounds,
         cost: Cost::fit(&[]),
@@ -70,6 +69,7 @@ pub fn model(
         signature,
         default: false,
         examples: Vec::new(),
+        weights_bytes: 0,
         task,
         pool: SessionPool::start(Vec::new(), setup).unwrap(),
         compute: Arc::new(Compute::new(1).unwrap()),

@@ -33,13 +33,13 @@ pub struct WarmedUp {
 /// rows may share a run; then measures batches of 1, 2, 4, … rows, or in longer steps on a GPU, as long
 /// as they gain something. No run has more than `most` rows.
 pub fn warm_up(
-    session: &mut dyn Session,
+    session: &dyn Session,
     task: &mut dyn Task,
     network: &Path,
     most: usize,
     on_gpu: bool,
 ) -> Result<WarmedUp, Unserved> {
-    let subject = Subject { session: &mut *session, task: &*task, network, most, on_gpu };
+    let subject = Subject { session, task: &*task, network, most, on_gpu };
     let found = match neighbours::find(subject) {
         Ok(found) => found,
         Err(error) => return refused(task, error),
@@ -87,7 +87,7 @@ fn refused(task: &dyn Task, error: Error) -> Result<WarmedUp, Unserved> {
 /// What runs of the task's own sample cost, up to the first that fails: the network need not take made-up
 /// rows to be served. Of `known` runs each spares one.
 fn measure(
-    session: &mut dyn Session,
+    session: &dyn Session,
     task: &dyn Task,
     together: (BatchAxis, Batching),
     most: usize,
@@ -95,7 +95,7 @@ fn measure(
     known: &[Sample],
 ) -> Vec<Sample> {
     let names = task.outputs();
-    let mut run = |count: usize| {
+    let run = |count: usize| {
         let rows = task.warm_up(count).ok()?;
         let start = Instant::now();
         run::rows(session, &rows, &names, together, &Cancel::new(1)).ok()?;
@@ -137,6 +137,19 @@ fn measure(
     samples
 }
 
+/// Runs one row of the task's own, and tells how long it took: for the memory and the code that the first
+/// run needs. A sample made up for a model that takes categories may fail, which is left to the requests.
+pub fn one_row(
+    session: &dyn Session,
+    task: &dyn Task,
+    together: (BatchAxis, Batching),
+) -> Result<Duration, String> {
+    let rows = task.warm_up(1).map_err(|error| error.to_string())?;
+    let start = Instant::now();
+    let _ = run::rows(session, &rows, &task.outputs(), together, &Cancel::new(1));
+    Ok(start.elapsed())
+}
+
 /// Sessions that each see one size of batch, up to `largest`, for a network that takes batches of any size
 /// and whose rows are all of one shape; of others, none.
 pub fn by_size(
@@ -156,7 +169,7 @@ pub fn by_size(
     Ok(Some(Arc::new(move |threads| {
         let open = || open(threads);
         let session = SessionBySize::open(largest, &sample.tensors, &names, open)?;
-        Ok(Box::new(session))
+        Ok(Arc::new(session) as Arc<dyn Session>)
     })))
 }
 

@@ -1,5 +1,5 @@
-//! The sessions of one model behind its queue. A thread owns each session and takes a batch when it
-//! is idle.
+//! The session threads of one model behind its queue, each of which takes a batch when it is idle. On the
+//! CPU they all run in one session.
 
 mod wide;
 
@@ -19,28 +19,24 @@ use super::job::{Answers, Job, Order, Outputs, Priority};
 use super::memory;
 use super::patience::Due;
 use super::queue::{Bounds, Queue, Refused, Share, Work};
-use super::run::{PANICKED, run, whole};
+use super::run::{run, whole};
 use super::session::Session;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::ModelMetrics;
 use crate::rows::{Part, Rows, stack};
 use crate::signature::BatchAxis;
+use crate::tensor::Tensors;
 use wide::{Wide, Width};
 
-/// Makes a session, at the start and to replace one that panicked.
-pub type Open = dyn Fn() -> Result<Box<dyn Session>, String> + Send + Sync;
-
-/// Sessions of one model, each on its own thread. Dropping the pool ends the threads after the work
-/// that waits.
+/// The session threads of one model. Dropping the pool ends them after the work that waits.
 pub struct SessionPool {
     engine: Arc<Engine>,
 }
 
-/// What a pool is made of, beside its sessions.
+/// What a pool is made of, beside what its threads run in.
 pub struct Setup {
     /// The model's, for the log and the threads' names.
     pub name: String,
-    pub open: Box<Open>,
     pub axis: BatchAxis,
     pub bounds: Bounds,
     pub cost: Cost,
@@ -50,10 +46,12 @@ pub struct Setup {
 struct Engine {
     setup: Setup,
     queue: Queue,
-    /// Sessions that can take work.
-    live: AtomicUsize,
-    /// Of each session's thread, when its run began.
-    runs: Mutex<Vec<Arc<Mutex<Option<Instant>>>>>,
+    /// Of each thread, which may be one session many times.
+    sessions: Vec<Arc<dyn Session>>,
+    /// Batches that were taken so far.
+    taken: AtomicUsize,
+    /// Of each thread, when its run began.
+    runs: Vec<Mutex<Option<Instant>>>,
     wide: OnceLock<Wide>,
 }
 
@@ -70,64 +68,70 @@ pub struct Ahead {
 }
 
 impl SessionPool {
-    /// Starts a thread for each session.
+    /// Starts a thread for each of these, which may be one session many times.
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(sessions: Vec<Box<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
+    pub fn start(sessions: Vec<Arc<dyn Session>>, setup: Setup) -> std::io::Result<Self> {
         let queue = Queue::new(setup.bounds);
-        let (live, runs, wide) = (AtomicUsize::new(0), Mutex::default(), OnceLock::new());
-        let engine = Arc::new(Engine { setup, queue, live, runs, wide });
+        let threads = sessions.len();
+        let runs = sessions.iter().map(|_| Mutex::default()).collect();
+        let (taken, wide) = (AtomicUsize::new(0), OnceLock::new());
+        let engine = Arc::new(Engine { setup, queue, sessions, taken, runs, wide });
         // From here on an early return closes the queue, which ends the threads so far.
         let pool = Self { engine };
-        for session in sessions {
-            pool.add(session)?;
+        for number in 0..threads {
+            let engine = pool.engine.clone();
+            let name = format!("session-{}-{number}", engine.setup.name);
+            let serve = move || {
+                engine.serve(number);
+                // The last user of the model may be this one.
+                drop(engine);
+                memory::give_back();
+            };
+            thread::Builder::new().name(name).spawn(serve)?;
         }
         Ok(pool)
     }
 
-    /// A further session, which takes no work yet.
-    ///
-    /// # Errors
-    /// The model's file cannot be loaded again.
-    pub fn open(&self) -> Result<Box<dyn Session>, String> {
-        (self.engine.setup.open)()
-    }
-
-    /// Starts a thread for a further session.
-    ///
-    /// # Errors
-    /// The operating system gives no thread.
-    pub fn add(&self, session: Box<dyn Session>) -> std::io::Result<()> {
-        let engine = self.engine.clone();
-        let run = Arc::new(Mutex::new(None));
-        let number = {
-            let mut runs = lock(&engine.runs);
-            runs.push(run.clone());
-            runs.len() - 1
-        };
-        engine.live.fetch_add(1, Ordering::Relaxed);
-        let name = format!("session-{}-{number}", engine.setup.name);
-        let serve = move || {
-            engine.serve(session, &run);
-            // The last user of the model may be this one.
-            drop(engine);
-            memory::give_back();
-        };
-        thread::Builder::new().name(name).spawn(serve).map(|_| ())
-    }
-
     /// Adds a session over all cores, which runs a row in the place of a thread's own session when that
-    /// row is all that `crowd` has in work. `open` replaces it after a panic. A second one is dropped.
-    pub fn widen(&self, session: Box<dyn Session>, open: Box<Open>, crowd: Arc<Crowd>) {
-        self.engine.wide.get_or_init(|| Wide::new(session, open, crowd));
+    /// row is all that `crowd` has in work. A second one is dropped.
+    pub fn widen(&self, session: Arc<dyn Session>, crowd: Arc<Crowd>) {
+        self.engine.wide.get_or_init(|| Wide::new(session, crowd));
+    }
+
+    /// Batches that were taken so far.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.engine.taken.load(Ordering::Relaxed)
+    }
+
+    /// Working memory that the sessions keep for the next runs, in bytes, as far as they tell.
+    #[must_use]
+    pub fn working_memory(&self) -> usize {
+        self.sessions().filter_map(Session::working_memory).sum()
+    }
+
+    /// Gives it back, by a run of these inputs in each session.
+    pub fn give_back(&self, inputs: &Tensors) {
+        self.sessions().for_each(|session| session.give_back(inputs));
+        memory::give_back();
+    }
+
+    /// Each session once.
+    fn sessions(&self) -> impl Iterator<Item = &dyn Session> {
+        let Engine { sessions, wide, .. } = &*self.engine;
+        let is_first = |(number, session): &(usize, &Arc<dyn Session>)| {
+            !sessions[..*number].iter().any(|before| Arc::ptr_eq(before, session))
+        };
+        let own = sessions.iter().enumerate().filter(is_first).map(|(_, session)| session);
+        own.chain(wide.get().map(Wide::session)).map(Arc::as_ref)
     }
 
     /// How long the run has gone on that has gone on longest; `None` if no session is in a run.
     #[must_use]
     pub fn longest_run(&self) -> Option<Duration> {
-        let runs = lock(&self.engine.runs);
-        let began = runs.iter().filter_map(|run| *lock(run)).min()?;
+        let began = self.engine.runs.iter().filter_map(|run| *lock(run)).min()?;
         Some(began.elapsed())
     }
 
@@ -211,20 +215,19 @@ impl SessionPool {
         self.engine.setup.bounds.max_batch_size
     }
 
-    /// Usual rows that all sessions take in one batch each.
+    /// Usual rows that all threads take in one batch each.
     #[must_use]
     pub fn rows_a_round(&self) -> usize {
-        self.live().max(1) * self.engine.rows_a_run()
+        self.threads().max(1) * self.engine.rows_a_run()
     }
 
-    /// Sets the gauges of the queue and the sessions.
+    /// Sets the gauges of the queue.
     pub fn report(&self) {
         self.forget_closed();
         let metrics = &self.engine.setup.metrics;
         let work = self.engine.queue.work();
         metrics.queue_depth.set(work.rows as i64);
         metrics.queue_bytes.set(work.bytes as i64);
-        metrics.sessions_live.set(self.live() as i64);
     }
 
     /// Drops the rows whose caller has left.
@@ -244,10 +247,10 @@ impl SessionPool {
         Error::new(ErrorKind::Overloaded, detail).because("queue_full").retry_after(wait)
     }
 
-    /// Sessions that can take work.
+    /// How many runs there can be at once.
     #[must_use]
-    pub fn live(&self) -> usize {
-        self.engine.live.load(Ordering::Relaxed)
+    pub fn threads(&self) -> usize {
+        self.engine.runs.len()
     }
 }
 
@@ -283,7 +286,7 @@ impl Drop for SessionPool {
 }
 
 fn gone() -> Error {
-    Error::new(ErrorKind::Unavailable, "the model has no live session; try again")
+    Error::new(ErrorKind::Unavailable, "the model is being unloaded; try again")
 }
 
 impl Engine {
@@ -299,24 +302,22 @@ impl Engine {
         let rows = work.rows + coming;
         let usual = cost.units_per_row();
         let units = work.units + (coming as f64 * usual) as usize;
-        let sessions = u32::try_from(self.live.load(Ordering::Relaxed).max(1)).unwrap_or(1);
-        let wait = cost.predict(rows.div_ceil(self.rows_a_run()), units) / sessions;
+        let threads = u32::try_from(self.runs.len().max(1)).unwrap_or(1);
+        let wait = cost.predict(rows.div_ceil(self.rows_a_run()), units) / threads;
         Ahead { rows, all: rows, wait, run: cost.predict(1, usual as usize) }
     }
 
     /// A session thread, from the first batch to the last.
-    fn serve(&self, session: Box<dyn Session>, running: &Mutex<Option<Instant>>) {
-        let mut session = Some(session);
+    fn serve(&self, number: usize) {
+        let (session, running) = (self.sessions[number].as_ref(), &self.runs[number]);
         while let Some(batch) = self.queue.take() {
+            self.taken.fetch_add(1, Ordering::Relaxed);
             *lock(running) = Some(Instant::now());
             // The session's own panics are caught closer to it; this is for a defect of ours, which
             // must cost its batch and not the thread.
-            let run = || {
-                let wide = self.wide.get();
-                match wide.and_then(|wide| wide.take(&batch, &self.setup.metrics)) {
-                    Some(mut wide) => self.run(&mut wide, &batch, Width::Wide),
-                    None => self.run(&mut session, &batch, Width::Narrow),
-                }
+            let run = || match self.wide.get().and_then(|wide| wide.take(&batch)) {
+                Some((wide, _turn)) => self.run(wide, &batch, Width::Wide),
+                None => self.run(session, &batch, Width::Narrow),
             };
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 refuse(&batch, &Error::internal("the engine panicked"));
@@ -327,7 +328,7 @@ impl Engine {
 
     /// Runs a batch. One that fails is halved until the rows that fail stand alone: the others get
     /// the answers that they would have had without them.
-    fn run(&self, session: &mut Option<Box<dyn Session>>, batch: &[Share], width: Width) {
+    fn run(&self, session: &dyn Session, batch: &[Share], width: Width) {
         let metrics = &self.setup.metrics;
         // A caller may have left since.
         let parts: Vec<&Share> = batch.iter().filter(|share| !share.job.is_closed()).collect();
@@ -337,14 +338,14 @@ impl Engine {
         for share in &parts {
             share.job.joins(&cancel);
         }
-        let result = self.session(session).and_then(|session| {
+        let outputs = || -> Result<Tensors, Error> {
             let parts: Vec<Part<'_>> =
                 parts.iter().map(|share| (&share.job.rows, share.rows.clone())).collect();
             let batch = stack(&parts)
                 .ok_or_else(|| Error::internal("rows of one batch differ in shape"))?;
             let start = Instant::now();
             let Setup { axis, cost, .. } = &self.setup;
-            let (session, names) = (session.as_mut(), &first.job.outputs);
+            let names = &first.job.outputs;
             let outputs = match first.job.rows.is_opaque() {
                 true => whole(session, &batch, names, &cancel)?,
                 false => run(session, &batch, names, *axis, &cancel)?,
@@ -364,16 +365,8 @@ impl Engine {
                 metrics.padding_efficiency.observe(tokens / padded);
             }
             Ok(outputs)
-        });
-        if let Err(error) = &result
-            && error.cause.as_deref() == Some(PANICKED)
-        {
-            // What a panic leaves behind is not to be trusted.
-            *session = None;
-            if width == Width::Narrow {
-                self.live.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
+        };
+        let result = outputs();
         if cancel.is_cancelled() {
             metrics.cancelled_in_run.inc_by(parts.len() as u64);
             return;
@@ -402,26 +395,11 @@ impl Engine {
                             self.run(session, half, width);
                         }
                     }
-                    // One row's own failure, or no session for any of them.
+                    // One row's own failure.
                     _ => refuse(parts, &error),
                 }
             }
         }
-    }
-
-    /// The thread's session, made anew if the last one panicked.
-    fn session<'a>(
-        &self,
-        session: &'a mut Option<Box<dyn Session>>,
-    ) -> Result<&'a mut Box<dyn Session>, Error> {
-        if session.is_none() {
-            tracing::error!(model = self.setup.name, "a session panicked and is replaced");
-            self.setup.metrics.session_restarts.inc();
-            let new = (self.setup.open)().map_err(|reason| gone().caused_by(reason))?;
-            *session = Some(new);
-            self.live.fetch_add(1, Ordering::Relaxed);
-        }
-        session.as_mut().ok_or_else(gone)
     }
 }
 

@@ -9,23 +9,20 @@ use crate::rows::{Part, Rows, stack};
 use crate::signature::{BatchAxis, Batching};
 use crate::tensor::Tensors;
 
-/// The cause of an error that a panic of the session made.
-pub const PANICKED: &str = "the session panicked";
-
 /// The outputs of these names, a row for each of the batch's.
 ///
 /// # Errors
 /// Those of the session, and [`crate::error::ErrorKind::Internal`] if it panics or if an output has
 /// not one entry a row.
 pub fn run(
-    session: &mut dyn Session,
+    session: &dyn Session,
     batch: &Tensors,
     outputs: &[String],
     axis: BatchAxis,
     cancel: &Cancel,
 ) -> Result<Tensors, Error> {
     let rows = batch.rows();
-    let mut run = |batch: &Tensors| whole(session, batch, outputs, cancel);
+    let run = |batch: &Tensors| whole(session, batch, outputs, cancel);
     let answer = match axis {
         BatchAxis::None => run(&batch.clone().drop_batch_axis())?.add_batch_axis(),
         BatchAxis::InputsOnly => run(batch)?.add_batch_axis(),
@@ -50,7 +47,7 @@ pub fn run(
 /// # Errors
 /// As [`run`].
 pub fn rows(
-    session: &mut dyn Session,
+    session: &dyn Session,
     rows: &Rows,
     outputs: &[String],
     (axis, batching): (BatchAxis, Batching),
@@ -82,13 +79,13 @@ pub fn rows(
 /// # Errors
 /// Those of the session, and [`crate::error::ErrorKind::Internal`] if it panics.
 pub fn whole(
-    session: &mut dyn Session,
+    session: &dyn Session,
     inputs: &Tensors,
     outputs: &[String],
     cancel: &Cancel,
 ) -> Result<Tensors, Error> {
     catch_unwind(AssertUnwindSafe(|| session.run(inputs, outputs, cancel)))
-        .unwrap_or_else(|_| Err(Error::internal(PANICKED)))
+        .unwrap_or_else(|_| Err(Error::internal("the session panicked")))
 }
 
 /// The most rows of one run, given what is configured.
@@ -113,6 +110,8 @@ fn check_rows(outputs: &Tensors, rows: usize) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use ndarray::{Array2, arr2};
 
     use super::*;
@@ -120,13 +119,13 @@ mod tests {
     use crate::tensor::Tensor;
 
     /// Answers each row with its first token and the run's width.
-    struct Widths(Vec<[usize; 2]>);
+    struct Widths(Mutex<Vec<[usize; 2]>>);
 
     impl Session for Widths {
-        fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+        fn run(&self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
             let Some(Tensor::I64(ids)) = inputs.get("ids") else { panic!() };
             let [rows, width] = [0, 1].map(|axis| ids.shape()[axis]);
-            self.0.push([rows, width]);
+            self.0.lock().unwrap().push([rows, width]);
             let first = |(row, column)| if column == 0 { ids[[row, 0]] } else { width as i64 };
             let answer = Array2::from_shape_fn((rows, 2), first).into_dyn();
             Ok(Tensors(vec![("y".into(), answer.into())]))
@@ -136,7 +135,7 @@ mod tests {
     /// Answers in a column, whatever the rows.
     struct Column;
     impl Session for Column {
-        fn run(&mut self, _: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+        fn run(&self, _: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
             let column = arr2(&[[1.0_f32], [2.0], [3.0]]).into_dyn();
             Ok(Tensors(vec![("y".into(), column.into())]))
         }
@@ -153,10 +152,10 @@ mod tests {
             (Batching::OwnLength, vec![[1, 1], [1, 2], [2, 3]], own),
             (Batching::Alone, vec![[1, 3], [1, 1], [1, 3], [1, 2]], own),
         ] {
-            let mut session = Widths(Vec::new());
+            let session = Widths(Mutex::default());
             let together = (BatchAxis::Dynamic, batching);
-            let answer = rows(&mut session, &texts, &[], together, &Cancel::new(1)).unwrap();
-            assert_eq!(session.0, runs, "{batching:?}");
+            let answer = rows(&session, &texts, &[], together, &Cancel::new(1)).unwrap();
+            assert_eq!(*session.0.lock().unwrap(), runs, "{batching:?}");
             assert_eq!(answer.0[0].1, arr2(&expected).into_dyn().into(), "{batching:?}");
         }
     }
@@ -165,7 +164,7 @@ mod tests {
     fn what_comes_out_without_an_axis_of_rows_is_the_rows_answer() {
         let ids = Tensors(vec![("ids".into(), arr2(&[[7_i64]]).into_dyn().into())]);
         let cancel = Cancel::new(1);
-        let ask = |axis| run(&mut Column, &ids, &[], axis, &cancel);
+        let ask = |axis| run(&Column, &ids, &[], axis, &cancel);
         assert!(ask(BatchAxis::Dynamic).is_err());
         assert_eq!(ask(BatchAxis::InputsOnly).unwrap().0[0].1.shape(), [1, 3, 1]);
     }

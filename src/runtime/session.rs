@@ -1,7 +1,7 @@
 //! One loaded network: what goes in, what comes out, and the run between.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{ArrayD, IxDyn};
 use ort::ErrorCode;
@@ -11,9 +11,10 @@ use ort::session::{RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{DynMapValueType, TensorElementType, TensorRef, ValueType};
 
 use super::cancel::Cancel;
+use super::initializers::{self, Initializers, WEIGHTS};
 use super::library::Runtime;
 use super::provider::ExecutionProvider;
-use super::told;
+use super::{arena, shared_run, told};
 use crate::config::GpuOptions;
 use crate::error::Error;
 use crate::signature::{KEYS_SUFFIX, Kind, Signature, TensorSpec};
@@ -25,26 +26,29 @@ pub const INVALID_ARGUMENT: &str = "invalid_argument";
 /// Microseconds for which a thread inside a run looks out for its part of the next operator before it
 /// sleeps: the operators of one run follow each other sooner, two runs do not.
 const SPIN: &str = "50";
-/// The file beside an optimised graph that holds its weights.
-pub const WEIGHTS: &str = "weights.bin";
-/// Takes weights where they lie in memory, without a copy for each session.
-const IN_PLACE: &str = "session.use_external_initializer_file_buffers_directly";
+/// Which arenas a run gives back what no run uses.
+const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
 /// Bytes from which on a tensor is kept in [`WEIGHTS`].
 const SMALLEST_WEIGHT: &str = "1024";
 
 /// Tensors in, tensors out. Implemented by [`OnnxSession`] and by the doubles in tests.
-pub trait Session: Send {
+pub trait Session: Send + Sync {
     /// Runs one batch and gives the outputs of these names, in this order. Inputs are named as in
-    /// [`Signature::inputs`]. A session that can be stopped says how with [`Cancel::on_stop`].
+    /// [`Signature::inputs`]. A session that can be stopped says how with [`Cancel::on_stop`]. Several
+    /// threads may run at once.
     ///
     /// # Errors
     /// Whatever the backend says, as [`crate::error::ErrorKind::Internal`].
-    fn run(
-        &mut self,
-        inputs: &Tensors,
-        outputs: &[String],
-        cancel: &Cancel,
-    ) -> Result<Tensors, Error>;
+    fn run(&self, inputs: &Tensors, outputs: &[String], cancel: &Cancel) -> Result<Tensors, Error>;
+
+    /// Bytes of working memory that are kept for the next runs; `None` if the backend does not tell.
+    fn working_memory(&self) -> Option<usize> {
+        None
+    }
+
+    /// Gives working memory back that the last runs needed, by a run of these inputs. What another run uses
+    /// meanwhile stays.
+    fn give_back(&self, _: &Tensors) {}
 }
 
 /// A file of weights that a network names, in memory; shared by its sessions.
@@ -58,9 +62,11 @@ pub struct Weights {
 /// A session of ONNX Runtime.
 pub struct OnnxSession {
     session: OrtSession,
+    /// Held by a run on a GPU, whose provider does not take several at once.
+    turn: Option<Mutex<()>>,
     signature: Signature,
     /// Used where they lie, so that they must outlive the session.
-    _weights: Vec<Weights>,
+    _weights: (Vec<Weights>, Option<Arc<Initializers>>),
     /// ONNX Runtime's environment must outlive its sessions.
     _runtime: Runtime,
 }
@@ -95,25 +101,29 @@ impl OnnxSession {
     ) -> Result<Self, String> {
         let builder = builder(runtime, threads).map_err(|error| error.to_string())?;
         let builder = provider.register(builder, runtime, gpu)?;
-        Self::commit(runtime, builder, file, weights)
-            .map_err(|error| told::refusal(&error.to_string(), file))
+        let session = Self::commit(runtime, builder, file, weights)
+            .map_err(|error| told::refusal(&error.to_string(), file))?;
+        Ok(Self { turn: provider.gpu().map(|_| Mutex::default()), ..session })
     }
 
-    /// Loads a graph that [`Self::optimise`] wrote, for the CPU. Weights that ONNX Runtime does not lay
-    /// out anew are used where they lie, which all sessions share.
+    /// Loads a graph that [`Self::optimise`] wrote, for the CPU. Its weights are in memory once for all
+    /// sessions that are made of them.
     ///
     /// # Errors
     /// As [`Self::load`].
     pub fn load_optimised(
         runtime: &Runtime,
         file: &Path,
-        weights: &[Weights],
+        weights: Option<&Arc<Initializers>>,
         threads: usize,
     ) -> Result<Self, String> {
         let load = || {
             let builder = builder(runtime, threads)?;
-            let level = GraphOptimizationLevel::Disable;
-            Self::commit(runtime, builder.with_optimization_level(level)?, file, weights)
+            let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
+            let commit = |builder| Self::commit(runtime, builder, file, &[]);
+            let Some(weights) = weights else { return commit(builder) };
+            let session = weights.commit(builder, commit)?;
+            Ok(Self { _weights: (Vec::new(), Some(weights.clone())), ..session })
         };
         load().map_err(|error: ort::Error| error.to_string())
     }
@@ -128,7 +138,9 @@ impl OnnxSession {
             let builder = builder(runtime, 1)?
                 .with_optimized_model_path(to)?
                 .with_config_entry(key("file_name"), WEIGHTS)?
-                .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?;
+                .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?
+                // No run follows, for which weights would be laid out.
+                .with_config_entry("session.disable_prepacking", "1")?;
             Self::commit(runtime, builder, file, &[]).map(|_| ())
         };
         write().map_err(|error: ort::Error| error.to_string())
@@ -141,7 +153,7 @@ impl OnnxSession {
         weights: &[Weights],
     ) -> Result<Self, ort::Error> {
         if !weights.is_empty() {
-            builder = builder.with_config_entry(IN_PLACE, "1")?;
+            builder = builder.with_config_entry(initializers::IN_PLACE, "1")?;
         }
         for Weights { location, bytes } in weights {
             builder = builder.with_external_initializer_file_in_memory(location, bytes.clone())?;
@@ -152,8 +164,8 @@ impl OnnxSession {
         };
         let signature =
             Signature { inputs: specs(session.inputs()), outputs: specs(session.outputs()) };
-        let (weights, runtime) = (weights.to_vec(), runtime.clone());
-        Ok(Self { session, signature, _weights: weights, _runtime: runtime })
+        let (weights, runtime) = ((weights.to_vec(), None), runtime.clone());
+        Ok(Self { session, turn: None, signature, _weights: weights, _runtime: runtime })
     }
 
     #[must_use]
@@ -178,9 +190,10 @@ fn builder(runtime: &Runtime, threads: usize) -> Result<SessionBuilder, ort::Err
         .with_config_entry("session.intra_op.spin_duration_us", SPIN)?)
 }
 
-impl Session for OnnxSession {
-    fn run(
-        &mut self,
+impl OnnxSession {
+    fn run_with(
+        &self,
+        mut options: RunOptions,
         inputs: &Tensors,
         outputs: &[String],
         cancel: &Cancel,
@@ -191,9 +204,6 @@ impl Session for OnnxSession {
             .map(|(name, tensor)| Ok((name.as_str(), view(tensor)?)))
             .collect::<Result<_, ort::Error>>()
             .map_err(Error::internal)?;
-        // All outputs are asked for, since options that select some cannot be stopped by another
-        // thread; the graph runs as a whole either way, and only those asked for are copied.
-        let mut options = RunOptions::new().map_err(Error::internal)?;
         // ONNX Runtime need not log a failed run: the error is returned, and trial runs at the load often
         // fail without harm.
         options.set_log_level(LogLevel::Fatal).map_err(Error::internal)?;
@@ -203,16 +213,18 @@ impl Session for OnnxSession {
             // It acts between two nodes; a run that has ended meanwhile is no matter.
             let _ = of_run.terminate();
         });
-        let values = self.session.run_with_options(views, &*options).map_err(|error| {
+        let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        let _turn =
+            self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let (session, allocator) = (self.session.inner(), self.session.allocator());
+        let values = shared_run::run(&session, allocator, &options, &views, &names);
+        let values = values.map_err(|error| {
             let blamed = error.code() == ErrorCode::InvalidArgument;
             let error = Error::internal(error);
             if blamed { error.because(INVALID_ARGUMENT) } else { error }
         })?;
         let mut tensors = Vec::with_capacity(outputs.len());
-        for name in outputs {
-            let value = values
-                .get(name)
-                .ok_or_else(|| Error::internal(format!("output `{name}` is missing")))?;
+        for (name, value) in outputs.iter().zip(&values) {
             if value.dtype().is_tensor() {
                 tensors.push((name.clone(), copy(value).map_err(Error::internal)?));
             } else {
@@ -222,6 +234,26 @@ impl Session for OnnxSession {
             }
         }
         Ok(Tensors(tensors))
+    }
+}
+
+impl Session for OnnxSession {
+    fn run(&self, inputs: &Tensors, outputs: &[String], cancel: &Cancel) -> Result<Tensors, Error> {
+        self.run_with(RunOptions::new().map_err(Error::internal)?, inputs, outputs, cancel)
+    }
+
+    fn working_memory(&self) -> Option<usize> {
+        arena::allocated(&self.session)
+    }
+
+    fn give_back(&self, inputs: &Tensors) {
+        let Ok(mut options) = RunOptions::new() else { return };
+        let outputs: Vec<String> =
+            self.signature.outputs.iter().take(1).map(|spec| spec.name.clone()).collect();
+        if options.set(SHRINK, "cpu:0").is_ok() {
+            // It shrinks when the run has ended, however it has.
+            let _ = self.run_with(options, inputs, &outputs, &Cancel::new(1));
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl LocalMachine {
         self.make_room();
         let before = memory::resident();
         let model = self.loader.load_with(&self.location, |config| setting.apply(config))?;
-        self.loader.grow(&model)?;
+        model.widen()?;
         let model = Arc::new(model);
         self.fill(&model)?;
         let taken = |before: usize| Some(memory::resident()?.saturating_sub(before));

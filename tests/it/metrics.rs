@@ -62,8 +62,13 @@ async fn every_request_is_counted_once_by_how_it_ended() {
     assert_eq!(value(predicted), 6.0, "one for each row");
     assert_eq!(sum("onnxd_batch_size_sum"), 6.0);
     assert_eq!(sum("onnxd_in_flight") + sum("onnxd_queue_depth") + sum("onnxd_saturation"), 0.0);
-    assert_eq!(sum("onnxd_sessions_live"), sum("onnxd_sessions{"));
+    assert!(value(r#"onnxd_sessions{model="iris",version="1"}"#) >= 1.0);
     assert_eq!(value(r#"onnxd_model_ready{model="iris",version="1"}"#), 1.0);
+    let memory =
+        |kind| format!(r#"onnxd_model_memory_bytes{{kind="{kind}",model="iris",version="1"}}"#);
+    let network = root().join("models/iris/model.onnx").metadata().unwrap().len();
+    assert_eq!(value(&memory("weights")), network as f64);
+    assert!(value(&memory("working")) < 1e8);
     let device = r#"onnxd_device_info{asked="auto",model="iris",runs="cpu",version="1"}"#;
     assert_eq!(value(device), 1.0);
     assert!(value("process_resident_memory_bytes") > 1e6);

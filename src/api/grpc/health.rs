@@ -74,9 +74,8 @@ fn status(call: &Call, service: &str) -> ServingStatus {
         Ok(repository) => match repository.index().iter().any(|entry| entry.name == service) {
             false => ServingStatus::ServiceUnknown,
             true => {
-                let mut models = repository.iter().filter(|model| model.name == service);
-                let lives = models.any(|model| model.live_sessions() > 0);
-                serving(lives && !call.health.draining())
+                let is_loaded = repository.iter().any(|model| model.name == service);
+                serving(is_loaded && !call.health.draining())
             }
         },
     }

@@ -212,7 +212,7 @@ impl ModelConfig {
             max_batch_size,
             input: tensors(&model.signature.inputs),
             output: tensors(&model.signature.outputs),
-            instance_group: [InstanceGroup { count: model.live_sessions(), kind }],
+            instance_group: [InstanceGroup { count: model.instances(), kind }],
             default_model_filename: model.file.clone(),
         }
     }

@@ -89,7 +89,7 @@ function layout() {
   const heads = [
     "Model",
     "Device",
-    "Sessions",
+    "Runs at once",
     "Requests",
     "Median",
     "p99",
@@ -309,7 +309,7 @@ function modelRows(first, last) {
       const { answered, refused, failed } = model.requests;
       const cells = [
         model.device,
-        `${model.sessionsLive} of ${model.sessions}`,
+        model.sessions,
         (answered + refused + failed).toLocaleString("en"),
         told(0.5),
         told(0.99),

@@ -7,7 +7,6 @@ const GAUGES = {
   onnxd_queue_depth: "queue",
   onnxd_in_flight: "inFlight",
   onnxd_sessions: "sessions",
-  onnxd_sessions_live: "sessionsLive",
 };
 const WANTED = new Set([
   ...Object.keys(GAUGES),
@@ -123,7 +122,6 @@ function empty() {
     queue: 0,
     inFlight: 0,
     sessions: 0,
-    sessionsLive: 0,
     saturation: 0,
     device: "",
   };

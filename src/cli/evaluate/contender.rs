@@ -73,7 +73,7 @@ impl Contender {
         };
         let loaded = loader.load_with(&location, take_file);
         let model = loaded.map_err(|reason| anyhow!("{} ({folder}): {reason}", name.model))?;
-        loader.grow(&model).map_err(Error::msg)?;
+        model.widen().map_err(Error::msg)?;
         Ok(Self { model: Arc::new(model) })
     }
 

@@ -133,6 +133,8 @@ fn serving(report: &Report, runs: &Runs) -> Vec<Vec<String>> {
         format!("; {time:.2} ms of {} at once", measured.max_batch_size)
     });
     rows.push(row("latency, p50", format!("{:.2} ms of one item{batch}", measured.single_p50_ms)));
+    let (weights, working) = (bytes(measured.weights_bytes), bytes(measured.working_bytes as u64));
+    rows.push(row("memory", format!("{weights} of weights, {working} kept for runs")));
     if let (Some(model), Some(process)) = (measured.model_bytes, measured.process_bytes) {
         let (model, process) = (bytes(model as u64), bytes(process as u64));
         rows.push(row("resident memory", format!("{model} for the model, {process} in all")));

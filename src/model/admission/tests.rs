@@ -1,4 +1,4 @@
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use ndarray::ArrayD;
 
@@ -14,12 +14,12 @@ use crate::signature::BatchAxis;
 use crate::tensor::Tensors;
 
 /// Says that it has started, and goes on when the test's end is dropped.
-struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
+struct Stuck(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>);
 
 impl Session for Stuck {
-    fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+    fn run(&self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
         self.0.send(()).unwrap();
-        let _ = self.1.recv();
+        let _ = self.1.lock().unwrap().recv();
         Ok(inputs.clone())
     }
 }
@@ -46,13 +46,13 @@ impl Bench {
         let sample = Sample { rows: 1, units: 1, time: Duration::from_millis(100) };
         let setup = Setup {
             name: "stuck".into(),
-            open: Box::new(|| Err("not needed".to_owned())),
             axis: BatchAxis::Dynamic,
             bounds,
             cost: Cost::fit(&[sample]),
             metrics: Arc::new(Metrics::default().model("stuck", "1", &[])),
         };
-        let pool = SessionPool::start(vec![Box::new(Stuck(started, wait))], setup).unwrap();
+        let pool =
+            SessionPool::start(vec![Arc::new(Stuck(started, Mutex::new(wait)))], setup).unwrap();
         let mut bench = Self { pool, waiting: Vec::new(), _go: go };
         bench.wait(1, Priority::Interactive);
         starts.recv().unwrap();

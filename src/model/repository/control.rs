@@ -11,6 +11,7 @@ use anyhow::anyhow;
 use super::ModelRepository;
 use super::entry::Entry;
 use super::passed::{self, Passed};
+use super::progress::Progress;
 use super::refresh::{Problem, load};
 use super::scan::{Found, Scan, find, scan};
 use crate::config::{Control, Models};
@@ -96,8 +97,7 @@ impl ModelRepository {
         }
     }
 
-    /// The first load: the first sessions of all models side by side, and then the others in turn, so
-    /// that what one takes can be measured.
+    /// The first load: all models side by side, and then their sessions over all cores in turn.
     fn fill(
         &self,
         path: &Path,
@@ -114,7 +114,12 @@ impl ModelRepository {
             ));
         }
         let locations: Vec<_> = found.iter().flat_map(Found::chosen).collect();
-        let first = loader.compute.map(&locations, |location| loader.load(location));
+        let progress = Progress::new(locations.len());
+        let first = loader.compute.map(&locations, |location| {
+            let _loading = progress.begin(&location.name);
+            loader.load(location)
+        });
+        drop(progress);
         let mut first: Vec<(_, Option<Result<Model, String>>)> =
             locations.into_iter().zip(first.into_iter().map(Some)).collect();
         let mut failures = String::new();
@@ -123,7 +128,7 @@ impl ModelRepository {
                 let of = first.iter_mut().find(|(other, _)| *other == location);
                 let first = of.and_then(|(_, first)| first.take());
                 let model = first.unwrap_or_else(|| loader.load(location))?;
-                loader.grow(&model)?;
+                model.widen()?;
                 Ok(model)
             });
             for Problem { folder, reason } in problems {

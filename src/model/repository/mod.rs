@@ -7,8 +7,10 @@
 mod control;
 mod entry;
 mod passed;
+mod progress;
 mod refresh;
 mod report;
+mod rest;
 mod scan;
 mod shadow;
 mod split;

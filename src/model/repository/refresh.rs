@@ -22,11 +22,11 @@ pub struct Problem {
 /// How a version is loaded.
 pub type Load<'a> = dyn FnMut(&Location) -> Result<Model, String> + 'a;
 
-/// Loads a version with all its sessions on the caller's thread.
+/// Loads a version on the caller's thread.
 pub fn load(loader: &Loader, location: &Location) -> Result<Model, String> {
     let load = || {
         let model = loader.load(location)?;
-        loader.grow(&model)?;
+        model.widen()?;
         Ok(model)
     };
     // A defect that one model's files meet must not stop what serves the others.

@@ -94,16 +94,13 @@ impl ModelRepository {
         index
     }
 
-    /// The models that are loaded and cannot answer: a version that requests without one go to has no
-    /// live session.
+    /// The models that are loaded and cannot answer: no version that requests without one go to is there.
     #[must_use]
     pub fn not_live(&self) -> Vec<String> {
         let served = self.served();
-        let dead = served.iter().filter(|(_, entry)| {
-            let live = entry.live();
-            let loaded = entry.models().next().is_some();
-            loaded && (live.is_empty() || live.iter().any(|model| model.live_sessions() == 0))
-        });
+        let dead = served
+            .iter()
+            .filter(|(_, entry)| entry.models().next().is_some() && entry.live().is_empty());
         dead.map(|(name, _)| name.clone()).collect()
     }
 

@@ -21,7 +21,7 @@ struct Doubler {
 }
 
 impl Session for Doubler {
-    fn run(&mut self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
+    fn run(&self, inputs: &Tensors, _: &[String], _: &Cancel) -> Result<Tensors, Error> {
         let Some(Tensor::F32(x)) = inputs.get("x") else { return Err(Error::internal("no x")) };
         self.batches.lock().unwrap().push(x.iter().copied().collect());
         if let Some(gate) = &self.gate {
@@ -76,16 +76,15 @@ impl Doubler {
             min_efficiency: 0.9,
             max_queue_delay: Duration::ZERO,
         };
-        let new = self.clone();
-        let open = Box::new(move || Ok(Box::new(new.clone()) as Box<dyn Session>));
-        let sessions = (0..sessions).map(|_| Box::new(self.clone()) as Box<dyn Session>).collect();
-        SessionPool::start(sessions, setup(open, axis, bounds, Cost::fit(samples))).unwrap()
+        let session: Arc<dyn Session> = Arc::new(self.clone());
+        SessionPool::start(vec![session; sessions], setup(axis, bounds, Cost::fit(samples)))
+            .unwrap()
     }
 }
 
-fn setup(open: Box<Open>, axis: BatchAxis, bounds: Bounds, cost: Cost) -> Setup {
+fn setup(axis: BatchAxis, bounds: Bounds, cost: Cost) -> Setup {
     let metrics = Arc::new(Metrics::default().model("double", "1", &[]));
-    Setup { name: "double".into(), open, axis, bounds, cost, metrics }
+    Setup { name: "double".into(), axis, bounds, cost, metrics }
 }
 
 fn rows(values: &[f32]) -> Rows {
@@ -237,34 +236,13 @@ async fn a_bad_row_fails_alone_at_every_place_of_a_batch() {
 }
 
 #[tokio::test]
-async fn a_row_that_panics_the_session_fails_alone_and_the_session_is_replaced() {
+async fn a_row_that_panics_the_session_fails_alone() {
     for position in 0..8 {
         poison_at(position, PANICS).await;
     }
     let pool = Doubler::default().start(1, BatchAxis::Dynamic, 10);
     assert_eq!(ask(&pool, &[PANICS]).await.unwrap_err().kind, ErrorKind::Internal);
     assert_eq!(ask(&pool, &[21.0]).await.unwrap(), [42.0]);
-    assert_eq!(pool.live(), 1);
-}
-
-#[tokio::test]
-async fn a_session_that_cannot_be_replaced_is_told() {
-    let bounds = Bounds {
-        max_queue_size: 10,
-        max_queue_bytes: 1 << 20,
-        max_batch_size: 8,
-        max_batch_tokens: 4096,
-        min_efficiency: 0.9,
-        max_queue_delay: Duration::ZERO,
-    };
-    let sessions: Vec<Box<dyn Session>> = vec![Box::new(Doubler::default())];
-    let open = Box::new(|| Err("the file is gone".to_owned()));
-    let pool =
-        SessionPool::start(sessions, setup(open, BatchAxis::Dynamic, bounds, Cost::fit(&[])))
-            .unwrap();
-    assert_eq!(ask(&pool, &[PANICS]).await.unwrap_err().kind, ErrorKind::Internal);
-    assert_eq!(ask(&pool, &[1.0]).await.unwrap_err().kind, ErrorKind::Unavailable);
-    assert_eq!(pool.live(), 0);
 }
 
 #[tokio::test]
@@ -326,7 +304,7 @@ async fn too_much_is_told_when_to_come_back() {
 struct Endless(mpsc::Sender<()>);
 
 impl Session for Endless {
-    fn run(&mut self, _: &Tensors, _: &[String], cancel: &Cancel) -> Result<Tensors, Error> {
+    fn run(&self, _: &Tensors, _: &[String], cancel: &Cancel) -> Result<Tensors, Error> {
         let (stop, stopped) = mpsc::channel();
         let stop = Mutex::new(stop);
         cancel.on_stop(move || stop.lock().unwrap().send(()).unwrap());
@@ -340,25 +318,21 @@ impl Session for Endless {
 async fn a_run_that_nobody_waits_for_is_stopped() {
     let (started, starts) = mpsc::channel();
     let bounds = *Doubler::default().start(1, BatchAxis::Dynamic, 10).engine.queue.bounds();
-    let open = Box::new(|| Err("not needed".to_owned()));
-    let sessions: Vec<Box<dyn Session>> = vec![Box::new(Endless(started))];
-    let cost = Cost::fit(&[]);
-    let pool = SessionPool::start(sessions, setup(open, BatchAxis::Dynamic, bounds, cost)).unwrap();
+    let setup = setup(BatchAxis::Dynamic, bounds, Cost::fit(&[]));
+    let pool = SessionPool::start(vec![Arc::new(Endless(started))], setup).unwrap();
     for _ in 0..3 {
         // The next run can only start because the last one was stopped.
         let caller = start(&pool, &[1.0]);
         starts.recv().unwrap();
         drop(caller);
     }
-    assert_eq!(pool.live(), 1);
 }
 
 /// A pool of this many sessions with a wide one beside them, and the requests in its process.
 fn widened(narrow: &Doubler, sessions: usize, wide: &Doubler) -> (SessionPool, Arc<Crowd>) {
     let pool = narrow.start(sessions, BatchAxis::Dynamic, 100);
-    let (new, crowd) = (wide.clone(), Arc::new(Crowd::default()));
-    let open = Box::new(move || Ok(Box::new(new.clone()) as Box<dyn Session>));
-    pool.widen(Box::new(wide.clone()), open, crowd.clone());
+    let crowd = Arc::new(Crowd::default());
+    pool.widen(Arc::new(wide.clone()), crowd.clone());
     (pool, crowd)
 }
 
@@ -401,7 +375,7 @@ async fn whoever_comes_during_a_wide_run_is_served_beside_it() {
 }
 
 #[tokio::test]
-async fn a_wide_session_that_fails_or_panics_costs_its_row_and_is_replaced() {
+async fn a_wide_session_that_fails_or_panics_costs_its_row_alone() {
     let (narrow, wide) = (Doubler::default(), Doubler::default());
     let (pool, crowd) = widened(&narrow, 1, &wide);
     // One thread, since its next row comes when it has let go of the wide session.
@@ -411,18 +385,6 @@ async fn a_wide_session_that_fails_or_panics_costs_its_row_and_is_replaced() {
         assert_eq!(ask(&pool, &[21.0]).await.unwrap(), [42.0]);
     }
     assert_eq!((wide.sizes(), narrow.sizes()), (vec![1; 4], vec![]));
-    assert_eq!((pool.live(), pool.engine.setup.metrics.session_restarts.get()), (1, 1));
-}
-
-#[tokio::test]
-async fn a_wide_session_that_cannot_be_replaced_leaves_the_others_to_serve() {
-    let pool = Doubler::default().start(2, BatchAxis::Dynamic, 100);
-    let crowd = Arc::new(Crowd::default());
-    let open = Box::new(|| Err("the file is gone".to_owned()));
-    pool.widen(Box::new(Doubler::default()), open, crowd.clone());
-    let _alone = crowd.enter();
-    assert!(ask(&pool, &[PANICS]).await.is_err());
-    assert_eq!(ask(&pool, &[1.0]).await.unwrap(), [2.0]);
 }
 
 #[tokio::test]
@@ -430,8 +392,7 @@ async fn a_wide_run_that_nobody_waits_for_is_stopped() {
     let (started, starts) = mpsc::channel();
     let pool = Doubler::default().start(1, BatchAxis::Dynamic, 10);
     let crowd = Arc::new(Crowd::default());
-    let open = Box::new(|| Err("not needed".to_owned()));
-    pool.widen(Box::new(Endless(started)), open, crowd.clone());
+    pool.widen(Arc::new(Endless(started)), crowd.clone());
     let _alone = crowd.enter();
     for _ in 0..3 {
         let caller = start(&pool, &[1.0]);

@@ -3,10 +3,9 @@
 //! It has no thread of its own: the session thread that took the lone row runs it there. Whoever comes
 //! meanwhile finds the other session threads idle.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::{Open, Share};
-use crate::metrics::ModelMetrics;
+use super::Share;
 use crate::runtime::crowd::Crowd;
 use crate::runtime::session::Session;
 
@@ -21,39 +20,33 @@ pub(super) enum Width {
 
 /// The wide session, and when it runs.
 pub(super) struct Wide {
-    /// `None` after a panic, until it is opened again.
-    session: Mutex<Option<Box<dyn Session>>>,
-    open: Box<Open>,
+    session: Arc<dyn Session>,
+    /// Held by a run: two would share the cores.
+    turn: Mutex<()>,
     crowd: Arc<Crowd>,
 }
 
 impl Wide {
-    pub fn new(session: Box<dyn Session>, open: Box<Open>, crowd: Arc<Crowd>) -> Self {
-        Self { session: Mutex::new(Some(session)), open, crowd }
+    pub fn new(session: Arc<dyn Session>, crowd: Arc<Crowd>) -> Self {
+        Self { session, turn: Mutex::default(), crowd }
+    }
+
+    pub fn session(&self) -> &Arc<dyn Session> {
+        &self.session
     }
 
     /// The session, if this batch is the only row in the process. Several rows run faster side by side
-    /// in sessions of their own.
-    pub fn take(
-        &self,
-        batch: &[Share],
-        metrics: &ModelMetrics,
-    ) -> Option<MutexGuard<'_, Option<Box<dyn Session>>>> {
+    /// in the narrow session.
+    pub fn take(&self, batch: &[Share]) -> Option<(&dyn Session, MutexGuard<'_, ()>)> {
         let [only] = batch else { return None };
         if only.job.rows.count() != 1 || !self.crowd.is_lone() {
             return None;
         }
-        let mut session = self.session.try_lock().ok()?;
-        if session.is_none() {
-            match (self.open)() {
-                Ok(new) => *session = Some(new),
-                Err(reason) => {
-                    tracing::error!("the session over all cores cannot be replaced: {reason}");
-                    return None;
-                }
-            }
-            metrics.session_restarts.inc();
-        }
-        Some(session)
+        let turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => PoisonError::into_inner(turn),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some((self.session.as_ref(), turn))
     }
 }

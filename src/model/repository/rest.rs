@@ -1,0 +1,23 @@
+//! Working memory of idle models is given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ModelRepository;
+
+/// A model that ran no batch between two looks is idle.
+const LOOK: Duration = Duration::from_mins(1);
+
+impl ModelRepository {
+    /// Looks after idle models for ever.
+    pub async fn rest(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let repository = self.clone();
+            let look = move || repository.iter().for_each(|model| model.rest_if_idle());
+            if tokio::task::spawn_blocking(look).await.is_err() {
+                tracing::error!("giving back an idle model's memory panicked");
+            }
+        }
+    }
+}
