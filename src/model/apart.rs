@@ -7,10 +7,9 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use prost::Message as _;
-use prost::encoding::encode_varint;
+use prost::encoding::{self, encode_varint};
 
-use crate::onnx::{Property, TensorProto};
+use crate::onnx::Property;
 
 const NETWORK: &str = "network.onnx";
 const DATA: &str = "network.data";
@@ -116,9 +115,9 @@ impl Copy {
                 entry("offset", offset.to_string()),
                 entry("length", length.to_string()),
             ];
-            // Fields of a message may follow in any order.
-            let place = TensorProto { external_data, data_location: 1, ..Default::default() };
-            place.encode(&mut out).map_err(io::Error::other)?;
+            // `external_data` and `data_location`; fields of a message may follow in any order.
+            encoding::message::encode_repeated(13, &external_data, &mut out);
+            encoding::int32::encode(14, &1, &mut out);
         }
         Ok(out)
     }
@@ -162,8 +161,10 @@ impl Copy {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
-    use crate::onnx::{self, GraphProto, ModelProto, NodeProto};
+    use crate::onnx::{self, GraphProto, ModelProto, NodeProto, TensorProto};
 
     #[test]
     fn large_weights_are_moved_and_all_else_stays() {

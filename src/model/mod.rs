@@ -36,6 +36,7 @@ use tokio::sync::Semaphore;
 use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
+use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::{self, Compute};
 use crate::runtime::crowd::{Crowd, Member};
 use crate::runtime::job::{Order, Outputs, Priority};
@@ -47,6 +48,7 @@ use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
 use crate::tasks::text::texts;
 use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Taken, Task};
+use crate::tensor::Tensors;
 use admission::{Admission, Asking};
 use engine::{Asked, Engine, Ran};
 use flights::Flights;
@@ -296,12 +298,18 @@ impl Model {
         self.engine.pool.threads()
     }
 
-    /// Loads the session over all cores, if there is to be one and a lone row gains from it: for one model
-    /// at a time, since it is tried on a quiet machine.
+    /// Loads the session over all cores, if there is to be one and a lone row gains from it, and gives back
+    /// what measuring took: for one model at a time, since it is tried on a quiet machine.
     ///
     /// # Errors
     /// The model's file cannot be had.
     pub fn widen(&self) -> Result<(), String> {
+        self.add_wide_session()?;
+        self.settle();
+        Ok(())
+    }
+
+    fn add_wide_session(&self) -> Result<(), String> {
         let pool = &self.engine.pool;
         let narrow = pool.ahead(Order::default(), 1, 0).run;
         let Some(threads) = self.layout.wide.filter(|_| narrow >= WORTH_SHARING) else {
@@ -337,12 +345,32 @@ impl Model {
         let is_idle = looked.0 == taken && taken > 0;
         if !is_idle {
             *looked = (taken, false);
-        } else if !looked.1
+        } else if !looked.1 {
+            looked.1 = true;
+            self.give_back(|_, _| ());
+            tracing::debug!(model = self.name, "idle: working memory is given back");
+        }
+    }
+
+    /// Gives back what the runs of the load took, but for what one item takes.
+    fn settle(&self) {
+        self.give_back(|session, inputs| {
+            // What fails here, the load has seen.
+            let _ = session.run(inputs, &self.engine.outputs, &Cancel::new(1));
+        });
+    }
+
+    /// Gives working memory of each session back, and goes on with `then`.
+    fn give_back(&self, then: impl Fn(&dyn Session, &Tensors)) {
+        // A GPU's memory is its provider's, and the main memory of its runs is small.
+        if self.provider.gpu().is_none()
             && let Ok(rows) = self.sample_rows()
         {
-            looked.1 = true;
-            self.engine.pool.give_back(&self.network_inputs(&rows));
-            tracing::debug!(model = self.name, "idle: working memory is given back");
+            let inputs = self.network_inputs(&rows);
+            for session in self.engine.pool.sessions() {
+                session.give_back(&inputs);
+                then(session, &inputs);
+            }
         }
     }
 

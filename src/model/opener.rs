@@ -106,11 +106,13 @@ impl Opener {
 
 /// The network as it is optimised for this machine, kept from an earlier load if it was.
 fn optimised(runtime: &Runtime, config: &RuntimeConfig, network: &Network) -> Option<Kept> {
-    let cache = GraphCache::open(config.graph_cache()?, runtime.build());
-    let Network { path, data, manifest, .. } = network;
+    let Network { name, path, data, manifest } = network;
+    // A folder that is read-only is no trouble.
+    let cache = GraphCache::open(config.graph_cache()?, runtime.build())
+        .inspect_err(|reason| tracing::debug!("no optimised graph is kept: {reason}"))
+        .ok()?;
     let files = Files { network: path, data, manifest };
     let optimise = |from: &Path, to: &Path| OnnxSession::optimise(runtime, from, to);
-    let graph = cache.and_then(|cache| cache.graph(files, optimise));
-    // A folder that is read-only is no trouble, and a bad network is told when it is loaded.
-    graph.inspect_err(|reason| tracing::debug!("no optimised graph is kept: {reason}")).ok()
+    let told = |reason: &String| tracing::info!("no optimised graph of {name} is kept: {reason}");
+    cache.graph(files, optimise).inspect_err(told).ok()
 }

@@ -112,14 +112,8 @@ impl SessionPool {
         self.sessions().filter_map(Session::working_memory).sum()
     }
 
-    /// Gives it back, by a run of these inputs in each session.
-    pub fn give_back(&self, inputs: &Tensors) {
-        self.sessions().for_each(|session| session.give_back(inputs));
-        memory::give_back();
-    }
-
     /// Each session once.
-    fn sessions(&self) -> impl Iterator<Item = &dyn Session> {
+    pub fn sessions(&self) -> impl Iterator<Item = &dyn Session> {
         let Engine { sessions, wide, .. } = &*self.engine;
         let is_first = |(number, session): &(usize, &Arc<dyn Session>)| {
             !sessions[..*number].iter().any(|before| Arc::ptr_eq(before, session))

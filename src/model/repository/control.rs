@@ -18,6 +18,7 @@ use crate::config::{Control, Models};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::model::Model;
 use crate::model::load::Loader;
+use crate::runtime::memory;
 
 /// Where the models come from.
 pub(super) struct Source {
@@ -135,6 +136,7 @@ impl ModelRepository {
                 failures.push_str(&format!("\n  {} ({}): {reason}", found.name, folder.display()));
             }
         }
+        memory::give_back();
         match failures.as_str() {
             "" => Ok(()),
             failures => Err(anyhow!("these models cannot be served:{failures}")),

@@ -11,6 +11,7 @@ use super::scan::{Found, OnDisk};
 use crate::config::Versions;
 use crate::model::Model;
 use crate::model::load::{Loader, Location};
+use crate::runtime::memory;
 use crate::tasks::InputKind;
 
 /// Why something that should serve does not.
@@ -27,6 +28,7 @@ pub fn load(loader: &Loader, location: &Location) -> Result<Model, String> {
     let load = || {
         let model = loader.load(location)?;
         model.widen()?;
+        memory::give_back();
         Ok(model)
     };
     // A defect that one model's files meet must not stop what serves the others.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ModelRepository;
+use crate::runtime::memory;
 
 /// A model that ran no batch between two looks is idle.
 const LOOK: Duration = Duration::from_mins(1);
@@ -14,7 +15,10 @@ impl ModelRepository {
         loop {
             tokio::time::sleep(LOOK).await;
             let repository = self.clone();
-            let look = move || repository.iter().for_each(|model| model.rest_if_idle());
+            let look = move || {
+                repository.iter().for_each(|model| model.rest_if_idle());
+                memory::give_back();
+            };
             if tokio::task::spawn_blocking(look).await.is_err() {
                 tracing::error!("giving back an idle model's memory panicked");
             }
