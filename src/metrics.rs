@@ -58,6 +58,9 @@ pub struct Metrics {
     panics: IntCounterVec,
     pub model_loads: IntCounterVec,
     model_load_seconds: GaugeVec,
+    pub models: IntGaugeVec,
+    pub model_parked: IntCounterVec,
+    pub model_resumed: IntCounterVec,
     model_ready: IntGaugeVec,
     memory: IntGaugeVec,
     model_info: IntGaugeVec,
@@ -277,9 +280,24 @@ impl Default for Metrics {
                 "Time that the load took, warm-up included.",
                 &MODEL,
             ),
+            models: make.gauge(
+                "onnxd_models",
+                "Versions that serve: loaded, or parked, which is unloaded to make room for others.",
+                &["state"],
+            ),
+            model_parked: make.counter(
+                "onnxd_model_parked_total",
+                "Times that a model was unloaded to make room for others: models.max_memory.",
+                &["model"],
+            ),
+            model_resumed: make.counter(
+                "onnxd_model_resumed_total",
+                "Times that such a model was loaded again for a request.",
+                &["model"],
+            ),
             model_ready: make.gauge(
                 "onnxd_model_ready",
-                "1 if the model is loaded.",
+                "1 if the model is loaded, or will be for the next request.",
                 &MODEL,
             ),
             memory: make.gauge(

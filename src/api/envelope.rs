@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::json::{Scalars, ScalarsSeed, TextSeed, text_there};
 use crate::meter::Meter;
 use crate::model::Model;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{Lookup, ModelRepository};
 use crate::tasks::{Input, InputKind, Parameters, Reading, Taken};
 
 /// Fields of the body. `inputs` is Hugging Face's name for any of the three kinds.
@@ -40,14 +40,14 @@ pub fn parse(
     body: &[u8],
     target: Target,
     parameters: Parameters,
-    repository: &ModelRepository,
+    lookup: &Lookup,
     meter: &Meter<'_>,
 ) -> Result<Prepared, Error> {
     let mut envelope = Envelope::read("body", without_mark(body), meter)?;
     if envelope.id.is_some() {
         envelope.unknown.get_or_insert_with(|| (ID.to_owned(), one_of(ID, FIELDS)));
     }
-    prepare("body", envelope, target, parameters, repository, meter)
+    prepare("body", envelope, target, parameters, lookup, meter)
 }
 
 /// Programs of Windows put a byte order mark before a text.
@@ -60,7 +60,7 @@ pub fn parse_line(
     line: &[u8],
     target: Target,
     parameters: Parameters,
-    repository: &ModelRepository,
+    lookup: &Lookup,
     meter: &Meter<'_>,
 ) -> Named<Prepared> {
     let envelope = match Envelope::read("line", without_mark(line), meter) {
@@ -69,7 +69,7 @@ pub fn parse_line(
     };
     match envelope.id.map(read_id).transpose() {
         Ok(id) => {
-            let prepared = prepare("line", envelope, target, parameters, repository, meter);
+            let prepared = prepare("line", envelope, target, parameters, lookup, meter);
             (id.flatten(), prepared)
         }
         Err(error) => (None, Err(error)),
@@ -185,20 +185,20 @@ fn prepare(
     envelope: Envelope<'_>,
     mut target: Target,
     parameters: Parameters,
-    repository: &ModelRepository,
+    lookup: &Lookup,
     meter: &Meter<'_>,
 ) -> Result<Prepared, Error> {
     let Opened { model, field, kind, raw, parameters } = envelope.open(whole, parameters, meter)?;
     if let Some(model) = model {
         set_model(&mut target, &inputs::text("model", model.get(), meter)?)?;
     }
-    let model = find_model(repository, &target, kind)?;
+    let model = find_model(lookup, &target, kind)?;
     if model.input_kind() == InputKind::Tensors {
         return Err(tensors_only(&model));
     }
     let kind = kind.unwrap_or(model.input_kind());
     model.check_kind(kind)?;
-    let input = reading(&model, repository, meter, |reading| input(field, kind, raw, reading))?;
+    let input = reading(&model, lookup.repository(), meter, |reading| input(field, kind, raw, reading))?;
     Ok(Prepared { model, input, parameters })
 }
 

@@ -24,7 +24,7 @@ use super::envelope::reading;
 use super::error::ApiError;
 use super::finish::{self, Answered, Finish};
 use super::inputs::{self, from_body};
-use super::predict::{Target, find_model};
+use super::predict::{Target, load_model};
 use super::{App, body};
 use crate::error::{Error, ErrorKind, one_of};
 use crate::json::{self, Fields, ObjectSeed, Scalars, ScalarsSeed};
@@ -71,7 +71,7 @@ async fn answer(
     // JSON without a model's name is text, which is what these clients send as JSON.
     let kind = form.kind().unwrap_or(InputKind::Text);
     let target = Target { model, ..Target::default() };
-    let model = find_model(app.repository()?, &target, Some(kind))?;
+    let model = load_model(app.repository()?, &target, Some(kind)).await?;
     account.note(&model, PROTOCOL);
     let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
     model.check_load(asker.terms(priority, None))?;

@@ -55,7 +55,7 @@ use crate::config::{Limits, Server, ServerConfig, Tls};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::meter::Meter;
 use crate::metrics::Metrics;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{Lookup, ModelRepository};
 use crate::model::{Answered, Model, Terms};
 use crate::reload::Reloading;
 use crate::runtime::compute::Compute;
@@ -64,6 +64,7 @@ use crate::tasks::{Input, Parameters, Prediction};
 use crate::telemetry;
 use asker::Asker;
 use error::ApiError;
+use finish::Deadline;
 use health::Health;
 use peers::Bounds;
 use scrape::Scrape;
@@ -134,6 +135,41 @@ impl App {
     ) -> Result<T, Error> {
         let metered = move |waits: &dyn Fn() -> bool| work(&Meter::new(bytes, waits));
         self.compute.bytes_watching(bytes, metered).await
+    }
+
+    /// As [`Self::read`], of what may name a model: one that is unloaded to make room is waited for, and
+    /// the bytes are read again.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    async fn read_naming<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        mut work: impl Fn(&Lookup, &Meter<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut lookup = Lookup::new(self.repository()?.clone());
+        loop {
+            let once = move |meter: &Meter<'_>| {
+                let read = work(&lookup, meter);
+                Ok((read, lookup, work))
+            };
+            let read;
+            (read, lookup, work) = self.read(bytes, once).await?;
+            if !lookup.load(None).await {
+                return read;
+            }
+        }
+    }
+
+    /// The model of this name, to tell what it is.
+    ///
+    /// # Errors
+    /// As [`ModelRepository::find_loaded`]; [`ErrorKind::DeadlineExceeded`].
+    async fn described(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, Error> {
+        let deadline = Deadline::new(self, None);
+        let found = self.repository()?.find_loaded(name, version);
+        let found = tokio::time::timeout_at(deadline.at.into(), found).await;
+        found.unwrap_or_else(|_| Err(deadline.passed()))
     }
 
     /// Writes `bytes` bytes: here if they are few, else on a compute thread.

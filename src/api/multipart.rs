@@ -10,7 +10,7 @@ use super::predict::{Prepared, Target, find_model, set_model};
 use crate::config::Limits;
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::meter::Meter;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::Lookup;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Reading, Text};
 use parts::{Part, Parts};
 
@@ -29,7 +29,7 @@ pub fn parse(
     mut target: Target,
     mut parameters: Parameters,
     limits: &Limits,
-    repository: &ModelRepository,
+    lookup: &Lookup,
     meter: &Meter<'_>,
 ) -> Result<Prepared, Error> {
     let (mut images, mut texts, mut rows) = (Vec::new(), Vec::new(), None);
@@ -77,14 +77,14 @@ pub fn parse(
         }
         _ => return Err(Error::invalid("body", "one kind of input", "several kinds")),
     };
-    let model = find_model(repository, &target, Some(kind))?;
+    let model = find_model(lookup, &target, Some(kind))?;
     model.check_kind(kind)?;
     let input = match rows {
         _ if kind == InputKind::Image => Input::Images(images),
         Some(rows) => {
             let json = utf8(&rows, "features")?;
             let read = |reading: Reading<'_>| features("features", json, reading);
-            Input::Features(reading(&model, repository, meter, read)?)
+            Input::Features(reading(&model, lookup.repository(), meter, read)?)
         }
         None => Input::Texts(texts),
     };

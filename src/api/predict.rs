@@ -23,7 +23,7 @@ use super::{App, bulk, multipart};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::meter::Meter;
 use crate::model::Model;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{Lookup, ModelRepository};
 use crate::runtime::compute::FEW;
 use crate::tasks::{Image, ImageSource, Input, InputKind, Parameters, Prediction, Text};
 
@@ -77,7 +77,7 @@ pub async fn predict(
     })?;
     let (target, parameters) = asked_for(&path, query.as_deref())?;
     if bulk::is_bulk(request.headers()) {
-        return Ok(bulk::predict(app, &account, target, parameters, request)?);
+        return Ok(bulk::predict(app, &account, target, parameters, request).await?);
     }
     let (head, body) = request.into_parts();
     let deadline = finish::deadline(&head.headers, &app)?;
@@ -116,7 +116,7 @@ async fn answer(
     let repository = app.repository()?;
     let kind = form.as_ref().ok().and_then(Form::kind);
     if target.model.is_some() || kind.is_some() {
-        let model = find_model(repository, &target, kind)?;
+        let model = load_model(repository, &target, kind).await?;
         account.note(&model, PROTOCOL);
         model.check_load(asker.terms(priority, None))?;
         target.found = Some(model);
@@ -153,33 +153,33 @@ async fn prepare(
     target: Target,
     parameters: Parameters,
 ) -> Result<Prepared, Error> {
-    let (length, repository) = (bytes.len(), app.repository()?.clone());
+    let length = bytes.len();
     match form {
         Form::Json => {
-            let parse = move |meter: &Meter<'_>| {
-                envelope::parse(&bytes, target, parameters, &repository, meter)
+            let parse = move |lookup: &Lookup, meter: &Meter<'_>| {
+                envelope::parse(&bytes, target.clone(), parameters, lookup, meter)
             };
-            app.read(length, parse).await
+            app.read_naming(length, parse).await
         }
         Form::Multipart(boundary) => {
             let limits = app.limits;
-            let parse = move |meter: &Meter<'_>| {
+            let parse = move |lookup: &Lookup, meter: &Meter<'_>| {
                 let form = (&bytes, boundary.as_str());
-                multipart::parse(form, target, parameters, &limits, &repository, meter)
+                multipart::parse(form, target.clone(), parameters, &limits, lookup, meter)
             };
-            app.read(length, parse).await
+            app.read_naming(length, parse).await
         }
         Form::Image(media_type) => {
             let source = ImageSource::File(bytes, media_type);
             let input = Input::Images(vec![Image { field: "body".into(), source }]);
-            with_model(&repository, &target, input, parameters)
+            let model = load_model(app.repository()?, &target, Some(input.kind())).await?;
+            Ok(Prepared { model, input, parameters })
         }
         Form::Text => {
-            let parse = move |_: &Meter<'_>| {
-                let input = Input::Texts(vec![plain(&bytes)?]);
-                with_model(&repository, &target, input, parameters)
-            };
-            app.read(length, parse).await
+            let parse = move |_: &Meter<'_>| Ok(Input::Texts(vec![plain(&bytes)?]));
+            let input = app.read(length, parse).await?;
+            let model = load_model(app.repository()?, &target, Some(input.kind())).await?;
+            Ok(Prepared { model, input, parameters })
         }
     }
 }
@@ -199,15 +199,18 @@ pub fn plain(body: &[u8]) -> Result<Text, Error> {
 }
 
 /// The model that a request names, else the one for its kind of input.
+///
+/// # Errors
+/// None, or one that [`Lookup::load`] has to load first.
 pub fn find_model(
-    repository: &ModelRepository,
+    lookup: &Lookup,
     target: &Target,
     kind: Option<InputKind>,
 ) -> Result<Arc<Model>, Error> {
     match (&target.found, &target.model, kind) {
         (Some(found), _, _) => Ok(found.clone()),
-        (None, Some(name), _) => repository.find(name, target.version.as_deref()),
-        (None, None, Some(kind)) => repository.find_by_kind(kind),
+        (None, Some(name), _) => lookup.find(name, target.version.as_deref()),
+        (None, None, Some(kind)) => lookup.find_by_kind(kind),
         (None, None, None) => {
             let expected = "a model's name, since `inputs` may be of any kind";
             Err(Error::invalid("model", expected, "no name"))
@@ -215,14 +218,22 @@ pub fn find_model(
     }
 }
 
-fn with_model(
-    repository: &ModelRepository,
+/// The same, once it is loaded.
+///
+/// # Errors
+/// None, or one that cannot be loaded.
+pub async fn load_model(
+    repository: &Arc<ModelRepository>,
     target: &Target,
-    input: Input,
-    parameters: Parameters,
-) -> Result<Prepared, Error> {
-    let model = find_model(repository, target, Some(input.kind()))?;
-    Ok(Prepared { model, input, parameters })
+    kind: Option<InputKind>,
+) -> Result<Arc<Model>, Error> {
+    let mut lookup = Lookup::new(repository.clone());
+    loop {
+        let found = find_model(&lookup, target, kind);
+        if !lookup.load(None).await {
+            return found;
+        }
+    }
 }
 
 /// Takes over a model's name from a query or body; the path's name wins only if they are the same.

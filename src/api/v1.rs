@@ -10,7 +10,6 @@ mod instances;
 #[cfg(test)]
 pub use instances::parse;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -107,16 +106,19 @@ async fn status(
     if uri.path().ends_with(PREDICT) {
         return Ok(wrong_method(&app, &method, uri.path()));
     }
-    let model = find(&app, &path, "")?;
+    let (name, version) = named(&path, "")?;
+    let (name, version) = app.repository()?.ready(name, version)?;
     let status = VersionError { error_code: "OK", error_message: "" };
-    let version = VersionStatus { version: model.version.to_string(), state: "AVAILABLE", status };
-    let name = model.name.clone();
+    let version = VersionStatus { version: version.to_string(), state: "AVAILABLE", status };
     let status = ModelStatus { name, ready: true, model_version_status: vec![version] };
     Ok(Json(status).into_response())
 }
 
-/// The model of a path, of which the last part ends in `suffix`.
-fn find(app: &App, path: &RawPathParams, suffix: &str) -> Result<Arc<Model>, Error> {
+/// The model and the version of a path, of which the last part ends in `suffix`.
+fn named<'a>(
+    path: &'a RawPathParams,
+    suffix: &str,
+) -> Result<(&'a str, Option<&'a str>), Error> {
     let mut parts: Vec<&str> = path.iter().map(|(_, value)| value).collect();
     if let Some(last) = parts.last_mut() {
         *last = last.strip_suffix(suffix).ok_or_else(|| {
@@ -124,8 +126,7 @@ fn find(app: &App, path: &RawPathParams, suffix: &str) -> Result<Arc<Model>, Err
             Error::field(ErrorKind::UnknownRoute, "path", "a model's name and `:predict`", got)
         })?;
     }
-    let (name, version) = (parts.first().copied().unwrap_or_default(), parts.get(1).copied());
-    app.repository()?.find(name, version)
+    Ok((parts.first().copied().unwrap_or_default(), parts.get(1).copied()))
 }
 
 async fn predict(
@@ -150,7 +151,8 @@ async fn answer(
     deadline: Instant,
 ) -> Result<Answered, Error> {
     let headers = &head.headers;
-    let model = find(app, path, PREDICT)?;
+    let (name, version) = named(path, PREDICT)?;
+    let model = app.repository()?.find_loaded(name, version).await?;
     let pinned = path.iter().count() > 1;
     account.note(&model, PROTOCOL);
     let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));

@@ -98,9 +98,43 @@ where
     T: Send + 'static,
     A: Send + 'static,
 {
+    let asked = self::read(compute, bytes, read).await?;
+    answered(compute, bytes, terms, asked, write).await
+}
+
+/// What `read` makes of a block: on a compute thread, unless the block has few bytes.
+///
+/// # Errors
+/// `read` panicked.
+pub async fn read<R: Send + 'static>(
+    compute: &Compute,
+    bytes: usize,
+    read: impl FnOnce(&dyn Fn() -> bool) -> R + Send + 'static,
+) -> Result<R, Error> {
     let read = move |waits: &dyn Fn() -> bool| Ok(read(waits));
-    let bytes = if bytes <= INLINE { bytes } else { bytes.max(FEW + 1) };
-    let asked = compute.bytes_watching(bytes, read).await?;
+    compute.bytes_watching(as_taken(bytes), read).await
+}
+
+/// Bytes of a block, as far as they tell whether it is few.
+fn as_taken(bytes: usize) -> usize {
+    if bytes <= INLINE { bytes } else { bytes.max(FEW + 1) }
+}
+
+/// The second half of [`block`]: the answers to its questions, written.
+///
+/// # Errors
+/// `write` panicked.
+pub async fn answered<T, A>(
+    compute: &Compute,
+    bytes: usize,
+    terms: &Terms,
+    asked: Vec<Asked<T>>,
+    write: impl FnOnce(Vec<Answered<T>>) -> A + Send + 'static,
+) -> Result<A, Error>
+where
+    T: Send + 'static,
+    A: Send + 'static,
+{
     let (tags, questions): (Vec<T>, Vec<_>) =
         asked.into_iter().map(|Asked { tag, question }| (tag, question)).unzip();
     let outcomes = answer(questions, terms).await;
@@ -108,7 +142,7 @@ where
         let answered = tags.into_iter().zip(outcomes);
         Ok(write(answered.map(|(tag, outcome)| Answered { tag, outcome }).collect()))
     };
-    compute.bytes(bytes, answered).await
+    compute.bytes(as_taken(bytes), answered).await
 }
 
 /// Questions that are asked as one.

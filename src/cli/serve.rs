@@ -11,8 +11,7 @@ use tokio::signal::unix::Signal;
 use super::{Common, ExitCode, compute, loader, signals};
 use crate::api::App;
 use crate::metrics::Metrics;
-use crate::model::Model;
-use crate::model::repository::{ModelRepository, When};
+use crate::model::repository::{ModelRepository, Profile, When};
 use crate::server::{self, Listeners, Server, threads};
 use crate::telemetry::Telemetry;
 
@@ -73,6 +72,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
             tokio::join!(
                 repository.clone().watch(),
                 repository.clone().rest(),
+                repository.clone().keep_within(),
                 rescan(repository, hangups)
             );
             anyhow::Ok(())
@@ -118,9 +118,9 @@ fn say(line: &str) {
 }
 
 fn models(repository: &ModelRepository) -> String {
-    let describe = |model: &Model| {
-        format!("{} ({}, {} on {})", model.name, model.task(), model.file, model.provider)
+    let describe = |model: &Arc<Profile>| {
+        format!("{} ({}, {} on {})", model.name, model.task, model.file, model.provider)
     };
-    let models: Vec<String> = repository.iter().map(|model| describe(&model)).collect();
+    let models: Vec<String> = repository.profiles().iter().map(describe).collect();
     if models.is_empty() { "no models yet".to_owned() } else { models.join(", ") }
 }

@@ -14,6 +14,8 @@ pub struct Models {
     pub poll_interval: Duration,
     /// Names of the models to load at the start with [`Control::Explicit`]; `*` is all.
     pub load: Vec<String>,
+    /// Bytes; 0: no bound.
+    max_memory: u64,
 }
 
 /// When models are loaded and unloaded after the start.
@@ -41,6 +43,12 @@ impl Control {
 }
 
 impl Models {
+    /// Most bytes of weights and working memory of all models together, if that is bounded.
+    #[must_use]
+    pub fn max_memory(&self) -> Option<u64> {
+        Some(self.max_memory).filter(|most| *most > 0)
+    }
+
     /// What no single key can say of itself.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(

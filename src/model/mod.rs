@@ -28,6 +28,7 @@ mod tensors;
 mod warm_up;
 mod weights;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,8 @@ pub struct Model {
     bulk_rows: usize,
     /// Batches that had been taken when it was last looked whether it is idle, and whether it has rested since.
     looked: Mutex<(usize, bool)>,
+    /// When it was last asked for, by the clock of its repository.
+    used: AtomicU64,
 }
 
 /// Makes a further session, with so many threads in a run.
@@ -230,6 +233,7 @@ impl Model {
             bulk_rows: bulk.available_permits(),
             bulk,
             looked: Mutex::default(),
+            used: AtomicU64::default(),
         }
     }
 
@@ -334,6 +338,12 @@ impl Model {
     #[must_use]
     pub fn working_memory(&self) -> usize {
         self.engine.pool.working_memory()
+    }
+
+    /// What it takes, in bytes: its weights and [`Self::working_memory`].
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.weights_bytes + self.working_memory() as u64
     }
 
     /// Gives working memory back if no batch was run since this was called before: the memory of the

@@ -13,7 +13,7 @@ use crate::bulk::{Answered, Asked, Question};
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::metrics::Outcome;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::Lookup;
 use crate::runtime::compute;
 use crate::tasks::{Parameters, Prediction};
 
@@ -55,7 +55,7 @@ struct Cut<'a> {
 pub fn read(
     lines: &[u8],
     first: u64,
-    (repository, target, parameters): (&ModelRepository, &Target, Parameters),
+    (lookup, target, parameters): (&Lookup, &Target, Parameters),
     waits: &dyn Fn() -> bool,
 ) -> Vec<Asked<Tag>> {
     // What one line costs must not refuse the others, and all are kept together.
@@ -66,7 +66,7 @@ pub fn read(
     let question = |(line, number): (&[u8], u64)| {
         let meter = Meter::of_line(line.len(), &shared, waits);
         let parse =
-            || Ok(envelope::parse_line(line, target.clone(), parameters, repository, &meter));
+            || Ok(envelope::parse_line(line, target.clone(), parameters, lookup, &meter));
         // A panic is this line's, and not the block's.
         let (id, prepared) = compute::here(parse).unwrap_or_else(|error| (None, Err(error)));
         asked(id, prepared, number)

@@ -27,9 +27,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::account::{self, Account, Deferred};
 use super::asker::Asker;
 use super::error::status;
+use super::finish::Deadline;
 use super::outgoing::until_sent;
 use super::peers::Taken;
-use super::predict::{Target, find_model};
+use super::predict::{Target, load_model};
 use super::request_id::Asked;
 use super::resource::Resource;
 use super::streaming::{LongLived, Stopping};
@@ -38,7 +39,7 @@ use super::{App, body, encoding, finish};
 use crate::bulk::{self, Pace, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{Lookup, ModelRepository};
 use crate::runtime::job::Priority;
 use crate::tasks::Parameters;
 use lines::{Block, Lines};
@@ -130,7 +131,7 @@ impl Stream {
 
 /// Answers a stream of lines. What is wrong with the request as a whole is an error; what is wrong with
 /// a line is its answer.
-pub fn predict(
+pub async fn predict(
     app: App,
     account: &Account,
     mut target: Target,
@@ -145,7 +146,10 @@ pub fn predict(
     let repository = app.repository()?.clone();
     let mut device = None;
     if target.model.is_some() {
-        let model = find_model(&repository, &target, None)?;
+        let deadline = Deadline::new(&app, client);
+        let load = load_model(&repository, &target, None);
+        let model = tokio::time::timeout_at(deadline.at.into(), load).await;
+        let model = model.map_err(|_| deadline.passed())??;
         account.note(&model, PROTOCOL);
         model.check_load(Asker::of(&head.extensions).terms(priority, None))?;
         device = HeaderValue::try_from(model.provider.to_string()).ok();
@@ -288,21 +292,21 @@ async fn work(stream: Arc<Stream>, read: Read) -> Part {
         place = stream.place() => place,
     };
     let (began, count) = (Instant::now(), (last + 1 - first) as usize);
-    let reading = stream.clone();
     let bytes = lines.len();
-    let read = move |waits: &dyn Fn() -> bool| match refused {
-        None => {
-            let Stream { repository, target, parameters, .. } = &*reading;
-            line::read(&lines, first, (repository, target, *parameters), waits)
-        }
+    let asked = match refused {
+        None => read_lines(&stream, lines, first).await,
         Some(error) => {
             let tag = line::Tag { line: first, id: None };
-            vec![bulk::Asked { tag, question: Err(error) }]
+            Ok(vec![bulk::Asked { tag, question: Err(error) }])
         }
+    };
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(error) => return Part::end(first - 1, error, Some(counted)),
     };
     let writing = stream.clone();
     let write = move |answers| line::write(answers, &writing);
-    let written = bulk::block(&stream.app.compute, bytes, &stream.terms, read, write).await;
+    let written = bulk::answered(&stream.app.compute, bytes, &stream.terms, asked, write).await;
     // Whether the client reads the answers or not.
     drop((room, place, working));
     let line::Written { lines, stopped_at } = match written {
@@ -320,6 +324,28 @@ async fn work(stream: Arc<Stream>, read: Read) -> Part {
     };
     let ends = stopped_at.map(|line| (line - 1, stopping()));
     Part { lines, ends, last, held, _counted: Some(counted) }
+}
+
+/// The questions of these lines, once the models that they name are loaded.
+async fn read_lines(
+    stream: &Arc<Stream>,
+    lines: Bytes,
+    first: u64,
+) -> Result<Vec<bulk::Asked<line::Tag>>, Error> {
+    let until = stream.terms.timeout.map(|timeout| Instant::now() + timeout);
+    let mut lookup = Lookup::new(stream.repository.clone());
+    loop {
+        let (reading, lines, bytes) = (stream.clone(), lines.clone(), lines.len());
+        let once = move |waits: &dyn Fn() -> bool| {
+            let with = (&lookup, &reading.target, reading.parameters);
+            (line::read(&lines, first, with, waits), lookup)
+        };
+        let asked;
+        (asked, lookup) = bulk::read(&stream.app.compute, bytes, once).await?;
+        if !lookup.load(until).await {
+            return Ok(asked);
+        }
+    }
 }
 
 /// The answers so far.

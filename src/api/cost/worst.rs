@@ -15,7 +15,7 @@ use crate::config::{Flags, Limits, ServerConfig};
 use crate::error::Error;
 use crate::meter::{BASE as FREE, Meter};
 use crate::model::Model;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::{Lookup, ModelRepository};
 use crate::model::stub::{model, spec};
 use crate::tasks::{InputKind, Parameters};
 use crate::tensor::DataType;
@@ -159,6 +159,10 @@ impl Harness {
     /// Nearly without what is free for any request, so that small inputs show what large ones would.
     pub fn strict(self) -> Self {
         Self { spent: FREE - (16 << 10), ..self }
+    }
+
+    fn lookup(&self) -> Lookup {
+        Lookup::new(self.models.clone())
     }
 
     fn model(&self, name: &str) -> Arc<Model> {
@@ -342,7 +346,7 @@ fn to(model: &'static str) -> impl Fn(&Harness, &Bytes) -> (u64, Option<Error>) 
     move |harness, body| {
         harness.metered(body.len(), |meter| {
             let (target, with) = (target(model), Parameters::default());
-            envelope::parse(body, target, with, &harness.models, meter)
+            envelope::parse(body, target, with, &harness.lookup(), meter)
         })
     }
 }
@@ -482,7 +486,7 @@ fn forms() -> Vec<Shape> {
             harness.metered(body.len(), |meter| {
                 let (target, with) = (target(model), Parameters::default());
                 let form = (body, "b");
-                multipart::parse(form, target, with, &harness.limits, &harness.models, meter)
+                multipart::parse(form, target, with, &harness.limits, &harness.lookup(), meter)
             })
         }
     };
@@ -529,7 +533,8 @@ fn lines() -> Vec<Shape> {
     let read = |model: &'static str| {
         move |harness: &Harness, body: &Bytes| {
             let (target, waits) = (target(model), || harness.waits);
-            let with = (&*harness.models, &target, Parameters::default());
+            let lookup = harness.lookup();
+            let with = (&lookup, &target, Parameters::default());
             let mut rest = &body[..];
             while !rest.is_empty() {
                 let ends = memchr::memchr_iter(b'\n', rest).take(256).map(|end| end + 1);
@@ -716,7 +721,7 @@ fn questions() -> Vec<Shape> {
         let waits = || harness.waits;
         let meter = grpc::meter(body.len(), &waits);
         meter.take(harness.spent).unwrap();
-        let error = grpc::parse(&harness.models, body, &meter).err();
+        let error = grpc::parse(&harness.lookup(), body, &meter).err();
         (meter.counted(), error)
     };
     let model = || message(1, b"tensors");

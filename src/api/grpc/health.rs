@@ -74,8 +74,8 @@ fn status(call: &Call, service: &str) -> ServingStatus {
         Ok(repository) => match repository.index().iter().any(|entry| entry.name == service) {
             false => ServingStatus::ServiceUnknown,
             true => {
-                let is_loaded = repository.iter().any(|model| model.name == service);
-                serving(is_loaded && !call.health.draining())
+                let serves = repository.names().iter().any(|name| name == service);
+                serving(serves && !call.health.draining())
             }
         },
     }

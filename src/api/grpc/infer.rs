@@ -18,7 +18,7 @@ use crate::api::finish::{Answered, Finish};
 use crate::api::oip::infer::{InferAnswer, InferRequest, infer, most_named, understand};
 use crate::error::{Error, ErrorKind, excerpt};
 use crate::meter::Meter;
-use crate::model::repository::ModelRepository;
+use crate::model::repository::Lookup;
 use crate::model::{Model, Timings};
 use crate::runtime::provider::ExecutionProvider;
 
@@ -87,13 +87,23 @@ pub async fn answer(
     write: impl FnOnce(ModelInferResponse) -> Result<Bytes, Error> + Send + 'static,
 ) -> Result<Answer, Box<Failure>> {
     let app = &call.app;
-    let repository = app.repository()?.clone();
-    let account = account.clone();
-    let size = bytes.len();
-    let read = move |waits: &dyn Fn() -> bool| {
-        Ok(read(&repository, &account, &bytes, &meter(bytes.len(), waits)))
+    let mut lookup = Lookup::new(app.repository()?.clone());
+    let reading = async {
+        loop {
+            let (account, bytes) = (account.clone(), bytes.clone());
+            let size = bytes.len();
+            let once = move |waits: &dyn Fn() -> bool| {
+                let asked = read(&lookup, &account, &bytes, &meter(bytes.len(), waits));
+                Ok((asked, lookup))
+            };
+            let asked;
+            (asked, lookup) = app.compute.bytes_watching(size, once).await?;
+            // It names a model that had to be loaded first.
+            if !lookup.load(None).await {
+                return Ok(asked);
+            }
+        }
     };
-    let reading = app.compute.bytes_watching(size, read);
     let asked = tokio::time::timeout_at(deadline.into(), reading).await.unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before it was read"))
     });
@@ -123,7 +133,7 @@ pub fn meter(bytes: usize, waits: &dyn Fn() -> bool) -> Meter<'_> {
 }
 
 fn read(
-    repository: &ModelRepository,
+    lookup: &Lookup,
     account: &Account,
     bytes: &Bytes,
     meter: &Meter<'_>,
@@ -136,7 +146,7 @@ fn read(
         named.model_version = short(model_version);
         id.clone_into(&mut named.id);
         let version = Some(model_version).filter(|version| !version.is_empty());
-        let model = repository.find(model_name, version)?;
+        let model = lookup.find(model_name, version)?;
         account.note(&model, PROTOCOL);
         let (mut request, inputs) = question::read(bytes, &outline, most_named(&model), meter)?;
         request.inputs = understand(&model, inputs, false, meter)?;
@@ -158,6 +168,6 @@ fn short(name: &str) -> String {
 /// # Errors
 /// Why not.
 #[cfg(test)]
-pub fn parse(repository: &ModelRepository, bytes: &Bytes, meter: &Meter<'_>) -> Result<(), Error> {
-    read(repository, &Account::default(), bytes, meter).map(|_| ()).map_err(|failure| failure.error)
+pub fn parse(lookup: &Lookup, bytes: &Bytes, meter: &Meter<'_>) -> Result<(), Error> {
+    read(lookup, &Account::default(), bytes, meter).map(|_| ()).map_err(|failure| failure.error)
 }

@@ -38,7 +38,7 @@ pub async fn model_ready(
     question: ModelReadyRequest,
 ) -> Result<ModelReadyResponse, Error> {
     // A model that is not there is not ready, as with Triton: clients wait for one like this.
-    let found = find(&call.app, &question.name, &question.version);
+    let found = call.app.repository()?.ready(&question.name, version(&question.version));
     Ok(ModelReadyResponse { ready: found.is_ok() })
 }
 
@@ -58,7 +58,7 @@ pub async fn model_metadata(
     call: Arc<Call>,
     question: ModelMetadataRequest,
 ) -> Result<ModelMetadataResponse, Error> {
-    let model = find(&call.app, &question.name, &question.version)?;
+    let model = find(&call.app, &question.name, &question.version).await?;
     let ModelMetadata { name, versions, platform, inputs, outputs, .. } =
         ModelMetadata::of(&model, &call.app.repository()?.versions(&model.name));
     let tensor = |TensorMetadata { name, datatype, shape }| {
@@ -77,7 +77,7 @@ pub async fn model_config(
     call: Arc<Call>,
     question: ModelConfigRequest,
 ) -> Result<ModelConfigResponse, Error> {
-    let model = find(&call.app, &question.name, &question.version)?;
+    let model = find(&call.app, &question.name, &question.version).await?;
     let config = ModelConfig::of(&model);
     let data_type = |tensor: &TensorConfig| {
         proto::DataType::from_str_name(&tensor.data_type).unwrap_or_default().into()
@@ -112,7 +112,7 @@ pub async fn model_statistics(
     let model_stats = if question.name.is_empty() {
         call.app.repository()?.iter().map(|model| statistics(&model)).collect()
     } else {
-        let model = find(&call.app, &question.name, &question.version)?;
+        let model = find(&call.app, &question.name, &question.version).await?;
         vec![statistics(&model)]
     };
     Ok(ModelStatisticsResponse { model_stats })
@@ -152,8 +152,11 @@ fn statistics(model: &Model) -> proto::ModelStatistics {
     }
 }
 
+async fn find(app: &App, name: &str, named: &str) -> Result<Arc<Model>, Error> {
+    app.repository()?.find_loaded(name, version(named)).await
+}
+
 /// An empty version is none.
-fn find(app: &App, name: &str, version: &str) -> Result<Arc<Model>, Error> {
-    let version = Some(version).filter(|version| !version.is_empty());
-    app.repository()?.find(name, version)
+fn version(named: &str) -> Option<&str> {
+    Some(named).filter(|version| !version.is_empty())
 }

@@ -73,9 +73,7 @@ pub struct ModelList {
 impl ModelList {
     #[must_use]
     pub fn of(repository: &ModelRepository) -> Self {
-        let mut models: Vec<String> = repository.iter().map(|model| model.name.clone()).collect();
-        models.dedup();
-        Self { models }
+        Self { models: repository.names() }
     }
 }
 
@@ -109,7 +107,7 @@ pub struct TensorMetadata {
 }
 
 impl ModelMetadata {
-    /// `versions` are all that are loaded of this name.
+    /// `versions` are all that serve of this name.
     #[must_use]
     pub fn of(model: &Model, versions: &[u64]) -> Self {
         let mut properties = BTreeMap::from([

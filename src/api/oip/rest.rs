@@ -76,8 +76,8 @@ impl FromRequestParts<App> for Named {
 }
 
 impl Named {
-    fn find(&self, app: &App) -> Result<Arc<Model>, Error> {
-        app.repository()?.find(&self.model, self.version.as_deref())
+    async fn described(&self, app: &App) -> Result<Arc<Model>, Error> {
+        app.described(&self.model, self.version.as_deref()).await
     }
 }
 
@@ -104,25 +104,25 @@ async fn models(State(app): State<App>) -> Result<Json<ModelList>, ApiError> {
 }
 
 async fn metadata(State(app): State<App>, named: Named) -> Result<Json<ModelMetadata>, ApiError> {
-    let model = named.find(&app)?;
+    let model = named.described(&app).await?;
     let versions = app.repository()?.versions(&model.name);
     Ok(Json(ModelMetadata::of(&model, &versions)))
 }
 
 async fn model_ready(State(app): State<App>, named: Named) -> Result<Response, ApiError> {
-    let model = named.find(&app)?;
-    Ok(Json(ModelReady { name: model.name.clone(), ready: true }).into_response())
+    let (name, _) = app.repository()?.ready(&named.model, named.version.as_deref())?;
+    Ok(Json(ModelReady { name, ready: true }).into_response())
 }
 
 async fn configuration(
     State(app): State<App>,
     named: Named,
 ) -> Result<Json<ModelConfig>, ApiError> {
-    Ok(Json(ModelConfig::of(&*named.find(&app)?)))
+    Ok(Json(ModelConfig::of(&*named.described(&app).await?)))
 }
 
 async fn statistics(State(app): State<App>, named: Named) -> Result<Json<Statistics>, ApiError> {
-    let model = named.find(&app)?;
+    let model = named.described(&app).await?;
     Ok(Json(Statistics { model_stats: vec![ModelStatistics::of(&model)] }))
 }
 
@@ -153,7 +153,7 @@ async fn answer(
     deadline: Instant,
 ) -> Result<Answered, Error> {
     let headers = &head.headers;
-    let model = named.find(app)?;
+    let model = app.repository()?.find_loaded(&named.model, named.version.as_deref()).await?;
     account.note(&model, PROTOCOL);
     let (priority, asker) = (finish::priority(headers)?, Asker::of(&head.extensions));
     model.check_load(asker.terms(priority, None))?;

@@ -165,8 +165,9 @@ async fn example(
     let Path(name) = name.map_err(|_| {
         Error::field(ErrorKind::UnknownModel, "model", "a name in UTF-8", "other bytes")
     })?;
-    let model = app.repository()?.find(&name, None)?;
-    let image = models::example_image(&model).ok_or_else(|| {
+    let (_, version) = app.repository()?.ready(&name, None)?;
+    let model = app.repository()?.profile(&name, version);
+    let image = model.as_ref().and_then(|model| models::example_image(model)).ok_or_else(|| {
         let got = format!("`{}`", excerpt(&name));
         Error::field(ErrorKind::UnknownModel, "model", "one with an image in its golden.json", got)
     })?;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::api::oip::metadata::TensorMetadata;
 use crate::error::Error;
-use crate::model::Model;
+use crate::model::repository::Profile;
 use crate::tasks::{Cells, FeatureColumn, ImageSource, Input, InputKind};
 use crate::tensor::DataType;
 
@@ -123,20 +123,20 @@ fn order(input: &str) -> usize {
 }
 
 impl PlaygroundModel {
-    fn of(model: &Model, versions: &[u64], default: bool) -> Self {
+    fn of(model: &Profile, versions: &[u64], default: bool) -> Self {
         let image = example_image(model).map(|_| Example::Image);
         let others = model.examples.iter().filter_map(Example::of);
         Self {
             name: model.name.clone(),
             version: model.version.to_string(),
             versions: versions.iter().map(ToString::to_string).collect(),
-            task: model.task(),
-            input: model.input_kind().field(),
+            task: model.task,
+            input: model.kind.field(),
             default,
             device: model.provider.to_string(),
             file: model.file.clone(),
-            labels: model.labels().len(),
-            columns: model.columns().into_iter().map(ColumnForm::from).collect(),
+            labels: model.labels,
+            columns: model.columns.iter().cloned().map(ColumnForm::from).collect(),
             inputs: TensorMetadata::list(&model.signature.inputs),
             examples: image.into_iter().chain(others).collect(),
         }
@@ -159,7 +159,7 @@ impl Example {
 }
 
 /// The file of the first image that the model is known to answer well.
-pub fn example_image(model: &Model) -> Option<Bytes> {
+pub fn example_image(model: &Profile) -> Option<Bytes> {
     model.examples.iter().find_map(|input| match input {
         Input::Images(images) => match &images.first()?.source {
             ImageSource::File(file, _) => Some(file.clone()),

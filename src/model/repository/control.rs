@@ -13,9 +13,11 @@ use super::entry::Entry;
 use super::passed::{self, Passed};
 use super::progress::Progress;
 use super::refresh::{Problem, load};
+use super::room::Room;
 use super::scan::{Found, Scan, find, scan};
 use crate::config::{Control, Models};
 use crate::error::{Error, ErrorKind, excerpt, one_of};
+use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::model::load::Loader;
 use crate::runtime::memory;
@@ -26,6 +28,7 @@ pub(super) struct Source {
     loader: Loader,
     /// Held for as long as a change takes.
     work: Mutex<Work>,
+    room: Option<Room>,
 }
 
 /// What one change leaves for the next.
@@ -84,7 +87,8 @@ impl ModelRepository {
             tracing::warn!("models.load: no model `{name}` in {}", path.display());
         }
         let work = Mutex::new(Work { wanted: wanted.clone(), seen, passed: passed.clone() });
-        let repository = Self::empty(Some(Source { config, loader, work }));
+        let room = config.max_memory().map(|most| Room::new(most, loader.config.cores()));
+        let repository = Self::empty(Some(Source { config, loader, work, room }));
         let Some(Source { loader, .. }) = &repository.source else { return Ok(repository) };
         if control == Control::Explicit {
             for found in found.extract_if(.., |found| !wanted.contains(&found.name)) {
@@ -98,7 +102,8 @@ impl ModelRepository {
         }
     }
 
-    /// The first load: all models side by side, and then their sessions over all cores in turn.
+    /// The first load: all models side by side, and then their sessions over all cores in turn. Where memory
+    /// is bounded, a few at a time, so that those before can make room.
     fn fill(
         &self,
         path: &Path,
@@ -114,13 +119,26 @@ impl ModelRepository {
                 passed::lines(passed)
             ));
         }
+        let progress = Progress::new(found.iter().flat_map(Found::chosen).count());
+        let at_once = if self.room().is_some() { loader.config.cores() } else { found.len() };
+        let mut failures = String::new();
+        for found in found.chunks(at_once) {
+            failures.push_str(&self.fill_some(found, loader, &progress));
+            self.park_idle();
+        }
+        match failures.as_str() {
+            "" => Ok(()),
+            failures => Err(anyhow!("these models cannot be served:{failures}")),
+        }
+    }
+
+    /// Loads these side by side. A line for each that failed.
+    fn fill_some(&self, found: &[Found], loader: &Loader, progress: &Progress) -> String {
         let locations: Vec<_> = found.iter().flat_map(Found::chosen).collect();
-        let progress = Progress::new(locations.len());
         let first = loader.compute.map(&locations, |location| {
             let _loading = progress.begin(&location.name);
             loader.load(location)
         });
-        drop(progress);
         let mut first: Vec<(_, Option<Result<Model, String>>)> =
             locations.into_iter().zip(first.into_iter().map(Some)).collect();
         let mut failures = String::new();
@@ -137,10 +155,7 @@ impl ModelRepository {
             }
         }
         memory::give_back();
-        match failures.as_str() {
-            "" => Ok(()),
-            failures => Err(anyhow!("these models cannot be served:{failures}")),
-        }
+        failures
     }
 
     /// Looks at the folder and follows what has changed. Blocks while models load.
@@ -251,7 +266,21 @@ impl Source {
     }
 
     fn refresh(&self, of: &ModelRepository, found: &Found, again: bool) -> Vec<Problem> {
-        of.refresh(found, again, &mut |location| load(&self.loader, location))
+        let problems = of.refresh(found, again, &mut |location| load(&self.loader, location));
+        of.park_idle();
+        problems
+    }
+
+    pub(super) fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.loader.metrics
+    }
+
+    pub(super) fn room(&self) -> Option<&Room> {
+        self.room.as_ref()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::parked::Held;
 use super::report::State;
 use super::scan::Fingerprint;
 use super::shadow::Shadow;
@@ -10,6 +11,7 @@ use super::split::Split;
 use crate::config::{STABLE, Versions};
 use crate::error::{Error, ErrorKind, excerpt, nearest};
 use crate::model::Model;
+use crate::model::load::Location;
 
 /// A model by its name. Replaced as a whole when it changes.
 #[derive(Clone, Default)]
@@ -24,7 +26,9 @@ pub struct Entry {
 #[derive(Clone, Default)]
 pub struct Version {
     /// What serves.
-    pub model: Option<Arc<Model>>,
+    pub held: Option<Held>,
+    /// Where it was loaded from; `None` if it was made otherwise, and so cannot be loaded again.
+    pub location: Option<Location>,
     /// The files of the last load, whether it succeeded or not.
     pub tried: Option<Fingerprint>,
     /// Why the last load failed.
@@ -59,82 +63,108 @@ impl Routing {
 
 impl Version {
     pub fn of(model: Arc<Model>) -> Self {
-        Self { model: Some(model), ..Self::default() }
+        Self { held: Some(Held::Loaded(model)), ..Self::default() }
     }
 
     pub fn state(&self) -> State {
-        match (&self.model, self.loading) {
-            (Some(_), _) => State::Ready,
-            (None, true) => State::Loading,
-            (None, false) => State::Unavailable,
+        match (&self.held, self.loading) {
+            (Some(Held::Loaded(_)), _) => State::Ready,
+            // A request would be answered, unless the last one could not be.
+            (Some(Held::Parked(_)), _) if self.problem.is_none() => State::Ready,
+            (_, true) => State::Loading,
+            (_, false) => State::Unavailable,
         }
     }
 }
 
 impl Entry {
+    /// What serves as this version.
+    pub fn held(&self, version: u64) -> Option<&Held> {
+        self.versions.get(&version)?.held.as_ref()
+    }
+
+    /// The same if it is in memory.
     pub fn loaded(&self, version: u64) -> Option<&Arc<Model>> {
-        self.versions.get(&version)?.model.as_ref()
+        self.held(version)?.loaded()
     }
 
     /// The versions that serve, in rising order.
+    pub fn serving(&self) -> impl DoubleEndedIterator<Item = &Held> {
+        self.versions.values().filter_map(|version| version.held.as_ref())
+    }
+
+    /// Those that are in memory.
     pub fn models(&self) -> impl DoubleEndedIterator<Item = &Arc<Model>> {
-        self.versions.values().filter_map(|version| version.model.as_ref())
+        self.serving().filter_map(Held::loaded)
     }
 
     /// A version that requests without one go to; of a split, any.
-    pub fn default_model(&self) -> Option<&Arc<Model>> {
+    pub fn default_version(&self) -> Option<&Held> {
         self.live().first().copied()
     }
 
     /// The versions that requests without one go to.
-    pub fn live(&self) -> Vec<&Arc<Model>> {
+    pub fn live(&self) -> Vec<&Held> {
         let Routing { split, shadow, .. } = &*self.routing;
-        let shared: Vec<_> = split.versions().filter_map(|version| self.loaded(version)).collect();
+        let shared: Vec<_> = split.versions().filter_map(|version| self.held(version)).collect();
         if !shared.is_empty() {
             return shared;
         }
-        let model = match self.routing.label(STABLE) {
+        let held = match self.routing.label(STABLE) {
             // Not another in its place: somebody chose this one.
-            Some(stable) => self.loaded(stable),
+            Some(stable) => self.held(stable),
             None => {
                 let shadow = shadow.as_ref().map(Shadow::version);
-                self.models().rfind(|model| Some(model.version) != shadow)
+                self.serving().rfind(|held| Some(held.version()) != shadow)
             }
         };
-        model.into_iter().collect()
+        held.into_iter().collect()
     }
 
     /// The version that answers the next request without one.
-    pub fn next(&self, name: &str) -> Result<Arc<Model>, Error> {
-        let split = self.routing.split.next(|version| self.loaded(version).is_some());
-        let model = split.and_then(|version| self.loaded(version));
-        match model.or_else(|| self.default_model()) {
-            Some(model) => Ok(model.clone()),
+    pub fn next(&self, name: &str) -> Result<Held, Error> {
+        let split = self.routing.split.next(|version| self.held(version).is_some());
+        let held = split.and_then(|version| self.held(version));
+        match held.or_else(|| self.default_version()) {
+            Some(held) => Ok(held.clone()),
             None => Err(self.unavailable(name)),
         }
     }
 
+    /// Whether what serves could answer.
+    ///
+    /// # Errors
+    /// It is parked, and could not be loaded for the last request.
+    pub fn check(&self, held: &Held) -> Result<(), Error> {
+        let version = self.versions.get(&held.version());
+        let stuck = version.filter(|version| version.state() != State::Ready);
+        match stuck.and_then(|version| version.problem.as_deref()) {
+            Some(problem) => Err(not_loaded(held.name(), problem)),
+            None => Ok(()),
+        }
+    }
+
     /// The version of this number or label.
-    pub fn version(&self, name: &str, version: &str) -> Result<Arc<Model>, Error> {
+    pub fn version(&self, name: &str, version: &str) -> Result<Held, Error> {
         let number = match self.routing.label(version) {
             Some(number) => Some(number),
             None => version.parse().ok().filter(|number: &u64| number.to_string() == version),
         };
         let known = number.and_then(|number| Some((number, self.versions.get(&number)?)));
         match known {
-            Some((_, Version { model: Some(model), .. })) => Ok(model.clone()),
+            Some((_, Version { held: Some(held), .. })) => Ok(held.clone()),
             Some((number, other)) => {
                 let reason = other.problem.as_deref().unwrap_or("it is loading");
                 let detail = format!("version {number} of model `{name}` is not loaded: {reason}");
                 Err(Error::new(ErrorKind::Unavailable, detail).because("not_loaded"))
             }
-            None if self.models().next().is_none() => Err(self.unavailable(name)),
+            None if self.serving().next().is_none() => Err(self.unavailable(name)),
             None => Err(self.unknown(name, version)),
         }
     }
 
     fn unknown(&self, name: &str, version: &str) -> Error {
-        let numbers = self.models().map(|model| model.version.to_string());
+        let numbers = self.serving().map(|held| held.version().to_string());
         let labels = self.routing.versions.iter().flat_map(|versions| versions.labels.keys());
         let known: Vec<String> = numbers.chain(labels.clone().cloned()).collect();
         let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
@@ -154,8 +184,7 @@ impl Entry {
     pub fn unavailable(&self, name: &str) -> Error {
         let problem = self.versions.values().rev().find_map(|version| version.problem.as_deref());
         let reason = self.reason.as_deref().or(problem).unwrap_or("it is loading");
-        let detail = format!("model `{name}` is not loaded: {reason}");
-        Error::new(ErrorKind::Unavailable, detail).because("not_loaded")
+        not_loaded(name, reason)
     }
 
     /// The shadow that is to be given what `model` answered.
@@ -164,4 +193,10 @@ impl Entry {
         let of = self.loaded(shadow.version())?;
         (of.version != model.version).then_some((shadow, of))
     }
+}
+
+/// A model that is known and cannot answer.
+pub fn not_loaded(name: &str, reason: &str) -> Error {
+    let detail = format!("model `{name}` is not loaded: {reason}");
+    Error::new(ErrorKind::Unavailable, detail).because("not_loaded")
 }

@@ -1,16 +1,21 @@
 //! All models of a server: found on disk, loaded, looked up by name and version.
 //!
 //! `scan` says what is on disk, `refresh` brings one model in line with it, `control` says when, and
-//! `entry` which version answers. Lookups read a snapshot, which a change replaces as a whole; what a
+//! `entry` which version answers. Where memory is bounded, `room` parks what was not asked for the longest,
+//! `resume` loads it again, and `lookup` is for who cannot wait for that at once. Lookups read a snapshot, which a change replaces as a whole; what a
 //! request has looked up lives until it ends.
 
 mod control;
 mod entry;
+mod lookup;
+mod parked;
 mod passed;
 mod progress;
 mod refresh;
 mod report;
 mod rest;
+mod resume;
+mod room;
 mod scan;
 mod shadow;
 mod split;
@@ -27,10 +32,14 @@ use crate::error::{Error, ErrorKind, excerpt, one_of};
 use crate::tasks::{Input, InputKind, Parameters};
 use control::Source;
 use entry::{Entry, Version};
+use parked::Held;
 use report::Leaving;
+use room::Room;
 use shadow::Mirrored;
 
 pub use control::When;
+pub use lookup::Lookup;
+pub use parked::Profile;
 pub use report::{IndexEntry, State};
 
 /// The newest version of this model that would be served.
@@ -62,6 +71,8 @@ pub fn locate_version(path: &Path, name: &str, version: u64) -> anyhow::Result<L
 /// The models of a process, by name.
 pub struct ModelRepository {
     served: RwLock<Arc<Served>>,
+    /// Held while an entry is put in the place of another.
+    changing: Mutex<()>,
     leaving: Mutex<Vec<Leaving>>,
     /// Where they come from; `None` if they do not change.
     source: Option<Source>,
@@ -86,7 +97,8 @@ impl ModelRepository {
     }
 
     fn empty(source: Option<Source>) -> Self {
-        Self { served: RwLock::default(), leaving: Mutex::default(), source }
+        let (changing, leaving) = (Mutex::default(), Mutex::default());
+        Self { served: RwLock::default(), changing, leaving, source }
     }
 
     /// What is served at this moment.
@@ -94,52 +106,117 @@ impl ModelRepository {
         self.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts an entry in the place of the one of this name, or takes it away. For one caller at a time.
+    /// How much they may take, if that is bounded.
+    fn room(&self) -> Option<&Room> {
+        self.source.as_ref()?.room()
+    }
+
+    /// Puts an entry in the place of the one of this name, or takes it away.
     fn publish(&self, name: &str, entry: Option<Entry>) {
-        let before = self.served();
-        let mut after = (*before).clone();
-        let old = after.remove(name);
-        if let Some(entry) = entry {
-            after.insert(name.to_owned(), Arc::new(entry));
-        }
-        let new = after.get(name).cloned();
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.served().get(name).cloned();
+        let new = entry.map(Arc::new);
+        self.replace(name, new.clone());
+        drop(changing);
         let goes = |model: &&Arc<Model>| {
             let other = new.as_ref().and_then(|entry| entry.loaded(model.version));
             !other.is_some_and(|other| Arc::ptr_eq(other, model))
         };
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(Leaving::is_there);
         leaving.extend(old.iter().flat_map(|old| old.models()).filter(goes).map(Leaving::from));
     }
 
-    /// Every version of every model that is loaded.
+    /// Changes a copy of the entry of this name, which takes its place if `change` says so.
+    fn change(&self, name: &str, change: impl FnOnce(&mut Entry) -> bool) -> bool {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut entry) = self.served().get(name).map(|entry| Entry::clone(entry)) else {
+            return false;
+        };
+        let changed = change(&mut entry);
+        if changed {
+            self.replace(name, Some(Arc::new(entry)));
+        }
+        changed
+    }
+
+    /// For the holder of `changing`.
+    fn replace(&self, name: &str, entry: Option<Arc<Entry>>) {
+        let mut after = (*self.served()).clone();
+        match entry {
+            Some(entry) => after.insert(name.to_owned(), entry),
+            None => after.remove(name),
+        };
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+    }
+
+    /// Every version of every model that is in memory.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Model>> + use<> {
         let served = self.served();
         let models: Vec<_> = served.values().flat_map(|entry| entry.models()).cloned().collect();
         models.into_iter()
     }
 
-    /// The versions of this model that are loaded, in rising order.
+    /// What is told of every version of every model that serves, in memory or not.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<Arc<Profile>> {
+        self.served().values().flat_map(|entry| entry.serving()).map(Held::profile).collect()
+    }
+
+    /// What is told of this version, if it serves.
+    #[must_use]
+    pub fn profile(&self, name: &str, version: u64) -> Option<Arc<Profile>> {
+        Some(self.served().get(name)?.held(version)?.profile())
+    }
+
+    /// The names of the models that serve.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let served = self.served();
+        let serving = served.iter().filter(|(_, entry)| entry.serving().next().is_some());
+        serving.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The versions of this model that serve, in rising order.
     #[must_use]
     pub fn versions(&self, name: &str) -> Vec<u64> {
         let served = self.served();
         let entry = served.get(name);
-        entry.iter().flat_map(|entry| entry.models()).map(|model| model.version).collect()
+        entry.iter().flat_map(|entry| entry.serving()).map(Held::version).collect()
     }
 
     /// The model of this name: the version of this number or label, or without one the version whose
-    /// turn it is.
+    /// turn it is. For who cannot wait: [`Self::find_loaded`] also loads what is unloaded to make room.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownModel`], with what there is; [`ErrorKind::Unavailable`] if it is known and
     /// not loaded, with the reason.
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, Error> {
+        self.look_up(name, version)?.at_once()
+    }
+
+    fn look_up(&self, name: &str, version: Option<&str>) -> Result<Held, Error> {
         let served = self.served();
-        let Some(entry) = served.get(name) else { return Err(unknown(&served, name)) };
-        match version {
-            Some(version) => entry.version(name, version),
-            None => entry.next(name),
+        Ok(self.touched(of_name(&served, name, version)?.1))
+    }
+
+    /// Whether a request for this model would be answered: its name and version.
+    ///
+    /// # Errors
+    /// As [`Self::find`], but for models that are unloaded to make room.
+    pub fn ready(&self, name: &str, version: Option<&str>) -> Result<(String, u64), Error> {
+        let served = self.served();
+        let (entry, held) = of_name(&served, name, version)?;
+        entry.check(&held)?;
+        Ok((held.name().to_owned(), held.version()))
+    }
+
+    /// Notes that somebody asks for it.
+    fn touched(&self, held: Held) -> Held {
+        if let (Some(room), Held::Loaded(model)) = (self.room(), &held) {
+            room.touch(model);
         }
+        held
     }
 
     /// The model that answers this kind of input when none is named: the only one that takes it,
@@ -148,21 +225,25 @@ impl ModelRepository {
     /// # Errors
     /// No model takes it, or several do.
     pub fn find_by_kind(&self, kind: InputKind) -> Result<Arc<Model>, Error> {
+        self.look_up_kind(kind)?.at_once()
+    }
+
+    fn look_up_kind(&self, kind: InputKind) -> Result<Held, Error> {
         let served = self.served();
-        let (entry, model) = taker(&loaded(&served), kind)?;
-        entry.next(&model.name)
+        let (entry, held) = taker(&live(&served), kind)?;
+        Ok(self.touched(entry.next(held.name())?))
     }
 
     /// A version of every model that requests without one go to, by name, and whether it answers its kind
     /// of input when no model is named.
     #[must_use]
-    pub fn defaults(&self) -> Vec<(Arc<Model>, bool)> {
+    pub fn defaults(&self) -> Vec<(Arc<Profile>, bool)> {
         let served = self.served();
-        let loaded = loaded(&served);
-        let is_taker = |model: &Arc<Model>| {
-            taker(&loaded, model.input_kind()).is_ok_and(|(_, other)| Arc::ptr_eq(model, other))
+        let live = live(&served);
+        let is_taker = |held: &Held| {
+            taker(&live, held.kind()).is_ok_and(|(_, other)| std::ptr::eq(held, other))
         };
-        loaded.iter().map(|(_, model)| ((*model).clone(), is_taker(model))).collect()
+        live.iter().map(|(_, held)| (held.profile(), is_taker(held))).collect()
     }
 
     /// The version that is given copies of what this one answers.
@@ -179,31 +260,48 @@ impl ModelRepository {
     pub fn mirror(&self, model: &Model, input: &Input, with: Parameters) -> Option<Mirrored> {
         let served = self.served();
         let (shadow, of) = served.get(&model.name)?.shadow(model)?;
+        if let Some(room) = self.room() {
+            room.touch(of);
+        }
         shadow.copy(of, input, with)
     }
 }
 
 /// Models of which a version answers requests without one.
-fn loaded(served: &Served) -> Vec<(&Entry, &Arc<Model>)> {
-    served.values().filter_map(|entry| Some((&**entry, entry.default_model()?))).collect()
+fn live(served: &Served) -> Vec<(&Entry, &Held)> {
+    served.values().filter_map(|entry| Some((&**entry, entry.default_version()?))).collect()
+}
+
+/// What serves as the model of this name, and whose version it is.
+fn of_name<'a>(
+    served: &'a Served,
+    name: &str,
+    version: Option<&str>,
+) -> Result<(&'a Entry, Held), Error> {
+    let Some(entry) = served.get(name) else { return Err(unknown(served, name)) };
+    let held = match version {
+        Some(version) => entry.version(name, version),
+        None => entry.next(name),
+    };
+    Ok((entry, held?))
 }
 
 /// The one that answers this kind of input when none is named.
 fn taker<'a>(
-    loaded: &[(&'a Entry, &'a Arc<Model>)],
+    live: &[(&'a Entry, &'a Held)],
     kind: InputKind,
-) -> Result<(&'a Entry, &'a Arc<Model>), Error> {
-    let names = |models: &[(&Entry, &Arc<Model>)]| {
-        let names = models.iter().map(|(_, model)| format!("`{}`", model.name));
+) -> Result<(&'a Entry, &'a Held), Error> {
+    let names = |models: &[(&Entry, &Held)]| {
+        let names = models.iter().map(|(_, held)| format!("`{}`", held.name()));
         names.collect::<Vec<_>>().join(", ")
     };
     let takers: Vec<_> =
-        loaded.iter().copied().filter(|(_, model)| model.input_kind() == kind).collect();
-    let defaults: Vec<_> = takers.iter().copied().filter(|(_, model)| model.default).collect();
+        live.iter().copied().filter(|(_, held)| held.kind() == kind).collect();
+    let defaults: Vec<_> = takers.iter().copied().filter(|(_, held)| held.is_default()).collect();
     match (takers.as_slice(), defaults.as_slice()) {
         ([only], _) | (_, [only]) => Ok(*only),
         ([], _) => {
-            let expected = format!("an input that a model here takes ({})", names(loaded));
+            let expected = format!("an input that a model here takes ({})", names(live));
             Err(Error::invalid(kind.field(), expected, format!("`{}`", kind.field())))
         }
         (several, _) => Err(Error::invalid(
@@ -217,7 +315,7 @@ fn taker<'a>(
 fn unknown(served: &Served, name: &str) -> Error {
     let known: Vec<&str> = served
         .iter()
-        .filter(|(_, entry)| entry.models().next().is_some())
+        .filter(|(_, entry)| entry.serving().next().is_some())
         .map(|(name, _)| name.as_str())
         .collect();
     let expected = one_of(name, known.iter().copied());

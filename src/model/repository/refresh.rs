@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::ModelRepository;
 use super::entry::{Entry, Routing};
+use super::parked::{Held, Profile};
 use super::scan::{Found, OnDisk};
 use crate::config::Versions;
 use crate::model::Model;
 use crate::model::load::{Loader, Location};
 use crate::runtime::memory;
+use crate::signature::Signature;
 use crate::tasks::InputKind;
 
 /// Why something that should serve does not.
@@ -35,6 +37,11 @@ pub fn load(loader: &Loader, location: &Location) -> Result<Model, String> {
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err("loading it panicked".to_owned()))
 }
 
+/// Why a version cannot be loaded, as clients are told it: where the folder is is not their concern.
+pub fn for_clients(reason: &str, location: &Location) -> String {
+    reason.replace(&format!("{}/", location.model_folder.display()), "")
+}
+
 impl ModelRepository {
     /// Loads what is new or has changed, and when all of that serves, lets go what is not wanted any
     /// more. While anything fails, what served before serves on. `again`: also what failed before
@@ -46,7 +53,7 @@ impl ModelRepository {
         let versions = match &found.versions {
             Ok(versions) => versions,
             Err(reason) => {
-                let serves = entry.versions.values().any(|version| version.model.is_some());
+                let serves = entry.serving().next().is_some();
                 if serves && entry.reason.as_ref() != Some(reason) {
                     tracing::warn!(model = found.name, "what served before serves on: {reason}");
                 }
@@ -67,10 +74,10 @@ impl ModelRepository {
         if !due.is_empty() {
             self.publish(&found.name, Some(entry.clone()));
         }
-        let served = entry.default_model().cloned();
+        let served = entry.default_version().map(Held::profile);
         for on_disk in due {
             let takes_over = versions.answers_by_default(on_disk.location.version, &chosen);
-            let old = served.as_ref().filter(|_| takes_over);
+            let old = served.as_deref().filter(|_| takes_over);
             let loaded = load(&on_disk.location)
                 .and_then(|new| old.map_or(Ok(()), |old| compatible(old, &new)).map(|()| new));
             entry.tried(on_disk, loaded);
@@ -102,12 +109,11 @@ impl Entry {
             Ok(model) => {
                 tracing::info!(model = name, version = number, "loaded");
                 version.problem = None;
-                version.model = Some(Arc::new(model));
+                version.held = Some(Held::Loaded(Arc::new(model)));
+                version.location = Some(on_disk.location.clone());
             }
             Err(reason) => {
-                // Clients are told it, and where the folder is is not their concern.
-                let folder = format!("{}/", on_disk.location.model_folder.display());
-                let reason = reason.replace(&folder, "");
+                let reason = for_clients(&reason, &on_disk.location);
                 tracing::warn!(model = name, version = number, "cannot be loaded: {reason}");
                 version.problem = Some(reason);
             }
@@ -136,9 +142,9 @@ impl Entry {
         problems.extend(self.reason.clone().map(|reason| (None, reason)));
         let complete = problems.is_empty();
         self.versions.retain(|number, version| {
-            chosen.contains(number) || (!complete && version.model.is_some())
+            chosen.contains(number) || (!complete && version.held.is_some())
         });
-        let all_there = versions.named().all(|(_, version)| self.loaded(version).is_some());
+        let all_there = versions.named().all(|(_, version)| self.held(version).is_some());
         if all_there || self.routing.versions.is_none() {
             self.route(versions);
         }
@@ -154,19 +160,19 @@ impl Entry {
 }
 
 /// Whether those who ask for the model without a version can go on when `new` answers them.
-fn compatible(old: &Model, new: &Model) -> Result<(), String> {
-    if old.task() != new.task() {
+fn compatible(old: &Profile, new: &Model) -> Result<(), String> {
+    if old.task != new.task() {
         return Err(format!(
             "its task is {}, and {} of version {}, which serves; unload that first, or \
              give the model another name",
             new.task(),
-            old.task(),
+            old.task,
             old.version
         ));
     }
     // Pictures and texts are made to fit; features are the client's.
-    let inputs = |model: &Model| {
-        let rows = model.signature.inputs.iter().cloned();
+    let inputs = |signature: &Signature| {
+        let rows = signature.inputs.iter().cloned();
         let unbatched = rows.map(|mut spec| {
             if let Some(axis) = spec.shape.first_mut() {
                 *axis = None;
@@ -175,8 +181,8 @@ fn compatible(old: &Model, new: &Model) -> Result<(), String> {
         });
         unbatched.collect::<Vec<_>>().join(", ")
     };
-    let (before, after) = (inputs(old), inputs(new));
-    if old.input_kind() == InputKind::Features && before != after {
+    let (before, after) = (inputs(&old.signature), inputs(&new.signature));
+    if old.kind == InputKind::Features && before != after {
         return Err(format!(
             "its inputs are {after}, and {before} of version {}, which serves; unload that first, or \
              give the model another name",

@@ -56,6 +56,13 @@ pub(super) struct Leaving {
     model: Weak<Model>,
 }
 
+impl Leaving {
+    /// Somebody has it in work.
+    pub fn is_there(&self) -> bool {
+        self.model.strong_count() > 0
+    }
+}
+
 impl From<&std::sync::Arc<Model>> for Leaving {
     fn from(model: &std::sync::Arc<Model>) -> Self {
         let weak = std::sync::Arc::downgrade(model);
@@ -84,7 +91,7 @@ impl ModelRepository {
             }
         }
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-        leaving.retain(|leaving| leaving.model.strong_count() > 0);
+        leaving.retain(Leaving::is_there);
         index.extend(leaving.iter().map(|leaving| IndexEntry {
             name: leaving.name.clone(),
             version: Some(leaving.version.to_string()),
@@ -94,13 +101,13 @@ impl ModelRepository {
         index
     }
 
-    /// The models that are loaded and cannot answer: no version that requests without one go to is there.
+    /// The models that serve and cannot answer: no version that requests without one go to is there.
     #[must_use]
     pub fn not_live(&self) -> Vec<String> {
         let served = self.served();
         let dead = served
             .iter()
-            .filter(|(_, entry)| entry.models().next().is_some() && entry.live().is_empty());
+            .filter(|(_, entry)| entry.serving().next().is_some() && entry.live().is_empty());
         dead.map(|(name, _)| name.clone()).collect()
     }
 
@@ -109,6 +116,11 @@ impl ModelRepository {
         let models: Vec<_> = self.iter().collect();
         for model in &models {
             model.report();
+        }
+        let serving: usize = self.served().values().map(|entry| entry.serving().count()).sum();
+        let parked = serving.saturating_sub(models.len());
+        for (state, count) in [("loaded", models.len()), ("parked", parked)] {
+            metrics.models.with_label_values(&[state]).set(count as i64);
         }
         let gpus: BTreeSet<u16> = models.iter().filter_map(|model| model.provider.gpu()).collect();
         for number in gpus {
