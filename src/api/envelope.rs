@@ -198,7 +198,8 @@ fn prepare(
     }
     let kind = kind.unwrap_or(model.input_kind());
     model.check_kind(kind)?;
-    let input = reading(&model, lookup.repository(), meter, |reading| input(field, kind, raw, reading))?;
+    let input =
+        reading(&model, lookup.repository(), meter, |reading| input(field, kind, raw, reading))?;
     Ok(Prepared { model, input, parameters })
 }
 

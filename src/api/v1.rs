@@ -115,10 +115,7 @@ async fn status(
 }
 
 /// The model and the version of a path, of which the last part ends in `suffix`.
-fn named<'a>(
-    path: &'a RawPathParams,
-    suffix: &str,
-) -> Result<(&'a str, Option<&'a str>), Error> {
+fn named<'a>(path: &'a RawPathParams, suffix: &str) -> Result<(&'a str, Option<&'a str>), Error> {
     let mut parts: Vec<&str> = path.iter().map(|(_, value)| value).collect();
     if let Some(last) = parts.last_mut() {
         *last = last.strip_suffix(suffix).ok_or_else(|| {

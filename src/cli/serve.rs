@@ -37,7 +37,7 @@ pub fn run(command: Serve) -> anyhow::Result<ExitCode> {
     if command.check {
         server::check(&config)?;
         let loader = loader(&config, compute, metrics)?;
-        let repository = ModelRepository::load(&config.models.path, None, &loader)?;
+        let repository = ModelRepository::open(config.models.all(), loader)?;
         say(&format!("ok: {}", models(&repository)));
         return Ok(ExitCode::SUCCESS);
     }

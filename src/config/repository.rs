@@ -43,6 +43,12 @@ impl Control {
 }
 
 impl Models {
+    /// The same models, all of which must load at the start.
+    #[must_use]
+    pub fn all(self) -> Self {
+        Self { control: Control::None, load: Vec::new(), ..self }
+    }
+
     /// Most bytes of weights and working memory of all models together, if that is bounded.
     #[must_use]
     pub fn max_memory(&self) -> Option<u64> {

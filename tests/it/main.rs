@@ -23,6 +23,7 @@ mod grpc_streams;
 mod inspect;
 mod labels;
 mod logs;
+mod max_memory;
 mod memory;
 mod metrics;
 mod misplaced;

@@ -14,16 +14,16 @@ use crate::process::Process;
 use crate::support::{Answer, Edge, Folder, loader, root, send};
 
 /// A server over a folder that the test changes.
-struct Live {
-    edge: Edge,
-    repository: Arc<ModelRepository>,
-    models: Folder,
+pub struct Live {
+    pub edge: Edge,
+    pub repository: Arc<ModelRepository>,
+    pub models: Folder,
 }
 
 /// Names and contents.
 type Files<'a> = &'a [(&'a str, &'a [u8])];
 
-const GOOD: [f64; 4] = [5.1, 3.5, 1.4, 0.2];
+pub const GOOD: [f64; 4] = [5.1, 3.5, 1.4, 0.2];
 const GOLDEN: &str = r#"[{"features": [5.1, 3.5, 1.4, 0.2], "label": "setosa", "score": 0.9787}]"#;
 
 /// Lines of `[models]`, and of other sections after it.
@@ -44,23 +44,23 @@ fn open(models: &Folder, lines: &str) -> anyhow::Result<(App, Arc<ModelRepositor
 }
 
 impl Live {
-    async fn start(models: Folder, lines: &str) -> Self {
+    pub async fn start(models: Folder, lines: &str) -> Self {
         let (app, repository) = open(&models, lines).unwrap();
         Self { edge: Edge::counting(app).await, repository, models }
     }
 
-    async fn rescan(&self, when: When) {
+    pub async fn rescan(&self, when: When) {
         let repository = self.repository.clone();
         tokio::task::spawn_blocking(move || repository.rescan(when)).await.unwrap();
     }
 
-    async fn predict(&self, path: &str) -> Answer {
+    pub async fn predict(&self, path: &str) -> Answer {
         let body = json!({"features": [GOOD]});
         send(self.edge.request("POST", path).json(&body)).await
     }
 
     /// Version and label of an answer.
-    async fn answer(&self, path: &str) -> [String; 2] {
+    pub async fn answer(&self, path: &str) -> [String; 2] {
         let answer = self.predict(path).await;
         let word = |value: &Value| value.as_str().unwrap().to_owned();
         [word(&answer.body["version"]), word(&answer.result()[0]["label"])]
@@ -71,7 +71,7 @@ impl Live {
     }
 
     /// Every version as `name version STATE: reason`.
-    async fn index(&self) -> Vec<String> {
+    pub async fn index(&self) -> Vec<String> {
         let index = self.control("/v2/repository/index", "").await;
         assert_eq!(index.status, 200, "{}", index.body);
         let line = |entry: &Value| {
@@ -95,7 +95,7 @@ impl Live {
     }
 }
 
-trait Models {
+pub trait Models {
     /// Iris, whose classes are called `WORD-setosa` and so on; without a word, as they are.
     fn iris(&self, folder: &str, word: &str) -> &Self;
     fn remove(&self, path: &str) -> &Self;

@@ -65,8 +65,7 @@ pub fn read(
     let lines = lines.filter(|(line, _)| !line.is_empty()).take_while(|_| waits());
     let question = |(line, number): (&[u8], u64)| {
         let meter = Meter::of_line(line.len(), &shared, waits);
-        let parse =
-            || Ok(envelope::parse_line(line, target.clone(), parameters, lookup, &meter));
+        let parse = || Ok(envelope::parse_line(line, target.clone(), parameters, lookup, &meter));
         // A panic is this line's, and not the block's.
         let (id, prepared) = compute::here(parse).unwrap_or_else(|error| (None, Err(error)));
         asked(id, prepared, number)

@@ -47,8 +47,9 @@ impl Lookup {
     /// # Errors
     /// As [`ModelRepository::find`].
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, Error> {
-        let is_same = |question: &Question| {
-            matches!(question, Question::Named(asked, of) if asked == name && of.as_deref() == version)
+        let is_same = |question: &Question| match question {
+            Question::Named(asked, of) => asked == name && of.as_deref() == version,
+            Question::Kind(_) => false,
         };
         self.answer(
             is_same,

@@ -113,10 +113,9 @@ impl ModelRepository {
 
     /// Puts an entry in the place of the one of this name, or takes it away.
     fn publish(&self, name: &str, entry: Option<Entry>) {
-        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.served().get(name).cloned();
         let new = entry.map(Arc::new);
-        self.replace(name, new.clone());
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.replace(name, new.clone());
         drop(changing);
         let goes = |model: &&Arc<Model>| {
             let other = new.as_ref().and_then(|entry| entry.loaded(model.version));
@@ -129,25 +128,29 @@ impl ModelRepository {
 
     /// Changes a copy of the entry of this name, which takes its place if `change` says so.
     fn change(&self, name: &str, change: impl FnOnce(&mut Entry) -> bool) -> bool {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mut entry) = self.served().get(name).map(|entry| Entry::clone(entry)) else {
             return false;
         };
-        let changed = change(&mut entry);
-        if changed {
-            self.replace(name, Some(Arc::new(entry)));
+        if !change(&mut entry) {
+            return false;
         }
-        changed
+        let old = self.replace(name, Some(Arc::new(entry)));
+        // A model that goes with it takes its time, in which nobody need wait.
+        drop(changing);
+        drop(old);
+        true
     }
 
-    /// For the holder of `changing`.
-    fn replace(&self, name: &str, entry: Option<Arc<Entry>>) {
+    /// For the holder of `changing`. What was there before.
+    fn replace(&self, name: &str, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
         let mut after = (*self.served()).clone();
-        match entry {
+        let old = match entry {
             Some(entry) => after.insert(name.to_owned(), entry),
             None => after.remove(name),
         };
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        old
     }
 
     /// Every version of every model that is in memory.
@@ -295,8 +298,7 @@ fn taker<'a>(
         let names = models.iter().map(|(_, held)| format!("`{}`", held.name()));
         names.collect::<Vec<_>>().join(", ")
     };
-    let takers: Vec<_> =
-        live.iter().copied().filter(|(_, held)| held.kind() == kind).collect();
+    let takers: Vec<_> = live.iter().copied().filter(|(_, held)| held.kind() == kind).collect();
     let defaults: Vec<_> = takers.iter().copied().filter(|(_, held)| held.is_default()).collect();
     match (takers.as_slice(), defaults.as_slice()) {
         ([only], _) | (_, [only]) => Ok(*only),

@@ -80,6 +80,9 @@ impl ModelRepository {
             let old = served.as_deref().filter(|_| takes_over);
             let loaded = load(&on_disk.location)
                 .and_then(|new| old.map_or(Ok(()), |old| compatible(old, &new)).map(|()| new));
+            if let (Some(room), Ok(model)) = (self.room(), &loaded) {
+                room.touch(model);
+            }
             entry.tried(on_disk, loaded);
         }
         let problems = entry.settle(versions, &chosen);

@@ -113,7 +113,7 @@ impl ModelRepository {
         let mut loaded = self.in_memory();
         let mut taken = *coming + loaded.iter().map(|model| model.memory).sum::<u64>();
         if taken > room.most {
-            loaded.sort_unstable_by_key(|model| model.used);
+            loaded.sort_by_key(|model| model.used);
             for model in loaded {
                 if taken <= room.most {
                     break;
