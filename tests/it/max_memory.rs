@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use onnxd::api::grpc::proto::ModelInferRequest;
+use onnxd::api::grpc::proto::{ModelInferRequest, ModelReadyRequest, ModelReadyResponse};
 use onnxd::model::repository::When;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::grpc::{Client, iris};
 use crate::repository::{GOOD, Live, Models};
 use crate::support::{Answer, Folder, in_time, post, send};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 const COPIES: usize = 200;
 
@@ -38,7 +38,7 @@ impl Live {
         (Live::start(copies(count), &format!("max_memory = {most}")).await, most)
     }
 
-    /// One model and room for none: it is in memory as long as it has requests in work.
+    /// With room for none: a model is in memory as long as it has requests in work.
     async fn without_room(models: Folder) -> Self {
         let live = Live::start(models, "max_memory = 1").await;
         assert_eq!(live.loaded(), BTreeSet::new());
@@ -139,6 +139,10 @@ async fn a_parked_model_is_ready_and_told_of_without_being_loaded() {
     let status = live.get(&format!("/v1/models/{parked}")).await;
     assert_eq!((status.status, &status.body["ready"]), (200, &json!(true)), "{}", status.body);
     assert_eq!(live.edge.admin("/health/ready").await.status, 200);
+    let mut client = Client::connect(live.edge.data).await;
+    let question = ModelReadyRequest { name: parked.clone(), ..Default::default() };
+    let ready: ModelReadyResponse = client.ask("ModelReady", question).await.unwrap();
+    assert!(ready.ready);
     let page = live.get("/playground/models").await;
     assert_eq!(page.body["models"].as_array().unwrap().len(), 8, "{}", page.body);
     let unknown = live.predict("/predict/m00").await;

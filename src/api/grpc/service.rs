@@ -38,7 +38,9 @@ pub async fn model_ready(
     question: ModelReadyRequest,
 ) -> Result<ModelReadyResponse, Error> {
     // A model that is not there is not ready, as with Triton: clients wait for one like this.
-    let found = call.app.repository()?.ready(&question.name, version(&question.version));
+    let repository = call.app.repository();
+    let found =
+        repository.and_then(|models| models.ready(&question.name, version(&question.version)));
     Ok(ModelReadyResponse { ready: found.is_ok() })
 }
 

@@ -113,12 +113,14 @@ impl ModelRepository {
 
     /// Sets the gauges of every model and of the GPUs that run one.
     pub fn report(&self, metrics: &Metrics) {
-        let models: Vec<_> = self.iter().collect();
+        // Not held one by one, which would look like requests in work.
+        let served = self.served();
+        let models: Vec<_> = served.values().flat_map(|entry| entry.models()).collect();
         for model in &models {
             model.report();
         }
-        let serving: usize = self.served().values().map(|entry| entry.serving().count()).sum();
-        let parked = serving.saturating_sub(models.len());
+        let serving: usize = served.values().map(|entry| entry.serving().count()).sum();
+        let parked = serving - models.len();
         for (state, count) in [("loaded", models.len()), ("parked", parked)] {
             metrics.models.with_label_values(&[state]).set(count as i64);
         }

@@ -16,7 +16,9 @@ impl ModelRepository {
             tokio::time::sleep(LOOK).await;
             let repository = self.clone();
             let look = move || {
-                repository.iter().for_each(|model| model.rest_if_idle());
+                // Not held one by one, which would look like requests in work.
+                let served = repository.served();
+                served.values().flat_map(|entry| entry.models()).for_each(|m| m.rest_if_idle());
                 memory::give_back();
             };
             if tokio::task::spawn_blocking(look).await.is_err() {
