@@ -3,7 +3,7 @@
 //! ONNX Runtime takes them where they lie. Those that its kernels lay out anew ("pre-pack") are laid out
 //! once for all sessions, in a container that the sessions share; ONNX Runtime does this only for
 //! initializers that are given to it one by one (`AddInitializer`). What they were laid out from is not read
-//! again, so that it stays in the file: [`packed`] says which these are.
+//! again, so that it stays in the file: `initializers/packed.rs` says which these are.
 
 mod packed;
 
