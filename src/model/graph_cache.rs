@@ -8,9 +8,9 @@
 //! Folders that are made aside are locked as long as their process lives. What one that was killed left
 //! behind is removed when the cache is opened next.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -159,7 +159,10 @@ impl GraphCache {
         let cache = File::open(&self.folder)?;
         // Some file systems have no locks: then nothing is removed either.
         let _ = cache.lock_shared();
-        let made = tempfile::Builder::new().prefix(MAKING).tempdir_in(&self.folder)?;
+        let made = tempfile::Builder::new()
+            .prefix(MAKING)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&self.folder)?;
         let lock = File::open(made.path())?;
         let _ = lock.lock();
         Ok((made, lock))

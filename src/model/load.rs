@@ -145,11 +145,12 @@ impl Loader {
             open(threads).map(|session| reduced::reduced(Arc::new(session), reduction.clone()))
         });
         let mut sessions = vec![first; layout.instances];
-        if on_gpu {
+        // A provider of a GPU takes one run of a session at a time, and threads inside a run are the session's:
+        // runs at once would share them.
+        if on_gpu || layout.intra_op_threads > 1 {
             if convolves && let Some(by_size) = by_size(&open, task.as_ref(), (axis, rows))? {
                 open = by_size;
             }
-            // A provider of a GPU takes one run of a session at a time.
             for session in sessions.iter_mut().skip(usize::from(!convolves)) {
                 *session = open(layout.intra_op_threads)?;
                 one_row(session.as_ref(), task.as_ref(), (axis, batching))?;

@@ -1,13 +1,14 @@
 //! Opens the sessions of a network: of its optimised graph where that is kept, else of its own files.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::external_data::DataFile;
 use super::graph_cache::{Files, GraphCache, Kept};
 use super::manifest::Manifest;
 use super::{formats, weights};
 use crate::config::{GpuOptions, RuntimeConfig};
+use crate::runtime::initializers::Initializers;
 use crate::runtime::library::Runtime;
 use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::session::{OnnxSession, Weights};
@@ -81,7 +82,10 @@ impl Opener {
 
     /// Whether a further session on the CPU takes little memory.
     pub fn shares_weights(&self) -> bool {
-        self.kept.is_some() || self.bytes <= WORTH_A_COPY
+        let kept = self.kept.as_ref().and_then(|kept| kept.weights.as_ref());
+        // Trees, for example, are no weights: each session has its own.
+        let of_all = |weights: &Arc<Initializers>| 2 * weights.len() as u64 >= self.bytes;
+        self.bytes <= WORTH_A_COPY || kept.is_some_and(|w| w.are_shared() && of_all(w))
     }
 
     /// External data as it was checked, in memory. A GPU has its own copy once a session is loaded.
@@ -92,15 +96,21 @@ impl Opener {
         if let Some(data) = self.data.get() {
             return Ok(data);
         }
-        let Network { data, manifest, .. } = &self.network;
+        let data = self.network.read_data()?;
+        Ok(self.data.get_or_init(|| data))
+    }
+}
+
+impl Network {
+    /// External data as it was checked.
+    fn read_data(&self) -> Result<Vec<Weights>, String> {
         let read = |DataFile { location, path }: &DataFile| {
-            let bytes = weights::read(path, manifest.hash_of(path))?;
+            let bytes = weights::read(path, self.manifest.hash_of(path))?;
             Ok(Weights { location: location.clone(), bytes })
         };
-        let read: Result<Vec<_>, String> = data.iter().map(read).collect();
+        let read: Result<Vec<_>, String> = self.data.iter().map(read).collect();
         // Nothing is taken of an empty file, and ONNX Runtime has no name for one in memory.
-        let data = read?.into_iter().filter(|weights| !weights.bytes.is_empty()).collect();
-        Ok(self.data.get_or_init(|| data))
+        Ok(read?.into_iter().filter(|weights| !weights.bytes.is_empty()).collect())
     }
 }
 
@@ -112,7 +122,9 @@ fn optimised(runtime: &Runtime, config: &RuntimeConfig, network: &Network) -> Op
         .inspect_err(|reason| tracing::debug!("no optimised graph is kept: {reason}"))
         .ok()?;
     let files = Files { network: path, data, manifest };
-    let optimise = |from: &Path, to: &Path| OnnxSession::optimise(runtime, from, to);
+    // Read and not mapped, since others may write into the model's folder meanwhile.
+    let optimise =
+        |from: &Path, to: &Path| OnnxSession::optimise(runtime, from, &network.read_data()?, to);
     let told = |reason: &String| tracing::info!("no optimised graph of {name} is kept: {reason}");
     cache.graph(files, optimise).inspect_err(told).ok()
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use ort::memory::Allocator;
@@ -40,6 +40,24 @@ pub struct Initializers {
     tensors: Vec<Placed>,
     /// What sessions have laid out, once there is one.
     packed: OnceLock<PrepackedWeights>,
+    /// A kernel cannot share what it lays out.
+    apart: AtomicBool,
+}
+
+/// Ends the thread that lets go of pages, also where making the session panics.
+#[derive(Default)]
+struct Forgetting {
+    made: Arc<AtomicBool>,
+    thread: Option<Thread>,
+}
+
+impl Drop for Forgetting {
+    fn drop(&mut self) {
+        self.made.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+    }
 }
 
 /// A tensor, and its bytes within the file.
@@ -73,7 +91,7 @@ impl Initializers {
         stay.sort_by_key(|range| range.start);
         stay.dedup_by(|next, before| next.start < before.end);
         let region = Region::read(&file, length, &stay)?;
-        Ok(Self { region, tensors, packed: OnceLock::new() })
+        Ok(Self { region, tensors, packed: OnceLock::new(), apart: AtomicBool::new(false) })
     }
 
     /// Bytes that the weights take, in the layout of the file or in another.
@@ -92,35 +110,46 @@ impl Initializers {
         self.region.pieces(look);
     }
 
+    /// Whether what sessions lay out anew of them is in memory once.
+    #[must_use]
+    pub fn are_shared(&self) -> bool {
+        !self.tensors.is_empty() && !self.apart.load(Ordering::Relaxed)
+    }
+
     /// Makes a session of these weights. What is laid out anew for it is in memory once: pages of what it
-    /// is made from are let go of meanwhile.
+    /// is made from are let go of meanwhile. Kernels that cannot share what they lay out have their own.
     pub(super) fn commit<T>(
         &self,
-        builder: SessionBuilder,
-        commit: impl FnOnce(SessionBuilder) -> Result<T, Error>,
+        build: impl Fn() -> Result<SessionBuilder, Error>,
+        commit: impl Fn(SessionBuilder) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let builder = self.add_to(builder)?;
-        let made = AtomicBool::new(false);
         thread::scope(|scope| {
-            let forget = scope.spawn(|| {
+            let mut forgetting = Forgetting::default();
+            let made = forgetting.made.clone();
+            let forget = move || {
                 while !made.load(Ordering::Relaxed) {
                     thread::park_timeout(FORGET);
                     self.region.forget();
                 }
-            });
-            let committed = commit(builder);
-            made.store(true, Ordering::Relaxed);
-            forget.thread().unpark();
-            committed
+            };
+            // Without a thread for it more memory is taken for a while.
+            let spawned = thread::Builder::new().spawn_scoped(scope, forget);
+            forgetting.thread = spawned.ok().map(|spawned| spawned.thread().clone());
+            if self.are_shared() {
+                match commit(self.add_tensors(self.add_file(build()?)?)?) {
+                    Ok(made) => return Ok(made),
+                    Err(error) => {
+                        tracing::debug!("weights are laid out for each session: {error}");
+                        self.apart.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            commit(self.add_file(build()?)?)
         })
     }
 
-    fn add_to(&self, mut builder: SessionBuilder) -> Result<SessionBuilder, Error> {
-        if self.region.is_empty() {
-            return Ok(builder);
-        }
-        builder = builder.with_config_entry(IN_PLACE, "1")?;
-        self.add_file(&builder)?;
+    /// All tensors one by one, and the container of what is laid out of them.
+    fn add_tensors(&self, mut builder: SessionBuilder) -> Result<SessionBuilder, Error> {
         for placed in &self.tensors {
             let value = Arc::new(self.value(placed)?);
             builder = builder.with_initializer(&placed.name, value)?;
@@ -129,7 +158,11 @@ impl Initializers {
     }
 
     /// The file as a whole, for tensors that are not given one by one.
-    fn add_file(&self, builder: &SessionBuilder) -> Result<(), Error> {
+    fn add_file(&self, builder: SessionBuilder) -> Result<SessionBuilder, Error> {
+        if self.region.is_empty() {
+            return Ok(builder);
+        }
+        let builder = builder.with_config_entry(IN_PLACE, "1")?;
         let name = c"weights.bin".as_ptr();
         let (start, length) = (self.region.at(&(0..0)).as_ptr().cast(), self.region.len());
         #[expect(unsafe_code, reason = "`ort` takes only bytes that it owns")]
@@ -142,8 +175,9 @@ impl Initializers {
                 &raw const start,
                 &raw const length,
                 1,
-            ))
+            ))?;
         }
+        Ok(builder)
     }
 
     /// A tensor over its bytes where they lie.

@@ -118,21 +118,30 @@ impl OnnxSession {
         threads: usize,
     ) -> Result<Self, String> {
         let load = || {
-            let builder = builder(runtime, threads)?;
-            let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
+            let build = || {
+                builder(runtime, threads)?
+                    .with_optimization_level(GraphOptimizationLevel::Disable)
+                    .map_err(ort::Error::from)
+            };
             let commit = |builder| Self::commit(runtime, builder, file, &[]);
-            let Some(weights) = weights else { return commit(builder) };
-            let session = weights.commit(builder, commit)?;
+            let Some(weights) = weights else { return commit(build()?) };
+            let session = weights.commit(build, commit)?;
             Ok(Self { _weights: (Vec::new(), Some(weights.clone())), ..session })
         };
         load().map_err(|error: ort::Error| error.to_string())
     }
 
-    /// Writes the network as it is optimised for this machine's CPU to `to`, and its weights beside it.
+    /// Writes the network as it is optimised for this machine's CPU to `to`, and its weights beside it. Files of
+    /// weights that it names are in memory.
     ///
     /// # Errors
     /// As [`Self::load`]; or the files cannot be written.
-    pub fn optimise(runtime: &Runtime, file: &Path, to: &Path) -> Result<(), String> {
+    pub fn optimise(
+        runtime: &Runtime,
+        file: &Path,
+        weights: &[Weights],
+        to: &Path,
+    ) -> Result<(), String> {
         let write = || {
             let key = |key: &str| format!("session.optimized_model_external_initializers_{key}");
             let builder = builder(runtime, 1)?
@@ -141,7 +150,7 @@ impl OnnxSession {
                 .with_config_entry(key("min_size_in_bytes"), SMALLEST_WEIGHT)?
                 // No run follows, for which weights would be laid out.
                 .with_config_entry("session.disable_prepacking", "1")?;
-            Self::commit(runtime, builder, file, &[]).map(|_| ())
+            Self::commit(runtime, builder, file, weights).map(|_| ())
         };
         write().map_err(|error: ort::Error| error.to_string())
     }

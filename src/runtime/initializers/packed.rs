@@ -6,52 +6,63 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::onnx::GraphProto;
+use crate::onnx::{GraphProto, NodeProto, TensorProto};
 
-/// Bytes from which on it pays that a tensor stays in the file.
+/// Elements from which on it pays that a tensor stays in the file.
 const LARGE: i64 = 256 << 10;
+
+/// `TensorProto.FLOAT`, `UINT8` and `INT8`.
+const FLOAT: &[i32] = &[1];
+const BYTES: &[i32] = &[2, 3];
 
 /// Names of large tensors of which every use lays them out anew.
 pub(super) fn names(graph: &GraphProto) -> HashSet<&str> {
-    let mut packed: HashMap<&str, bool> = HashMap::new();
+    let mut uses: HashMap<&str, Vec<Option<Packs>>> = HashMap::new();
     for node in &graph.node {
         for (place, name) in node.input.iter().enumerate() {
-            let is_packed = packs(&node.op_type, place);
-            packed.entry(name).and_modify(|all| *all &= is_packed).or_insert(is_packed);
+            uses.entry(name).or_default().push(packs(node, place));
         }
     }
-    let mut inner = HashSet::new();
-    inner_names(graph, &mut inner);
-    let outputs: HashSet<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
-    let is_large =
-        |dims: &[i64]| dims.iter().fold(1, |size: i64, dim| size.saturating_mul(*dim)) >= LARGE;
-    graph
-        .initializer
-        .iter()
-        .filter(|tensor| is_large(&tensor.dims))
-        .map(|tensor| tensor.name.as_str())
-        .filter(|name| packed.get(name).is_some_and(|all| *all))
-        .filter(|name| !inner.contains(name) && !outputs.contains(name))
-        .collect()
+    let mut others = HashSet::new();
+    inner_names(graph, &mut others);
+    // What a caller may set is not laid out.
+    others.extend(graph.input.iter().chain(&graph.output).map(|value| value.name.as_str()));
+    let is_large = |tensor: &TensorProto| {
+        let size = tensor.dims.iter().fold(1, |size: i64, dim| size.saturating_mul(*dim));
+        size >= LARGE
+    };
+    let is_packed = |tensor: &TensorProto| {
+        let fits = |packs: &Option<Packs>| {
+            packs.is_some_and(|(rank, types)| {
+                tensor.dims.len() == rank && types.contains(&tensor.data_type)
+            })
+        };
+        uses.get(tensor.name.as_str()).is_some_and(|uses| uses.iter().all(fits))
+    };
+    let packed = graph.initializer.iter().filter(|tensor| is_large(tensor) && is_packed(tensor));
+    packed.map(|tensor| tensor.name.as_str()).filter(|name| !others.contains(name)).collect()
 }
 
-/// Whether the operator lays out its input at this place.
-fn packs(operator: &str, place: usize) -> bool {
-    match operator {
-        "MatMul"
-        | "FusedMatMul"
-        | "Gemm"
-        | "FusedGemm"
-        | "MatMulInteger"
-        | "MatMulIntegerToFloat"
-        | "DynamicQuantizeMatMul"
-        | "MatMulNBits"
-        | "Attention"
-        | "QAttention" => place == 1,
-        "QLinearMatMul" | "QGemm" => place == 3,
-        "LSTM" | "DynamicQuantizeLSTM" => place == 1 || place == 2,
-        _ => false,
-    }
+/// Axes and types of a tensor that an operator lays out.
+type Packs = (usize, &'static [i32]);
+
+/// What the operator lays out at this place.
+fn packs(node: &NodeProto, place: usize) -> Option<Packs> {
+    let is_onnx = matches!(node.domain.as_str(), "" | "ai.onnx");
+    let is_microsoft = node.domain == "com.microsoft";
+    Some(match (node.op_type.as_str(), place) {
+        ("MatMul" | "Gemm", 1) if is_onnx => (2, FLOAT),
+        ("FusedMatMul" | "FusedGemm" | "Attention", 1) if is_microsoft => (2, FLOAT),
+        ("MatMulInteger", 1) | ("QLinearMatMul", 3) if is_onnx => (2, BYTES),
+        ("MatMulIntegerToFloat" | "DynamicQuantizeMatMul" | "QAttention", 1) | ("QGemm", 3)
+            if is_microsoft =>
+        {
+            (2, BYTES)
+        }
+        ("LSTM", 1 | 2) if is_onnx => (3, FLOAT),
+        ("DynamicQuantizeLSTM", 1 | 2) if is_microsoft => (3, BYTES),
+        _ => return None,
+    })
 }
 
 /// Whether a branch or a loop has tensors of its own.
@@ -76,7 +87,7 @@ fn inner_graphs(graph: &GraphProto) -> impl Iterator<Item = &GraphProto> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
+    use crate::onnx::{AttributeProto, ValueInfoProto};
 
     fn node(operator: &str, inputs: &[&str]) -> NodeProto {
         let input = inputs.iter().map(|name| (*name).to_owned()).collect();
@@ -88,12 +99,19 @@ mod tests {
         let tensor = |name: &str, side| TensorProto {
             name: name.into(),
             dims: vec![side, side],
+            data_type: if name == "quantised" {
+                3
+            } else if name == "double" {
+                11
+            } else {
+                1
+            },
             ..Default::default()
         };
         let mut branch = node("If", &["condition"]);
         let then = GraphProto { node: vec![node("MatMul", &["x", "inner"])], ..Default::default() };
         branch.attribute.push(AttributeProto { g: Some(then), ..Default::default() });
-        let graph = GraphProto {
+        let mut graph = GraphProto {
             initializer: [
                 ("weights", 1024),
                 ("small", 16),
@@ -103,6 +121,9 @@ mod tests {
                 ("left", 1024),
                 ("inner", 1024),
                 ("answer", 1024),
+                ("double", 1024),
+                ("default", 1024),
+                ("cube", 1024),
             ]
             .map(|(name, side)| tensor(name, side))
             .into(),
@@ -117,11 +138,16 @@ mod tests {
                 node("MatMul", &["left", "x"]),
                 node("MatMul", &["x", "answer"]),
                 node("MatMul", &["x", "inner"]),
+                node("MatMul", &["x", "double"]),
+                node("MatMul", &["x", "default"]),
+                node("MatMul", &["x", "cube"]),
                 branch,
             ],
+            input: vec![ValueInfoProto { name: "default".into(), ..Default::default() }],
             output: vec![ValueInfoProto { name: "answer".into(), ..Default::default() }],
             ..Default::default()
         };
+        graph.initializer.last_mut().unwrap().dims.push(2);
         assert_eq!(names(&graph), HashSet::from(["weights", "quantised"]));
         assert!(!has_inner_tensors(&graph));
     }
