@@ -372,13 +372,13 @@ pub fn read_as<M: Message + Default>(network: &Path) -> Result<M, String> {
 
 /// A file as a buffer, of which only a part is in memory. Where reading fails, it ends: the message
 /// that is decoded from it is then cut off, which is an error.
-struct FileBuf {
+pub(crate) struct FileBuf {
     reader: BufReader<File>,
     remaining: u64,
 }
 
 impl FileBuf {
-    fn open(path: &Path) -> std::io::Result<Self> {
+    pub fn open(path: &Path) -> std::io::Result<Self> {
         let file = File::open(path)?;
         let remaining = file.metadata()?.len();
         let mut buffer = Self { reader: BufReader::with_capacity(64 << 10, file), remaining };

@@ -141,7 +141,7 @@ def compare(options: argparse.Namespace, binaries: dict[str, str], scratch: Path
         if number == 0 and options.no_graph_cache:
             continue
         when = "no graphs kept" if options.no_graph_cache else "warm" if number else "cold"
-        # Whoever comes first does not always come first.
+        # The order is reversed in every other round.
         for name in list(binaries)[:: -1 if number % 2 else 1]:
             keys = PATIENT | options.keys | {"RUNTIME__INSTANCES": str(options.instances)}
             keys["RUNTIME__GRAPH_CACHE"] = "" if options.no_graph_cache else str(scratch / name)

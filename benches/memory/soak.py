@@ -183,7 +183,7 @@ def soak(server: Server, requests: int) -> bool:
             for part in pool.map(portion, jobs):
                 counts.update(part)
             rate = count * PROCESSES / (time.monotonic() - begun)
-            # What was cancelled may be in work still.
+            # Cancelled requests may still be running.
             time.sleep(1)
             memory.append(server.memory())
             figures = " | ".join(f"{memory[-1][name]:.1f}" for name in MEMORY)

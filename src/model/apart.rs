@@ -4,12 +4,13 @@
 //! twice. A file beside it is mapped.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use bytes::{Buf as _, BufMut as _};
 use prost::encoding::{self, encode_varint};
 
-use crate::onnx::Property;
+use crate::onnx::{FileBuf, Property};
 
 const NETWORK: &str = "network.onnx";
 const DATA: &str = "network.data";
@@ -23,15 +24,12 @@ const PAGE: u64 = 4096;
 /// # Errors
 /// The network cannot be read or is no ONNX, or the files cannot be written.
 pub fn write(network: &Path, folder: &Path) -> io::Result<PathBuf> {
-    let file = File::open(network)?;
-    let end = file.metadata()?.len();
     let mut copy = Copy {
-        from: BufReader::with_capacity(1 << 20, file),
-        position: 0,
+        from: FileBuf::open(network)?,
         data: BufWriter::with_capacity(1 << 20, File::create(folder.join(DATA))?),
         written: 0,
     };
-    let model = copy.message(Message::Model, end)?;
+    let model = copy.message(Message::Model, 0)?;
     copy.data.flush()?;
     let path = folder.join(NETWORK);
     std::fs::write(&path, model)?;
@@ -61,17 +59,16 @@ impl Message {
 const RAW_DATA: u64 = 9;
 
 struct Copy {
-    from: BufReader<File>,
-    position: u64,
+    from: FileBuf,
     data: BufWriter<File>,
     written: u64,
 }
 
 impl Copy {
-    /// A message as it is without what is moved.
-    fn message(&mut self, message: Message, end: u64) -> io::Result<Vec<u8>> {
+    /// A message as it is without what is moved. So many bytes follow it.
+    fn message(&mut self, message: Message, after: usize) -> io::Result<Vec<u8>> {
         let (mut out, mut moved) = (Vec::new(), Vec::new());
-        while self.position < end {
+        while self.from.remaining() > after {
             let key = self.varint()?;
             let mut keep = |bytes: &[u8]| {
                 encode_varint(key, &mut out);
@@ -87,10 +84,11 @@ impl Copy {
                 5 => keep(&self.bytes(4)?),
                 2 => {
                     let length = self.varint()?;
-                    let inner = self.position.checked_add(length).filter(|inner| *inner <= end);
-                    let inner = inner.ok_or(io::ErrorKind::UnexpectedEof)?;
+                    let left = self.from.remaining() as u64;
+                    let rest = left.checked_sub(length).filter(|rest| *rest >= after as u64);
+                    let rest = rest.ok_or(io::ErrorKind::UnexpectedEof)? as usize;
                     let bytes = match message.field(key >> 3) {
-                        Some(child) => self.message(child, inner)?,
+                        Some(child) => self.message(child, rest)?,
                         None if message == Message::Tensor
                             && key >> 3 == RAW_DATA
                             && length >= LARGE =>
@@ -126,10 +124,10 @@ impl Copy {
     fn move_away(&mut self, length: u64) -> io::Result<(u64, u64)> {
         let start = self.written.next_multiple_of(PAGE);
         io::copy(&mut io::repeat(0).take(start - self.written), &mut self.data)?;
-        if io::copy(&mut self.from.by_ref().take(length), &mut self.data)? < length {
+        let mut elements = (&mut self.from).take(length as usize).reader();
+        if io::copy(&mut elements, &mut self.data)? < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.position += length;
         self.written = start + length;
         Ok((start, length))
     }
@@ -137,25 +135,16 @@ impl Copy {
     fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         // By what comes and not by what is announced.
-        if self.from.by_ref().take(length).read_to_end(&mut bytes)? as u64 != length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        bytes.put((&mut self.from).take(length as usize));
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
         }
-        self.position += length;
-        Ok(bytes)
     }
 
     fn varint(&mut self) -> io::Result<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let mut byte = [0];
-            self.from.read_exact(&mut byte)?;
-            self.position += 1;
-            value |= u64::from(byte[0] & 0x7f) << shift;
-            if byte[0] < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(io::ErrorKind::InvalidData.into())
+        encoding::decode_varint(&mut self.from).map_err(io::Error::other)
     }
 }
 

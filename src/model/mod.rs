@@ -16,6 +16,7 @@ pub mod golden;
 mod graph_cache;
 pub mod load;
 pub mod manifest;
+mod memory;
 mod neighbours;
 pub mod network_file;
 mod opener;
@@ -29,7 +30,7 @@ mod warm_up;
 mod weights;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -37,7 +38,6 @@ use tokio::sync::Semaphore;
 use crate::config::{Layout, Limits};
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
-use crate::runtime::cancel::Cancel;
 use crate::runtime::compute::{self, Compute};
 use crate::runtime::crowd::{Crowd, Member};
 use crate::runtime::job::{Order, Outputs, Priority};
@@ -49,7 +49,6 @@ use crate::signature::{BatchAxis, Batching, Signature};
 use crate::statistics::Answered as Counted;
 use crate::tasks::text::texts;
 use crate::tasks::{FeatureColumn, Input, InputKind, Parameters, Piece, Prediction, Taken, Task};
-use crate::tensor::Tensors;
 use admission::{Admission, Asking};
 use engine::{Asked, Engine, Ran};
 use flights::Flights;
@@ -332,56 +331,6 @@ impl Model {
             pool.widen(session, self.crowd.clone());
         }
         Ok(())
-    }
-
-    /// Memory that its sessions keep for their next runs, in bytes, as far as they tell.
-    #[must_use]
-    pub fn working_memory(&self) -> usize {
-        self.engine.pool.working_memory()
-    }
-
-    /// What it takes, in bytes: its weights and [`Self::working_memory`].
-    #[must_use]
-    pub fn memory(&self) -> u64 {
-        self.weights_bytes + self.working_memory() as u64
-    }
-
-    /// Gives working memory back if no batch was run since this was called before: the memory of the
-    /// longest batch is kept otherwise, in case that one like it comes. The next one takes it anew. Blocks
-    /// for a run of one item.
-    pub fn rest_if_idle(&self) {
-        let taken = self.engine.pool.taken();
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_idle = looked.0 == taken && taken > 0;
-        if !is_idle {
-            *looked = (taken, false);
-        } else if !looked.1 {
-            looked.1 = true;
-            self.give_back(|_, _| ());
-            tracing::debug!(model = self.name, "idle: working memory is given back");
-        }
-    }
-
-    /// Gives back what the runs of the load took, but for what one item takes.
-    fn settle(&self) {
-        self.give_back(|session, inputs| {
-            // What fails here, the load has seen.
-            let _ = session.run(inputs, &self.engine.outputs, &Cancel::new(1));
-        });
-    }
-
-    /// Gives working memory of each session back, and goes on with `then`.
-    fn give_back(&self, then: impl Fn(&dyn Session, &Tensors)) {
-        // A GPU's memory is its provider's, and the main memory of its runs is small.
-        if self.provider.gpu().is_none()
-            && let Ok(rows) = self.sample_rows()
-        {
-            let inputs = self.network_inputs(&rows);
-            for session in self.engine.pool.sessions() {
-                session.give_back(&inputs);
-                then(session, &inputs);
-            }
-        }
     }
 
     /// Whether a request would be taken on now; to be asked before its body is read.

@@ -7,6 +7,7 @@
 
 mod packed;
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -28,7 +29,12 @@ use super::region::Region;
 use crate::onnx::{GraphProto, TensorProto};
 
 /// The file beside an optimised graph that holds its weights.
-pub const WEIGHTS: &str = "weights.bin";
+pub const WEIGHTS: &str = match FILE.to_str() {
+    Ok(name) => name,
+    Err(_) => panic!(),
+};
+/// The same for ONNX Runtime.
+const FILE: &CStr = c"weights.bin";
 /// Takes weights where they lie in memory, without a copy for each session.
 pub(super) const IN_PLACE: &str = "session.use_external_initializer_file_buffers_directly";
 /// How often pages that stay in the file are let go of while a session is made.
@@ -136,7 +142,8 @@ impl Initializers {
             let spawned = thread::Builder::new().spawn_scoped(scope, forget);
             forgetting.thread = spawned.ok().map(|spawned| spawned.thread().clone());
             if self.are_shared() {
-                match commit(self.add_tensors(self.add_file(build()?)?)?) {
+                let builder = self.add_file(build()?).and_then(|with| self.add_tensors(with));
+                match builder.and_then(&commit) {
                     Ok(made) => return Ok(made),
                     Err(error) => {
                         tracing::debug!("weights are laid out for each session: {error}");
@@ -163,7 +170,7 @@ impl Initializers {
             return Ok(builder);
         }
         let builder = builder.with_config_entry(IN_PLACE, "1")?;
-        let name = c"weights.bin".as_ptr();
+        let name = FILE.as_ptr();
         let (start, length) = (self.region.at(&(0..0)).as_ptr().cast(), self.region.len());
         #[expect(unsafe_code, reason = "`ort` takes only bytes that it owns")]
         // SAFETY: lists of one entry each, which are read before it returns; the memory outlives the session,

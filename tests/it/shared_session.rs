@@ -83,11 +83,8 @@ fn stress(network: &str, shapes: usize, runs: usize) {
             let (leave, shared) = (leave.clone(), shared.clone());
             let (cases, outputs, next, stopped) = (&cases, &outputs, &next, &stopped);
             scope.spawn(move || {
-                loop {
-                    let run = next.fetch_add(1, Ordering::Relaxed);
-                    if run >= runs {
-                        break;
-                    }
+                let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+                for run in numbers.take_while(|run| *run < runs) {
                     let (inputs, expected) = &cases[run * 31 % cases.len()];
                     let cancel = Arc::new(Cancel::new(1));
                     let leaves = run % STOPPED == 0;

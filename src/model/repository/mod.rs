@@ -2,8 +2,8 @@
 //!
 //! `scan` says what is on disk, `refresh` brings one model in line with it, `control` says when, and
 //! `entry` which version answers. Where memory is bounded, `room` parks what was not asked for the longest,
-//! `resume` loads it again, and `lookup` is for who cannot wait for that at once. Lookups read a snapshot, which a change replaces as a whole; what a
-//! request has looked up lives until it ends.
+//! `resume` loads it again, and `lookup` is for those who cannot wait for that at once. Lookups read a
+//! snapshot, which a change replaces as a whole; what a request has looked up lives until it ends.
 
 mod control;
 mod entry;
